@@ -1,0 +1,88 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # One mixture run
+#
+# Trains a residual MLP on n points of the Gaussian mixture, measures it at milestones, and stores the result under
+# its identity in `results/`. Papermill executes it; the same command again resumes a run that was interrupted, and
+# reads one that is complete:
+#
+#     papermill book/runs/gmm.ipynb executed/gmm.ipynb -p tier laptop -p n 512 -p optimizer sgd -p seed 0
+#
+# `None` stands for the tier's default. An unknown name or a wrong type fails before anything runs.
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from diffmemlib.experiments import gmm
+
+before = set(globals())
+
+# %% tags=["parameters"]
+tier = "smoke"  # smoke: seconds; laptop: minutes on a CPU core; gpu; paper
+seed = 0
+n = None  # training points
+width = None  # W
+optimizer = None  # "sgd" or "adam"
+lr = None
+momentum = None
+batch = None  # points a step; 0: all of them
+steps = None
+first = None  # step of the first milestone
+milestones = None
+d = None
+mu = None
+samples = None
+sampler = None  # "euler_maruyama" or "ddim"
+kept = None
+device = "cpu"  # or "cuda"
+budget = None  # seconds; the run then saves its state and stops
+
+# %%
+given = {name: value for name, value in globals().items() if name not in before and name[0] != "_"}
+given.pop("before")
+place = {name: given.pop(name) for name in ("device", "budget")}
+config = gmm.GmmConfig.from_parameters(given)
+print(config)
+print(config.command)
+
+# %%
+result = gmm.run(config, **place)
+
+# %% [markdown]
+# ## The record
+
+# %%
+if not result.provenance["complete"]:
+    print("Stopped before its end: run the same command again to go on.")
+pd.Series(result.provenance | {"id": result.id}).drop("sha256").to_frame("provenance")
+
+# %%
+table = result.curves.pivot(index="step", columns="metric", values="value")
+table.round(4)
+
+# %%
+figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
+for metric in ("kl_fisher", "kl_knn"):
+    top.plot(table.index, table[metric], label=metric)
+top.set(ylabel="KL (nats)", xscale="log")
+bottom.plot(table.index, table["f_mem"], label="f_mem (k = 1/3)")
+bottom.plot(table.index, table["loss_train"] / table["loss_test"].iloc[0], label="train loss, relative")
+bottom.plot(table.index, table["loss_test"] / table["loss_test"].iloc[0], label="test loss, relative")
+bottom.set(xlabel="training step")
+for axis in (top, bottom):
+    axis.legend()
+plt.show()

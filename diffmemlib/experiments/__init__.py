@@ -1,0 +1,1 @@
+"""What one run of each experiment does: its settings by tier, what is trained, what is measured at a milestone."""

@@ -1,0 +1,55 @@
+"""A progress bar on a terminal; in a log, a line every 30 seconds."""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import timedelta
+from typing import TextIO
+
+from torch import Tensor
+from tqdm import tqdm
+
+
+class Progress:
+    """Shows step, rate, remaining time and loss of a training run.
+
+    total: last step. start: where this process began, so that the rate is its own. every: seconds between lines
+    where the stream is not a terminal (default 30). The remaining time counts measuring as well as training.
+    """
+
+    def __init__(
+        self, total: int, start: int = 0, label: str = "", every: float = 30.0, stream: TextIO | None = None
+    ) -> None:
+        self.total, self.start, self.label, self.every = total, start, label, every
+        self.stream = stream or sys.stderr
+        self.began = self.shown = time.monotonic()
+        self.bar = (
+            tqdm(total=total, initial=start, desc=label, unit="step", file=self.stream)
+            if self.stream.isatty()
+            else None
+        )
+
+    def show(self, tau: int, loss: Tensor | float) -> None:
+        """Say that step tau is done. Called at every step; reads the loss (and so waits for a GPU) only to print."""
+        now = time.monotonic()
+        if self.bar is not None:
+            if now - self.shown > 1:
+                self.bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
+                self.shown = now
+            self.bar.update(tau - self.bar.n)
+            return
+        if now - self.shown < self.every and tau < self.total:
+            return
+        self.shown = now
+        rate = (tau - self.start) / max(now - self.began, 1e-9)
+        left = timedelta(seconds=round((self.total - tau) / rate)) if rate > 0 else "?"
+        self.stream.write(
+            f"{self.label} step {tau} of {self.total} ({tau / self.total:.0%}), {rate:.0f} steps/s, "
+            f"{left} left, loss {float(loss):.4f}\n"
+        )
+        self.stream.flush()
+
+    def close(self) -> None:
+        if self.bar is not None:
+            self.bar.close()

@@ -1,0 +1,256 @@
+"""Runs: a configuration has an identity, an identity has a place in the store, and a result says where it came from.
+
+    results/<tier>/<experiment>/<id>/   config.json, curves.parquet, samples.npz, provenance.json   (committed)
+    checkpoints/<id>/                   what an unfinished run needs to go on                       (not committed)
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import io
+import json
+import os
+import platform
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from functools import cached_property
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, ClassVar, Self, get_type_hints
+
+import numpy as np
+import pandas as pd
+import torch
+
+from . import __version__
+from .files import digest
+
+ROOT = Path(__file__).resolve().parents[1]
+TIERS = ("smoke", "laptop", "gpu", "paper")
+Metrics = dict[str, tuple[float, float, float]]  # name -> value, low, high
+
+
+def results_folder() -> Path:
+    """Where results lie: $DIFFMEM_RESULTS, or results/ beside the library."""
+    return Path(os.environ.get("DIFFMEM_RESULTS", ROOT / "results"))
+
+
+def checkpoints_folder() -> Path:
+    """Where unfinished runs keep their state: $DIFFMEM_CHECKPOINTS, or checkpoints/ beside the library."""
+    return Path(os.environ.get("DIFFMEM_CHECKPOINTS", ROOT / "checkpoints"))
+
+
+@dataclass(frozen=True)
+class Config:
+    """The settings of one run; subclasses add fields, an experiment's name, its notebook and its tiers' defaults."""
+
+    experiment: ClassVar[str]
+    tier: str
+    seed: int
+
+    @classmethod
+    def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """What the tier says for every parameter that was not given; may depend on those that were."""
+        raise NotImplementedError
+
+    @classmethod
+    def from_parameters(cls, parameters: dict[str, Any]) -> Self:
+        """Check names and types of a notebook's parameters; None stands for the tier's default.
+
+        ValueError names the parameter, what it got, and what it takes.
+        """
+        types = get_type_hints(cls)
+        fields = [field.name for field in dataclasses.fields(cls)]
+        for name in parameters:
+            if name not in fields:
+                close = difflib.get_close_matches(name, fields, 1)
+                hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(fields)}"
+                raise ValueError(f"unknown parameter {name!r} of the {cls.experiment} run; {hint}")
+        given = {name: value for name, value in parameters.items() if value is not None}
+        if given.get("tier") not in TIERS:
+            raise ValueError(f"tier = {given.get('tier')!r}: choose one of {', '.join(TIERS)}")
+        for name, value in given.items():
+            if types[name] is float and type(value) is int:
+                given[name] = float(value)
+            elif type(value) is not types[name]:
+                wanted = types[name].__name__
+                raise ValueError(f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}")
+        return cls(**{**cls.defaults(given), **given})
+
+    @cached_property
+    def id(self) -> str:
+        """Twelve hexadecimal digits of the SHA-256 of experiment and settings."""
+        text = json.dumps({"experiment": self.experiment, **dataclasses.asdict(self)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    @property
+    def command(self) -> str:
+        """The papermill line that makes this run, from the root of the repository."""
+        given: dict[str, Any] = {"tier": self.tier}
+        for name, value in dataclasses.asdict(self).items():  # keep what differs from the defaults so far
+            if getattr(type(self).from_parameters({"seed": self.seed, **given}), name) != value or name == "seed":
+                given[name] = value
+        options = " ".join(f"-p {name} {value}" for name, value in given.items())
+        return f"papermill book/runs/{self.experiment}.ipynb executed/{self.experiment}-{self.id}.ipynb {options}"
+
+    @property
+    def folder(self) -> Path:
+        """Where the result lies or will lie."""
+        return results_folder() / self.tier / self.experiment / self.id
+
+    @property
+    def work(self) -> Path:
+        """Where checkpoints and measurements of the unfinished run lie."""
+        return checkpoints_folder() / self.id
+
+
+class ResultError(RuntimeError):
+    """A result that is missing or damaged."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """A stored run, verified when read.
+
+    config: its settings as a dict. curves: long table with columns step, metric, value, low, high.
+    provenance: how, where and when it was made.
+    """
+
+    folder: Path
+    config: dict[str, Any]
+    curves: pd.DataFrame
+    provenance: dict[str, Any]
+
+    @property
+    def id(self) -> str:
+        return self.folder.name
+
+    def curve(self, metric: str) -> pd.DataFrame:
+        """One metric: a table indexed by step with columns value, low, high."""
+        rows = self.curves[self.curves.metric == metric]
+        if rows.empty:
+            known = ", ".join(sorted(self.curves.metric.unique()))
+            raise KeyError(f"run {self.id} has no metric {metric!r}; it has {known}")
+        return rows.set_index("step")[["value", "low", "high"]].sort_index()
+
+    @property
+    def samples(self) -> dict[str, np.ndarray]:
+        """The few samples that were kept, as named arrays (see the run notebook)."""
+        with np.load(io.BytesIO(_verified(self.folder, self.provenance, "samples.npz"))) as file:
+            return dict(file)
+
+
+def write_result(
+    config: Config, curves: pd.DataFrame, samples: dict[str, np.ndarray], provenance: dict[str, Any]
+) -> Path:
+    """Store a result as one step: its folder appears whole, under the run's identity, or not at all."""
+    folder = config.folder
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    try:
+        packed = io.BytesIO()
+        np.savez_compressed(packed, allow_pickle=False, **samples)
+        files = {
+            "config.json": _json({"experiment": config.experiment, **dataclasses.asdict(config)}),
+            "curves.parquet": curves.to_parquet(index=False),
+            "samples.npz": packed.getvalue(),
+        }
+        files["provenance.json"] = _json({**provenance, "sha256": {name: digest(data) for name, data in files.items()}})
+        for name, data in files.items():
+            (fresh / name).write_bytes(data)
+        fresh.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        fresh.rename(folder)
+    except BaseException:
+        shutil.rmtree(fresh, ignore_errors=True)
+        raise
+    return folder
+
+
+def read_result(folder: Path) -> Result:
+    """Read and verify one result; ResultError says which file is missing or damaged, and how to make it again."""
+    if not (folder / "provenance.json").exists():
+        raise ResultError(f"{_name(folder)} is not in the store; make it with its papermill line (see README.md)")
+    try:
+        provenance = json.loads((folder / "provenance.json").read_bytes())
+        provenance["sha256"], provenance["command"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ResultError(f"{_name(folder)}/provenance.json is damaged ({error}); delete the folder, run again") from None
+    config = json.loads(_verified(folder, provenance, "config.json"))
+    curves = pd.read_parquet(io.BytesIO(_verified(folder, provenance, "curves.parquet")))
+    return Result(folder, config, curves, provenance)
+
+
+def find_results(experiment: str, tier: str, **settings: Any) -> list[Result]:
+    """All stored runs of an experiment at a tier whose configuration has these settings, sorted by them.
+
+    A setting may be a value or a collection of allowed values. ResultError where none is found.
+    """
+    allowed = {k: v if isinstance(v, list | tuple | set | range) else (v,) for k, v in settings.items()}
+    folders = (results_folder() / tier / experiment).glob("[0-9a-f]*")
+    found = [r for r in map(read_result, sorted(folders)) if all(r.config[k] in v for k, v in allowed.items())]
+    if not found:
+        options = " ".join(f"-p {k} {v[0] if isinstance(v, list | tuple) else v}" for k, v in settings.items())
+        raise ResultError(
+            f"no {experiment} result at tier {tier} with {settings or 'any settings'}; make one with: "
+            f"papermill book/runs/{experiment}.ipynb executed/{experiment}.ipynb -p tier {tier} {options}"
+        )
+    return sorted(found, key=lambda r: (*(r.config[k] for k in ("n", "width") if k in r.config), r.config["seed"]))
+
+
+def provenance(config: Config, device: str, seconds: float, data_sha256: str, **more: Any) -> dict[str, Any]:
+    """Where a result came from: commit, versions, device, seed, data, time, command."""
+    return {
+        "command": config.command,
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(_git("status", "--porcelain", "--", "diffmemlib", "book/runs")),
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "versions": {"python": platform.python_version()}
+        | {name: version(name) for name in ("torch", "numpy", "scipy", "pandas")}
+        | {"diffmemlib": __version__},
+        "seed": config.seed,
+        "data_sha256": data_sha256,
+        "seconds": round(seconds, 1),
+        "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
+        **more,
+    }
+
+
+def _verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
+    path, again = folder / name, f"delete the folder and make it again: {provenance['command']}"
+    if not path.exists():
+        raise ResultError(f"{_name(folder)}/{name} is missing; {again}")
+    data = path.read_bytes()
+    if digest(data) != provenance["sha256"].get(name):
+        raise ResultError(f"{_name(folder)}/{name} is damaged (its checksum does not match); {again}")
+    return data
+
+
+def _name(folder: Path) -> str:
+    return "/".join(folder.parts[-3:])
+
+
+def _json(content: dict[str, Any]) -> bytes:
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def _git(*arguments: str) -> str:
+    try:
+        return subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
