@@ -1,7 +1,7 @@
 """Runs: a configuration has an identity, an identity has a place in the store, and a result says where it came from.
 
-    results/<tier>/<experiment>/<id>/   config.json, curves.parquet, samples.npz, provenance.json   (committed)
-    checkpoints/<id>/                   what an unfinished run needs to go on                       (not committed)
+results/<tier>/<experiment>/<id>/   config.json, curves.parquet, samples.npz, provenance.json   (committed)
+checkpoints/<id>/                   what an unfinished run needs to go on                       (not committed)
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ class Config:
                 given[name] = float(value)
             elif type(value) is not types[name]:
                 wanted = types[name].__name__
-                raise ValueError(f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}")
+                raise ValueError(
+                    f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}"
+                )
         return cls(**{**cls.defaults(given), **given})
 
     @cached_property
@@ -180,7 +182,9 @@ def read_result(folder: Path) -> Result:
         provenance = json.loads((folder / "provenance.json").read_bytes())
         provenance["sha256"], provenance["command"]
     except (ValueError, KeyError, TypeError) as error:
-        raise ResultError(f"{_name(folder)}/provenance.json is damaged ({error}); delete the folder, run again") from None
+        raise ResultError(
+            f"{_name(folder)}/provenance.json is damaged ({error}); delete the folder, run again"
+        ) from None
     config = json.loads(_verified(folder, provenance, "config.json"))
     curves = pd.read_parquet(io.BytesIO(_verified(folder, provenance, "curves.parquet")))
     return Result(folder, config, curves, provenance)

@@ -46,9 +46,7 @@ def ddim(
     raise AssertionError("unreachable: the grid has at least one step")
 
 
-def euler_maruyama(
-    predict: NoisePrediction, x: Tensor, schedule: Schedule, noise: Callable[[], Tensor]
-) -> Tensor:
+def euler_maruyama(predict: NoisePrediction, x: Tensor, schedule: Schedule, noise: Callable[[], Tensor]) -> Tensor:
     """Reversed diffusion dx = (x + 2 s(x, t)) dt + sqrt(2) dB over all steps k = T-1 ... 1 (Eq. 2).
 
     predict: noise prediction, s = -eps / sqrt(Delta_t). x: start, (m, ...). noise: source of (m, ...) normals.

@@ -31,7 +31,7 @@ def log_milestones(first: int, last: int, count: int) -> list[int]:
     """At most `count` distinct steps, evenly spaced in log tau, first and last included; 1 <= first <= last."""
     if not 1 <= first <= last or count < 2:
         raise ValueError(f"first = {first}, last = {last}, count = {count}: need 1 <= first <= last, count >= 2")
-    return sorted({int(round(tau)) for tau in np.geomspace(first, last, count)})
+    return sorted({round(tau) for tau in np.geomspace(first, last, count)})
 
 
 def make_optimizer(net: nn.Module, name: str, lr: float, momentum: float = 0.95) -> torch.optim.Optimizer:

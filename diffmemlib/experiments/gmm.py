@@ -126,7 +126,7 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
             "loss_test": _spread(loss_at(net, test, k_loss, schedule, stream(seed, "test"))),
         }
         kept = slice(config.kept)
-        arrays = {
+        arrays: Arrays = {
             "samples": x[kept].numpy().astype(np.float16),
             "neighbours": near.index[kept].astype(np.int32),
             "distances": near.distance[kept].astype(np.float32),

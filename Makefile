@@ -1,0 +1,105 @@
+# On a fresh machine, `make book` and `make test` do everything, the installation included.
+
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help venv book test lint lock pairs notebooks bench clean
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+# The pages of the book, and the notebooks that papermill runs.
+PAGES := $(sort $(wildcard book/*.ipynb))
+RUNS := $(sort $(wildcard book/runs/*.ipynb))
+UNPAIRED := $(filter-out $(patsubst %.ipynb,%.py,$(PAGES) $(RUNS)),$(wildcard book/*.py book/runs/*.py))
+
+# Outputs are compared exactly: --nbval-lax would pass wrong numbers. Two test processes of one thread each.
+NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg
+JOBS ?= 2
+
+help: ## Show this list
+	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS='extra arguments of pytest or bench']"
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+venv: $(STAMP) ## Install everything into .venv, at the versions of requirements.lock
+
+# A .venv that is already there is kept if its Python runs.
+$(STAMP): requirements.lock pyproject.toml
+	@python="$(BIN)/python"; "$$python" -c '' 2> /dev/null || python="$(PYTHON)"; \
+	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
+	  echo "Python 3.11 or newer is needed; $$python is $$("$$python" --version 2> /dev/null || echo not to be found)." \
+	    "Name a newer one, as in make venv PYTHON=python3.12, and remove $(VENV) if that is the old one." >&2; \
+	  exit 1; \
+	fi; \
+	"$(BIN)/python" -c '' 2> /dev/null || "$$python" -m venv --clear $(VENV)
+	@echo "Installing into $(VENV): a few minutes, up to 7 GB with the CUDA libraries of torch."
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+# --all, since Sphinx repeats no warning of a page that it does not read again, nor sees a change in diffmemlib.
+book: $(STAMP) ## Build the HTML book; a warning is an error
+	@$(BIN)/jupyter-book build . --all -W -n --keep-going || { \
+	  echo "The book was not built: mend each warning and error above, then run make book again." >&2; exit 1; }
+	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(NBVAL) tests $(PAGES) $(ARGS)
+
+lint: $(STAMP) ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy diffmemlib
+
+# Resolved in an environment of its own, so that nothing installed by hand gets in. CUDA libraries get a marker:
+# other systems have torch without them, or with others.
+lock: ## Resolve pyproject.toml afresh into requirements.lock (Python 3.11 on Linux x86_64)
+	@test "$$(uname -sm)" = "Linux x86_64" || { echo "Lock on Linux x86_64: elsewhere torch needs other libraries." >&2; exit 1; }
+	rm -rf $(VENV)-lock
+	$(PYTHON) -m venv $(VENV)-lock
+	$(VENV)-lock/bin/python -m pip install --quiet --disable-pip-version-check -e '.[all]'
+	@{ echo "# Exact versions of everything in pyproject.toml's extra \"all\", and of all that these need."; \
+	  echo "# Written by \`make lock\` on Python 3.11, Linux x86_64; not to be edited by hand."; \
+	  $(VENV)-lock/bin/python -m pip freeze --all --exclude-editable --exclude pip | sed -E \
+	    -e 's/\+[a-z0-9.]+$$//' \
+	    -e '/^(cuda-|nvidia-|triton=)/s/$$/ ; platform_system == "Linux" and platform_machine == "x86_64"/'; \
+	} > requirements.lock.tmp
+	mv requirements.lock.tmp requirements.lock
+	rm -rf $(VENV)-lock
+	@echo "Now bring environment.yml to the same versions: pytest tests/test_environment.py names what differs."
+
+# Formatted between two syncs, since a .py that jupytext writes anew may lack the blank lines that lint wants.
+SYNC := $(BIN)/jupytext --quiet --set-kernel python3 --sync
+pairs: $(STAMP) ## Bring each notebook and its .py pair to the same cells, from the newer of the two
+ifneq ($(PAGES)$(RUNS)$(UNPAIRED),)
+	@$(SYNC) $(PAGES) $(RUNS) $(UNPAIRED)
+	@$(BIN)/ruff format --quiet book
+	@$(SYNC) $(patsubst %.ipynb,%.py,$(PAGES) $(RUNS)) $(UNPAIRED)
+endif
+
+# Without times and the Python version, the same results give the same bytes.
+define EXECUTE
+import pathlib, sys
+import nbclient, nbformat
+for path in map(pathlib.Path, sys.argv[1:]):
+    print(path, flush=True)
+    notebook = nbformat.read(path, as_version=4)
+    where = {"metadata": {"path": str(path.parent)}}
+    nbclient.NotebookClient(notebook, record_timing=False, resources=where).execute()
+    notebook.metadata.get("language_info", {}).pop("version", None)
+    nbformat.write(notebook, path)
+endef
+export EXECUTE
+
+notebooks: pairs ## Run the pages again in place, or one: make notebooks PAGES=book/NAME.ipynb
+	@OMP_NUM_THREADS=1 $(BIN)/python -c "$$EXECUTE" $(PAGES)
+	@$(MAKE) --no-print-directory pairs
+
+bench: $(STAMP) ## Measure training speed on this machine
+	$(BIN)/python -m diffmemlib bench $(ARGS)
+
+clean: ## Remove what was built (keeps .venv, checkpoints and results)
+	rm -rf _build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .jupyter_cache
+	find book diffmemlib tests -name __pycache__ -prune -exec rm -rf {} + -o -name .ipynb_checkpoints -prune -exec rm -rf {} +

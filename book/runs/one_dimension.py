@@ -1,0 +1,78 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # One run in one dimension
+#
+# Trains a small network on a handful of points of a one-dimensional mixture and stores its score at milestones.
+# Papermill executes it; the same command again resumes a run that was interrupted, and reads one that is complete:
+#
+#     papermill book/runs/one_dimension.ipynb executed/one_dimension.ipynb -p tier laptop -p seed 0
+#
+# `None` stands for the tier's default. An unknown name or a wrong type fails before anything runs.
+
+# %%
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from diffmemlib.experiments import one_dimension
+
+before = set(globals())
+
+# %% tags=["parameters"]
+tier = "smoke"  # smoke: seconds; laptop: a minute on a CPU core
+seed = 0
+n = None  # training points
+width = None  # W
+optimizer = None  # "sgd" or "adam"
+lr = None
+momentum = None
+steps = None
+first = None  # step of the first milestone
+milestones = None
+mu = None
+t = None  # Ornstein-Uhlenbeck time at which scores are compared
+draws = None  # noises a point and step
+device = "cpu"  # or "cuda"
+budget = None  # seconds; the run then saves its state and stops
+
+# %%
+given = {name: value for name, value in globals().items() if name not in before and name[0] != "_"}
+given.pop("before")
+place = {name: given.pop(name) for name in ("device", "budget")}
+config = one_dimension.OneDimensionConfig.from_parameters(given)
+print(config)
+print(config.command)
+
+# %%
+result = one_dimension.run(config, **place)
+
+# %% [markdown]
+# ## The record
+
+# %%
+if not result.provenance["complete"]:
+    print("Stopped before its end: run the same command again to go on.")
+pd.Series(result.provenance | {"id": result.id}).drop("sha256").to_frame("provenance")
+
+# %%
+table = result.curves.pivot(index="step", columns="metric", values="value")
+table.round(4)
+
+# %%
+figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+axis.plot(table.index, table, label=table.columns)
+axis.set(xlabel="training step", ylabel="squared error of the score, in units of the noise", xscale="log")
+axis.legend()
+plt.show()

@@ -1,0 +1,107 @@
+"""Two times in one dimension (Fig. 1, left): a network's score beside the population's and the training set's."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.gmm import GaussianMixture
+from ..diffusion import Schedule, empirical_score
+from ..nets.mlp import ResidualMLP
+from ..randomness import stream
+from ..runs import Config, Metrics, Result
+from ..training import log_milestones
+from .execute import Arrays, execute, seeded
+
+GRID = np.linspace(-5, 5, 401)  # where scores are stored
+
+
+@dataclass(frozen=True)
+class OneDimensionConfig(Config):
+    """One run of book/runs/one_dimension.ipynb: full-batch training on n points of N(-mu, 1)/2 + N(mu, 1)/2.
+
+    n: training points. width: W. optimizer, lr, momentum, steps: of the training. milestones: how many, evenly in
+    log tau from step `first`. t: Ornstein-Uhlenbeck time at which scores are compared. draws: noises a point and step;
+    with a handful of points, one draw each (the paper's loss) would drown the training in gradient noise.
+    """
+
+    experiment: ClassVar[str] = "one_dimension"
+    n: int
+    width: int
+    optimizer: str
+    lr: float
+    momentum: float
+    steps: int
+    first: int
+    milestones: int
+    mu: float
+    t: float
+    draws: int
+
+    @classmethod
+    def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        smoke = given["tier"] == "smoke"
+        return {
+            "seed": 0, "n": 8, "width": 16 if smoke else 64, "optimizer": "adam", "lr": 1e-3, "momentum": 0.95,
+            "steps": 100 if smoke else 8000, "first": 10, "milestones": 5 if smoke else 33,
+            "mu": 2.0, "t": 0.01, "draws": 4 if smoke else 64,
+        }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        if self.n < 2 or self.steps < self.first or self.t <= 0:
+            raise ValueError(f"n = {self.n}, steps = {self.steps}, t = {self.t}: need n >= 2, steps >= first, t > 0")
+
+
+def training_set(n: int, mu: float, seed: int) -> Tensor:
+    """The n training points, (n, 1) float32."""
+    return GaussianMixture(1, mu).sample(n, stream(seed, "train")).float()
+
+
+def run(
+    config: OneDimensionConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True
+) -> Result:
+    """Make or resume the run and return its stored result.
+
+    Metrics at every milestone: gap_population and gap_empirical, the mean of Delta_t |s - s'|^2 over fresh points
+    of P_t and over the noised training set, s' the exact score of each (in units of the noise, 1 being as bad as
+    no prediction). Arrays: the learned score on GRID.
+    """
+    schedule, law = Schedule(), GaussianMixture(1, config.mu)
+    data = training_set(config.n, config.mu, config.seed)
+    k = schedule.step_of(config.t)
+    t, sigma, signal = float(schedule.t[k]), float(schedule.noise[k]), float(schedule.signal[k])
+    fresh = law.sample(4096, stream(config.seed, "fresh"))
+    population = signal * fresh + sigma * torch.randn(4096, 1, generator=torch.Generator().manual_seed(1)).double()
+    noised = signal * data.double().repeat(4096 // config.n, 1)
+    empirical = noised + sigma * torch.randn(noised.shape, generator=torch.Generator().manual_seed(2)).double()
+    exact = {
+        "gap_population": (population, law.score(population, t)),
+        "gap_empirical": (empirical, empirical_score(empirical, t, data)),
+    }
+
+    @torch.no_grad()
+    def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
+        def score(x: Tensor) -> Tensor:
+            steps = torch.full((len(x),), k, device=device)
+            return -net(x.float().to(device), steps).double().cpu() / sigma
+
+        metrics: Metrics = {}
+        for name, (x, s) in exact.items():
+            gap = sigma**2 * (score(x) - s).square().sum(1)
+            mean, error = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
+            metrics[name] = (mean, mean - 1.96 * error, mean + 1.96 * error)
+        return metrics, {"score": score(torch.from_numpy(GRID)[:, None])[:, 0].numpy().astype(np.float32)}
+
+    return execute(
+        config,
+        net=seeded(stream(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
+        data=data.repeat(config.draws, 1), schedule=schedule,
+        optimizer=(config.optimizer, config.lr, config.momentum),
+        batch=config.n * config.draws,
+        milestones=log_milestones(config.first, config.steps, config.milestones),
+        measure=measure, facts={}, device=device, budget=budget, show_progress=show_progress,
+    )  # fmt: skip
