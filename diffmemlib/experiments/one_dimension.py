@@ -14,10 +14,12 @@ from ..diffusion import Schedule, empirical_score
 from ..nets.mlp import ResidualMLP
 from ..randomness import stream
 from ..runs import Config, Metrics, Result
+from ..samplers import draw
 from ..training import log_milestones
 from .execute import Arrays, execute, seeded
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
+BINS = np.linspace(-5, 5, 101)  # of the histogram of generated samples
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class OneDimensionConfig(Config):
 
     n: training points. width: W. optimizer, lr, momentum, steps: of the training. milestones: how many, evenly in
     log tau from step `first`. t: Ornstein-Uhlenbeck time at which scores are compared. draws: noises a point and step;
-    with a handful of points, one draw each (the paper's loss) would drown the training in gradient noise.
+    with a handful of points, one draw each (the paper's loss) would drown the training in gradient noise. samples:
+    generated at a milestone.
     """
 
     experiment: ClassVar[str] = "one_dimension"
@@ -41,14 +44,17 @@ class OneDimensionConfig(Config):
     mu: float
     t: float
     draws: int
+    samples: int
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
         smoke = given["tier"] == "smoke"
+        size = {"width": 16, "steps": 100, "milestones": 5, "draws": 4, "samples": 200} if smoke else {
+            "width": 64, "steps": 20_000, "milestones": 33, "draws": 64, "samples": 5000
+        }  # fmt: skip
         return {
-            "seed": 0, "n": 8, "width": 16 if smoke else 64, "optimizer": "adam", "lr": 1e-3, "momentum": 0.95,
-            "steps": 100 if smoke else 8000, "first": 10, "milestones": 5 if smoke else 33,
-            "mu": 2.0, "t": 0.01, "draws": 4 if smoke else 64,
+            "seed": 0, "n": 16, "optimizer": "adam", "lr": 5e-4, "momentum": 0.95, "first": 10, "mu": 2.0, "t": 0.01,
+            **size,
         }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -68,7 +74,7 @@ def run(
 
     Metrics at every milestone: gap_population and gap_empirical, the mean of Delta_t |s - s'|^2 over fresh points
     of P_t and over the noised training set, s' the exact score of each (in units of the noise, 1 being as bad as
-    no prediction). Arrays: the learned score on GRID.
+    no prediction). Arrays: the learned score on GRID; density, the histogram over BINS of DDIM samples.
     """
     schedule, law = Schedule(), GaussianMixture(1, config.mu)
     data = training_set(config.n, config.mu, config.seed)
@@ -94,7 +100,10 @@ def run(
             gap = sigma**2 * (score(x) - s).square().sum(1)
             mean, error = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
             metrics[name] = (mean, mean - 1.96 * error, mean + 1.96 * error)
-        return metrics, {"score": score(torch.from_numpy(GRID)[:, None])[:, 0].numpy().astype(np.float32)}
+        x = draw(net, config.samples, (1,), schedule, stream(config.seed, "measure", tau), device=device)
+        counts = np.histogram(x.numpy(), BINS)[0]
+        on_grid = score(torch.from_numpy(GRID)[:, None])[:, 0].numpy().astype(np.float32)
+        return metrics, {"score": on_grid, "density": counts / (config.samples * np.diff(BINS))}
 
     return execute(
         config,

@@ -1,0 +1,196 @@
+"""Figures of the mixture chapter (Fig. 9 and beyond)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.axes import Axes
+from plotly.subplots import make_subplots
+
+from ..experiments.gmm import training_set
+from ..runs import Result
+from ..timescales import Timescale, first_crossing
+from .interactive import rounded, scrubber
+from .style import LEARNED, MEMORY, QUALITY, TRAINING, band, shades, subplots
+
+SYMBOL = {"n": "n", "width": "W"}
+
+
+def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame:
+    """One metric of all runs, joined over seeds: columns key, step, value, low, high, seeds.
+
+    value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals.
+    Only steps that all seeds of a size measured are kept. key: the setting that tells sizes apart (n, width).
+    """
+    rows = pd.concat(r.curve(metric).assign(**{key: r.config[key], "seed": r.config["seed"]}) for r in results)
+    joined = rows.reset_index().groupby([key, "step"], as_index=False)
+    table = joined.agg(value=("value", "mean"), low=("low", "min"), high=("high", "max"), seeds=("seed", "nunique"))
+    return table[table["seeds"] == table.groupby(key)["seeds"].transform("max")].reset_index(drop=True)
+
+
+def crossings(results: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
+    """First crossing of a threshold in every run."""
+    curves = [r.curve(metric) for r in results]
+    return [first_crossing(c.index.to_numpy(), c["value"].to_numpy(), threshold, rising) for c in curves]
+
+
+def quality_and_memory(
+    results: Sequence[Result], key: str = "n", kl: str = "kl_fisher", scale: int = 1
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """KL and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
+
+    key: "n" or "width". kl: which estimate of the divergence. scale: power of the size that divides tau on the right.
+    """
+    figure, axes = subplots(2, 2, figsize=(9.5, 6), sharex="col", sharey="row")
+    tables = {metric: over_seeds(results, metric, key) for metric in (kl, "f_mem")}
+    colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
+    for row, (_metric, table) in zip(axes, tables.items(), strict=True):
+        for size, part in table.groupby(key):
+            band(row[0], part, "step", colors[size], f"{symbol} = {size}")
+            band(row[1], part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+    for axis in axes.flat:
+        axis.set_xscale("log")
+    axes[0, 0].set(yscale="log", ylabel="KL (nats)", ylim=(0.1, 100))
+    axes[1, 0].set(ylabel=r"$f_\mathrm{mem}$", xlabel=r"training time $\tau$ (steps)", ylim=(-0.02, 1))
+    axes[1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
+    axes[1, 0].legend(loc="upper left")
+    long = pd.concat(t.assign(metric=m) for m, t in tables.items())
+    return figure, long
+
+
+def times(
+    sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n"
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Crossing times of every run against its size on log axes; open triangles are lower bounds (censored runs).
+
+    measured: name -> times, one per run, in the order of sizes.
+    """
+    figure, axis = subplots(figsize=(6.5, 4.2))
+    marks = dict(zip(measured, (QUALITY, MEMORY, "#666666", "#009e73"), strict=False))
+    rows = []
+    for name, all_times in measured.items():
+        for size, t in zip(sizes, all_times, strict=True):
+            rows.append((name, size, t.tau, t.status))
+            exact = t.status == "interpolated"
+            axis.plot(size, t.tau, "o" if exact else "^", color=marks[name], mfc=marks[name] if exact else "none", ms=6)
+        table = pd.DataFrame(rows, columns=["time", key, "tau", "status"])
+        mean = table[(table["time"] == name) & (table["status"] == "interpolated")].groupby(key)["tau"]
+        axis.plot(np.exp(mean.agg(lambda v: np.log(v).mean())), color=marks[name], label=name)
+    axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
+    axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
+    axis.minorticks_off()
+    axis.legend()
+    return figure, table
+
+
+def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem against tau/n for k = 1/4, 1/3, 1/2, a panel each."""
+    names = {"f_mem_1/4": "k = 1/4", "f_mem": "k = 1/3", "f_mem_1/2": "k = 1/2"}
+    figure, axes = subplots(1, 3, figsize=(9.5, 3.2), sharey=True, sharex=True)
+    colors, tables = shades([r.config["n"] for r in results]), []
+    axis: Axes
+    for axis, (metric, title) in zip(axes, names.items(), strict=True):
+        table = over_seeds(results, metric, "n").assign(k=title)
+        for n, part in table.groupby("n"):
+            axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
+        axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
+        tables.append(table)
+    axes[0].set_ylabel(r"$f_\mathrm{mem}$")
+    axes[0].legend(loc="upper left", fontsize=8)
+    return figure, pd.concat(tables)
+
+
+def projection(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Training points (n, 2), samples (milestones, kept, 2) and their nearest points (milestones, kept, 2).
+
+    Seen along two orthonormal directions: the one that separates the two Gaussians, (1, ..., 1)/sqrt(d), and the
+    one of largest spread of the training set at right angles to it.
+    """
+    train, stored = training_set(result.config).numpy(), result.samples
+    d = train.shape[1]
+    first = np.full(d, d**-0.5)
+    rest = train - train.mean(0)
+    rest = rest - np.outer(rest @ first, first)
+    second = np.linalg.svd(rest, full_matrices=False)[2][0]
+    second *= np.sign(second[np.abs(second).argmax()])  # the sign of a singular vector is arbitrary
+    axes = np.stack([first, second], 1)
+    return train @ axes, stored["samples"].astype(float) @ axes, (train @ axes)[stored["neighbours"][:, :, 0]]
+
+
+def copies(result: Result, k: float = 1 / 3) -> np.ndarray:
+    """Which kept samples are memorised, (milestones, kept) booleans."""
+    distance = result.samples["distances"]
+    return distance[:, :, 0] < k * distance[:, :, 1]
+
+
+def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Samples at chosen milestones in two dimensions, memorised ones joined to the training point they copy."""
+    train, samples, near = projection(result)
+    memorized, milestones = copies(result), list(result.samples["step"])
+    figure, panels = subplots(1, len(steps), figsize=(9.5, 3.6), sharex=True, sharey=True)
+    rows = []
+    for axis, step in zip(panels, steps, strict=True):
+        i = milestones.index(step)
+        hit = memorized[i]
+        axis.plot(*train.T, "+", color=TRAINING, ms=6, label="training points")
+        axis.plot(*samples[i][~hit].T, "o", color=QUALITY, ms=2.5, alpha=0.6, label="samples")
+        axis.plot(*samples[i][hit].T, "o", color=LEARNED, ms=3.5, label="memorised samples")
+        axis.plot(*np.stack([samples[i][hit], near[i][hit]], 1).T, color=LEARNED, lw=0.6)
+        axis.set(
+            title=f"step {step:,}: {hit.mean():.0%} copies", xlabel="along the two centres", xlim=(-7, 7), ylim=(-5, 5)
+        )
+        rows.append(pd.DataFrame({"step": step, "x": samples[i][:, 0], "y": samples[i][:, 1], "memorised": hit}))
+    panels[0].set_ylabel("across")
+    panels[0].legend(loc="upper left", fontsize=7)
+    return figure, pd.concat(rows)
+
+
+def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
+    """Slider over training time: samples with the points they copy, and KL and f_mem with a marker that moves."""
+    train, samples, near = projection(result)
+    memorized, steps = copies(result), result.samples["step"].tolist()
+    divergence, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in (kl, "f_mem"))
+    figure = make_subplots(
+        rows=2, cols=1, row_heights=[0.68, 0.32], vertical_spacing=0.13, specs=[[{}], [{"secondary_y": True}]]
+    )
+
+    def frame(i: int) -> list[dict[str, Any]]:
+        hit = memorized[i]
+        pairs = np.stack([samples[i][hit], near[i][hit], np.full((int(hit.sum()), 2), np.nan)], 1).reshape(-1, 2)
+        joined: list[list[float | None]] = [[None if np.isnan(v) else round(float(v), 2) for v in c] for c in pairs.T]
+        return [
+            {"x": rounded(samples[i][~hit, 0], 2), "y": rounded(samples[i][~hit, 1], 2)},
+            {"x": rounded(samples[i][hit, 0], 2), "y": rounded(samples[i][hit, 1], 2)},
+            {"x": joined[0], "y": joined[1]},
+            {"x": [steps[i], steps[i]], "y": [1e-1, 1e2]},
+        ]
+
+    start = int(divergence.argmin())
+    now = frame(start)
+    dots = {"mode": "markers"}
+    figure.add_scatter(
+        **now[0], **dots, name="samples", marker={"color": QUALITY, "size": 5, "opacity": 0.6}, row=1, col=1
+    )
+    figure.add_scatter(**now[1], **dots, name="memorised samples", marker={"color": LEARNED, "size": 6}, row=1, col=1)
+    figure.add_scatter(**now[2], mode="lines", line={"color": LEARNED, "width": 1}, showlegend=False, row=1, col=1)
+    figure.add_scatter(**now[3], mode="lines", line={"color": "#666", "dash": "dot"}, showlegend=False, row=2, col=1)
+    figure.add_scatter(
+        x=rounded(train[:, 0], 2), y=rounded(train[:, 1], 2), **dots, name="training points",
+        marker={"color": TRAINING, "size": 8, "symbol": "cross-thin-open"}, row=1, col=1,
+    )  # fmt: skip
+    figure.add_scatter(x=steps, y=rounded(divergence), name="KL (left)", line={"color": QUALITY}, row=2, col=1)
+    figure.add_scatter(
+        x=steps, y=rounded(f_mem), name="f_mem (right)", line={"color": MEMORY}, row=2, col=1, secondary_y=True
+    )
+    figure.update_xaxes(range=[-7, 7], row=1, col=1)
+    figure.update_yaxes(range=[-5, 5], row=1, col=1)
+    figure.update_xaxes(type="log", title="training step", row=2, col=1)
+    figure.update_yaxes(type="log", range=[-1, 2], title="KL (nats)", row=2, col=1, secondary_y=False)
+    figure.update_yaxes(range=[0, 1], title="f_mem", showgrid=False, row=2, col=1, secondary_y=True)
+    titles = [f"step {s:,}: KL {v:.2f} nats, f_mem {f:.2f}" for s, v, f in zip(steps, divergence, f_mem, strict=True)]
+    return scrubber(figure, steps, [0, 1, 2, 3], [frame(i) for i in range(len(steps))], start, titles)

@@ -1,0 +1,72 @@
+"""Figures with a slider over training time that work offline, from a server or from the file system."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+from IPython.display import HTML
+
+PLOTLY = "_static/plotly.min.js"  # copied there when the book is built
+
+
+def scrubber(
+    figure: go.Figure, steps: Sequence[int], moving: Sequence[int], frames: Sequence[Sequence[dict[str, Any]]],
+    start: int = 0, titles: Sequence[str] | None = None,
+) -> go.Figure:  # fmt: skip
+    """Give a figure a slider over training steps.
+
+    moving: indices of the traces that change. frames: for every step, the new data of these traces. start: the
+    step shown first, by index; the figure must already hold its data, so that it says something without moving.
+    titles: one for every step, shown above the figure.
+    """
+    if not len(steps) == len(frames):
+        raise ValueError(f"{len(steps)} steps and {len(frames)} frames: one frame a step")
+    titles = titles or [f"step {tau:,}" for tau in steps]
+    figure.frames = [
+        go.Frame(
+            name=str(tau),
+            traces=list(moving),
+            data=[go.Scatter(**d) for d in data],
+            layout={"title": {"text": title}},
+        )
+        for tau, data, title in zip(steps, frames, titles, strict=True)
+    ]
+    jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    figure.update_layout(
+        title={"text": titles[start], "x": 0.02, "y": 0.98, "font": {"size": 15}},
+        sliders=[
+            {
+                "active": start,
+                "currentvalue": {"prefix": "training step ", "font": {"size": 13}},
+                "pad": {"t": 46},
+                "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)], jump]} for tau in steps],
+            }
+        ],
+    )
+    return figure
+
+
+def show(figure: go.Figure, name: str, description: str, height: int = 620) -> HTML:
+    """The figure as HTML that loads plotly from the book itself.
+
+    name: unique id on the page. description: what is seen, for screen readers and where scripts are off.
+    """
+    figure.update_layout(
+        template="plotly_white", height=height, margin={"l": 55, "r": 15, "t": 55, "b": 40},
+        legend={"orientation": "h", "y": 1.04, "x": 0, "yanchor": "bottom"}, font={"size": 12},
+    )  # fmt: skip
+    body = figure.to_html(
+        full_html=False, include_plotlyjs=PLOTLY, div_id=name, default_height=f"{height}px",
+        config={"responsive": True, "displayModeBar": False},
+    )  # fmt: skip
+    return HTML(
+        f'<div class="interactive" role="figure" aria-label="{description}">{body}</div>'
+        f"<noscript><p>This figure moves when scripts are allowed. {description}</p></noscript>"
+    )
+
+
+def rounded(values: Any, digits: int = 3) -> list[float]:
+    """Numbers short enough to keep a page small, as a plain list."""
+    return [round(float(v), digits) for v in values]
