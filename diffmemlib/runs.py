@@ -123,9 +123,9 @@ class Result:
     """
 
     folder: Path
-    config: dict[str, Any]
-    curves: pd.DataFrame
-    provenance: dict[str, Any]
+    config: dict[str, Any] = dataclasses.field(repr=False)
+    curves: pd.DataFrame = dataclasses.field(repr=False)
+    provenance: dict[str, Any] = dataclasses.field(repr=False)
 
     @property
     def id(self) -> str:

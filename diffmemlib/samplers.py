@@ -50,7 +50,7 @@ def euler_maruyama(predict: NoisePrediction, x: Tensor, schedule: Schedule, nois
     """Reversed diffusion dx = (x + 2 s(x, t)) dt + sqrt(2) dB over all steps k = T-1 ... 1 (Eq. 2).
 
     predict: noise prediction, s = -eps / sqrt(Delta_t). x: start, (m, ...). noise: source of (m, ...) normals.
-    The step from k to k-1 lasts t_k - t_{k-1}; the last one, from t_1 = 1.6e-4, is the mean E[x_0 | x_1] alone, so
+    The step from k to k-1 lasts t_k - t_{k-1}; the last one, from t_1 = 1.1e-4, is the mean E[x_0 | x_1] alone, so
     that no fresh noise is left on the samples.
     """
     t, signal, sigma = schedule.t.tolist(), schedule.signal.tolist(), schedule.noise.tolist()

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from ..experiments.gmm import training_set
 from ..runs import Result
-from ..timescales import Timescale, first_crossing
+from ..timescales import Timescale
 from .interactive import rounded, scrubber
 from .style import LEARNED, MEMORY, QUALITY, TRAINING, band, shades, subplots
 
@@ -31,12 +31,6 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
     joined = rows.reset_index().groupby([key, "step"], as_index=False)
     table = joined.agg(value=("value", "mean"), low=("low", "min"), high=("high", "max"), seeds=("seed", "nunique"))
     return table[table["seeds"] == table.groupby(key)["seeds"].transform("max")].reset_index(drop=True)
-
-
-def crossings(results: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
-    """First crossing of a threshold in every run."""
-    curves = [r.curve(metric) for r in results]
-    return [first_crossing(c.index.to_numpy(), c["value"].to_numpy(), threshold, rising) for c in curves]
 
 
 def quality_and_memory(
@@ -103,6 +97,21 @@ def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axes[0].set_ylabel(r"$f_\mathrm{mem}$")
     axes[0].legend(loc="upper left", fontsize=8)
     return figure, pd.concat(tables)
+
+
+def three_divergences(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """The three estimates of KL against tau, over seeds of one n."""
+    names = {"kl": "the paper's", "kl_fisher": "score gap", "kl_knn": "nearest neighbours"}
+    colors = {"kl": "#999999", "kl_fisher": QUALITY, "kl_knn": "#009e73"}
+    figure, axis = subplots(figsize=(6.5, 3.8))
+    tables = {metric: over_seeds(results, metric, "n") for metric in names}
+    for metric, table in tables.items():
+        band(axis, table, "step", colors[metric], names[metric])
+    axis.axhline(0, color="0.3", lw=0.8)
+    axis.set_yscale("symlog", linthresh=1)
+    axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="KL (nats)", ylim=(-2, 100))
+    axis.legend()
+    return figure, pd.concat(t.assign(metric=m) for m, t in tables.items())
 
 
 def projection(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from html import escape
 from typing import Any
 
 import plotly.graph_objects as go
 from IPython.display import HTML
 
-PLOTLY = "_static/plotly.min.js"  # copied there when the book is built
+PLOTLY = "../_static/plotly.min.js"  # as seen from a page in book/; copied there when the book is built
 
 
 def scrubber(
@@ -33,7 +34,8 @@ def scrubber(
         )
         for tau, data, title in zip(steps, frames, titles, strict=True)
     ]
-    jump = {"mode": "immediate", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
+    # "afterall": a slider moved fast would otherwise cancel frames under way, which plotly reports as errors.
+    jump = {"mode": "afterall", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     figure.update_layout(
         title={"text": titles[start], "x": 0.02, "y": 0.98, "font": {"size": 15}},
         sliders=[
@@ -62,8 +64,8 @@ def show(figure: go.Figure, name: str, description: str, height: int = 620) -> H
         config={"responsive": True, "displayModeBar": False},
     )  # fmt: skip
     return HTML(
-        f'<div class="interactive" role="figure" aria-label="{description}">{body}</div>'
-        f"<noscript><p>This figure moves when scripts are allowed. {description}</p></noscript>"
+        f'<div class="interactive" role="figure" aria-label="{escape(description)}">{body}</div>'
+        f"<noscript><p>This figure moves when scripts are allowed. {escape(description)}</p></noscript>"
     )
 
 

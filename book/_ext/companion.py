@@ -1,0 +1,77 @@
+"""What this book needs from Sphinx beyond its configuration.
+
+- plotly.min.js comes from the installed plotly package, so that it matches the figures and git holds no copy.
+- sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
+- Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText.
+- The written pages are repaired where the theme leaves something that fails when opened from disk, or that a screen
+  reader cannot use. Each repair may be applied twice: an incremental build leaves unchanged pages as they are.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from sphinx.application import Sphinx
+from sphinx.config import Config
+
+REPAIRS = [
+    # Font preloads need CORS, which pages opened from disk do not have; the style sheet loads the fonts anyway.
+    (re.compile(r'<link rel="preload" as="font"[^>]*>\s*'), ""),
+    # The side bar's logo is outside every landmark.
+    (re.compile(r'<div class="bd-sidebar-primary bd-sidebar">'),
+     '<div class="bd-sidebar-primary bd-sidebar" role="navigation" aria-label="Book">'),
+    # The bibliography is a list whose children have a role that no list may have.
+    (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
+    # The corner of a pandas table heads nothing.
+    (re.compile(r"<th></th>"), "<td></td>"),
+]  # fmt: skip
+
+
+def add_plotly(app: Sphinx, config: Config) -> None:
+    """Have Sphinx copy plotly.min.js to ``_static/`` with the other static files."""
+    spec = find_spec("plotly")
+    if spec is None or spec.origin is None:
+        raise ImportError("The book draws with plotly: install it in the environment that builds the book.")
+    config.html_static_path.append(str(Path(spec.origin).parent / "package_data" / "plotly.min.js"))
+
+
+def disconnect_thebe(app: Sphinx, config: Config) -> None:
+    """Remove sphinx-thebe's listeners and its style sheet."""
+    for listeners in app.events.listeners.values():
+        listeners[:] = [one for one in listeners if one.handler.__module__ != "sphinx_thebe"]
+    app.registry.css_files[:] = [one for one in app.registry.css_files if one[0] != "sphinx-thebe.css"]
+
+
+def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
+    """Escape reStructuredText in a docstring, line by line; `name` in single backticks becomes code."""
+    for number, line in enumerate(lines):
+        parts = re.split(r"``?([^`]+)``?", line)  # text, code, text, code, ...
+        parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", text) for text in parts[::2]]
+        parts[1::2] = [f"``{code}``" for code in parts[1::2]]
+        lines[number] = "".join(parts)
+
+
+def repair_pages(app: Sphinx, exception: Exception | None) -> None:
+    """Apply REPAIRS to every written page."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for file in Path(app.outdir).rglob("*.html"):
+        before = after = file.read_text(encoding="utf-8")
+        for pattern, replacement in REPAIRS:
+            after = pattern.sub(replacement, after)
+        if after != before:
+            file.write_text(after, encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Called by Sphinx."""
+    sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
+    app.connect("config-inited", add_plotly)
+    app.connect("config-inited", disconnect_thebe)
+    app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
+    app.connect("build-finished", repair_pages)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,12 @@
+// Pages opened from disk may not fetch, which the search needs for its excerpts: show titles alone there.
+if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = false;
+
+// What scrolls sideways must be reachable by keyboard. The theme sees to code and outputs, not to these.
+function reachByKeyboard() {
+  for (const box of document.querySelectorAll("mjx-container[display], .pst-scrollable-table-container")) {
+    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    else box.removeAttribute("tabindex");
+  }
+}
+window.addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachByKeyboard));
+window.addEventListener("resize", reachByKeyboard);

@@ -1,0 +1,46 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Claims
+#
+# Every claim of the paper that this book tests or will test, in one table: what is claimed and where, what we
+# measured with its 95% interval, the range of numbers that agrees with the claim, and a verdict. Estimates and verdicts
+# are computed from stored runs when the book is built; the same table is a test.
+#
+# - **reproduced**: the whole interval lies within the range that agrees with the claim;
+# - **consistent**: a part of it does;
+# - **contradicts**: none of it does;
+# - **not tested**: the chapter is still to come.
+#
+# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same.
+
+# %% tags=["remove-input"]
+from diffmemlib import claims
+
+rows = claims.load()
+claims.show(rows, full=True)
+
+# %% [markdown]
+# In short:
+
+# %% tags=["remove-input"]
+counts = claims.table(rows)["verdict"].value_counts()
+for verdict in claims.VERDICTS:
+    print(f"{verdict}: {counts.get(verdict, 0)}")
+
+# %% [markdown]
+# The estimators are functions of one screen each in `diffmemlib/estimators`, and the choices that define them (what
+# counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to `book/claims.toml` and,
+# if it can be tested, a function there.

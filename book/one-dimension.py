@@ -1,0 +1,113 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#   kernelspec:
+#     display_name: Python 3
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Two times in one dimension
+#
+# **What you will see.** In one dimension a score is a curve, so what a network learns, and when, can be drawn. It first
+# learns the score of the law that the data came from; much later, that of the data themselves. This is the left part of
+# Fig. 1 of {cite:t}`bonnaire2025`, from a real training run.
+#
+# **You need** nothing but calculus. **Reading time**: five minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib.figures import one_dimension as draw
+from diffmemlib.figures.interactive import show
+from diffmemlib.figures.record import record
+from diffmemlib.runs import find_results
+
+(run,) = find_results("one_dimension", "laptop", n=16, seed=0)
+population, training = (run.curve(m)["value"] for m in ("gap_population", "gap_empirical"))
+best, last = int(population.idxmin()), int(population.index[-1])
+first = int(population.index[3])
+glue("n", run.config["n"], display=False)
+glue("width", run.config["width"], display=False)
+glue("draws", run.config["draws"], display=False)
+glue("mu", f"{run.config['mu']:g}", display=False)
+glue("t", f"{run.config['t']:g}", display=False)
+glue("best", f"{best:,}", display=False)
+glue("best-error", f"{population[best]:.3f}", display=False)
+glue("last", f"{last:,}", display=False)
+glue("last-error", f"{training[last]:.3f}", display=False)
+glue("last-population", f"{population[last]:.2f}", display=False)
+
+# %% [markdown]
+# ## Two scores for one data set
+#
+# A diffusion model adds noise to data, $x_t = e^{-t} x_0 + \sqrt{\Delta_t}\,\xi$ with $\Delta_t = 1 - e^{-2t}$, and
+# learns the score $\nabla\log P_t$ in order to run the process backwards. But which $P_t$? There are two candidates:
+#
+# - the **population's**, the noised version of the law $P_0$ that the data were drawn from. Following it backwards gives
+#   new samples of $P_0$;
+# - the **training set's**, the noised version of the $n$ points themselves. It is what minimises the training loss, and
+#   its score is known in closed form (Eq. 5 of the paper),
+#
+# ```{math}
+# :label: eq-empirical-score
+# s_\mathrm{emp}(x, t) = \frac{1}{\Delta_t} \sum_{\nu=1}^n w_\nu\, (e^{-t} x^\nu - x), \qquad
+# w_\nu \propto \exp\left(-\frac{|x - e^{-t} x^\nu|^2}{2 \Delta_t}\right) .
+# ```
+#
+# Following it backwards gives copies of the training points, and nothing else.
+#
+# The first is smooth. The second swings from point to point, the more wildly the smaller $t$. Here $P_0$ is an equal
+# mixture of two Gaussians at $\pm${glue:text}`mu`, and we look at $t$ = {glue:text}`t`. A residual network of width
+# $W$ = {glue:text}`width` is trained by Adam on $n$ = {glue:text}`n` points, with all points and
+# {glue:text}`draws` noises for each of them in every step.
+#
+# ## Early, between, late
+
+# %% tags=["remove-input"] mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram its density. Late, it follows every swing of the training set's score, and the histogram consists of spikes on the training points."}}
+figure, table = draw.three_scores(run, [first, best, last], ["early", "between", "late"])
+plt.show()
+
+# %% tags=["remove-input"]
+record([run], table, "one-dimension")
+
+# %% [markdown]
+# Between, at step {glue:text}`best`, the network has not seen the swings of its own training set: it follows the
+# population. Late, at step {glue:text}`last`, it follows every swing, and generates training points.
+#
+# ## Move through the training
+
+# %% tags=["remove-input"]
+show(
+    draw.time_scrubber(run, best),
+    "one-dimension-scrubber",
+    "Slider over training time: above, the learned score beside the score of the population and of the training set; "
+    "below, the density of generated samples beside the density of the population, with the training points.",
+)
+
+# %% [markdown]
+# ## The same in two numbers
+#
+# How far is the learned score from each of the two? We measure the mean of $\Delta_t\,|s - s'|^2$, over noised points of
+# the population for the one and of the training set for the other; a network that predicts no noise at all scores about
+# one.
+
+# %% tags=["remove-input"] mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, stays low for a while, then rises above one. The error to the training set falls late."}}
+figure, table = draw.two_gaps(run)
+plt.show()
+
+# %% tags=["remove-input"]
+record([run], table, "one-dimension-errors")
+
+# %% [markdown]
+# The error to the population is smallest, {glue:text}`best-error`, at step {glue:text}`best`; at the end it is
+# {glue:text}`last-population`, while the error to the training set has fallen to {glue:text}`last-error`. Between the
+# fall of the blue curve and its rise lies a window in which the model has learned the law and not the points. The rest
+# of this book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.

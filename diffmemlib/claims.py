@@ -1,0 +1,146 @@
+"""The claims table: book/claims.toml says what the paper claims, `estimators` measure it, and this module judges.
+
+A verdict follows from the 95% interval and the claim alone. reproduced: the whole interval lies within the claim's
+margin; consistent: a part of it; contradicts: none of it; not tested: no estimator yet.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from importlib import import_module
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML
+
+from .estimators import Estimate
+from .runs import ROOT
+
+CLAIMS = ROOT / "book" / "claims.toml"
+VERDICTS = ("reproduced", "consistent", "contradicts", "not tested")
+KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "value", "margin", "at_least", "at_most"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of claims.toml, with its estimate and verdict computed when asked for.
+
+    estimator: "module.function" within diffmemlib.estimators, or None. lowest, highest: the range of numbers that
+    agree with the claim.
+    """
+
+    id: str
+    chapter: str
+    text: str
+    place: str
+    paper: str
+    estimator: str | None
+    lowest: float
+    highest: float
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """Our number; None where the claim has no estimator. ResultError where its runs are missing."""
+        if self.estimator is None:
+            return None
+        module, function = self.estimator.split(".")
+        found: Estimate = getattr(import_module(f".estimators.{module}", __package__), function)()
+        return found
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS."""
+        return judge(self.estimate, self.lowest, self.highest)
+
+    @property
+    def tier(self) -> str:
+        """The tier of the runs behind the estimate; empty without one."""
+        return ", ".join(sorted({r.config["tier"] for r in self.estimate.runs})) if self.estimate else ""
+
+    @property
+    def ours(self) -> str:
+        """The estimate and its interval, to two decimals."""
+        e = self.estimate
+        return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" if e else ""
+
+
+def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
+    """The verdict on an interval, given the range of numbers that agree with the claim."""
+    if estimate is None:
+        return "not tested"
+    if not estimate.low <= estimate.value <= estimate.high:
+        raise ValueError(f"{estimate.value} lies outside its own interval [{estimate.low}, {estimate.high}]")
+    if lowest <= estimate.low and estimate.high <= highest:
+        return "reproduced"
+    return "consistent" if estimate.low <= highest and lowest <= estimate.high else "contradicts"
+
+
+def load(path: Path = CLAIMS, chapter: str | None = None) -> list[Claim]:
+    """All claims, or those of a chapter; ValueError names the row that is not as the file's header says."""
+    claims = [_claim(row) for row in tomllib.loads(path.read_text())["claim"]]
+    names = [c.id for c in claims]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path.name}: an id stands twice among {', '.join(names)}")
+    chosen = [c for c in claims if chapter in (None, c.chapter)]
+    if not chosen:
+        raise ValueError(f"{path.name}: no claim of chapter {chapter!r}")
+    return chosen
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    name = row.get("id", "a claim without id")
+    if unknown := set(row) - KEYS:
+        raise ValueError(f"claims.toml, {name}: unknown {', '.join(sorted(unknown))}; known: {', '.join(sorted(KEYS))}")
+    if missing := {"id", "chapter", "text", "place", "paper"} - set(row):
+        raise ValueError(f"claims.toml, {name}: {', '.join(sorted(missing))} missing")
+    forms = [{"value", "margin"} <= set(row), "at_least" in row, "at_most" in row]
+    if sum(forms) != ("estimator" in row):
+        raise ValueError(f"claims.toml, {name}: an estimator goes with value and margin, or at_least, or at_most")
+    lowest, highest = row.get("at_least", -inf), row.get("at_most", inf)
+    if forms[0]:
+        lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
+    told = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
+    return Claim(**told, estimator=row.get("estimator"), lowest=lowest, highest=highest)
+
+
+def table(claims: list[Claim]) -> pd.DataFrame:
+    """The claims with estimates and verdicts, one a row, every column text."""
+    rows = [(c.id, c.text, c.place, c.paper, c.estimator or "", c.ours, _range(c), c.tier, c.verdict) for c in claims]
+    columns = ["id", "claim", "place", "paper", "estimator", "ours [95%]", "agrees if", "tier", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def show(claims: list[Claim], full: bool = False) -> HTML:
+    """The claims as an HTML table, a marked word for each verdict; `full` adds estimator, tier and run ids."""
+    heads = ["Claim", "In the paper", "Ours [95%]", "Agrees if", "Verdict"]
+    heads += ["Estimator", "Tier", "Runs"] if full else []
+    body = []
+    for c in claims:
+        verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
+        cells = [
+            f'<span id="claim-{c.id}">{escape(c.text)}</span>',
+            f"{escape(c.paper)}<br><small>{escape(c.place)}</small>",
+        ]
+        cells += [c.ours, _range(c), verdict]
+        if full:
+            ids = ", ".join(r.id for r in c.estimate.runs) if c.estimate else ""
+            runs = f"<details><summary>{len(c.estimate.runs)}</summary>{ids}</details>" if c.estimate else ""
+            cells += [f"<code>{escape(c.estimator)}</code>" if c.estimator else "", c.tier, runs]
+        body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{h}</th>" for h in heads)
+    return HTML(
+        f'<div class="claims"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
+    )
+
+
+def _range(claim: Claim) -> str:
+    if claim.estimator is None:
+        return ""
+    if claim.highest == inf:
+        return f"at least {claim.lowest:g}"
+    return f"at most {claim.highest:g}" if claim.lowest == -inf else f"{claim.lowest:g} to {claim.highest:g}"

@@ -1,0 +1,235 @@
+"""Configuration, identity, store: what is accepted, what is refused, and what survives a fault."""
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.experiments import gmm
+from diffmemlib.experiments.execute import Measurement
+from diffmemlib.experiments.gmm import GmmConfig
+from diffmemlib.files import NumberedFiles, RunBusyError, exclusive, write_atomic
+from diffmemlib.runs import ResultError, find_results, read_result, write_result
+
+SMALL = {"tier": "smoke", "n": 16, "steps": 60, "samples": 100, "milestones": 3, "kept": 5}
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    return tmp_path
+
+
+def config(**changes) -> GmmConfig:
+    return GmmConfig.from_parameters(SMALL | changes)
+
+
+def put(c: GmmConfig, complete: bool = True, f_mem: float = 0.5):
+    curves = pd.DataFrame([(10, "f_mem", f_mem, 0.4, 0.6)], columns=["step", "metric", "value", "low", "high"])
+    return write_result(c, curves, {"step": np.array([10])}, {"command": c.command, "complete": complete})
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"tier": "smoke", "widht": 32}, "unknown parameter 'widht'.*did you mean 'width'"),
+        ({"tier": "huge"}, "tier = 'huge': choose one of smoke, laptop, gpu, paper"),
+        ({}, "tier = None"),
+        ({"tier": "smoke", "n": "many"}, "n = 'many' is of type str; it takes type int"),
+        ({"tier": "smoke", "n": 12.5}, "it takes type int"),
+        ({"tier": "smoke", "n": True}, "it takes type int"),
+        ({"tier": "smoke", "optimizer": "lion"}, "optimizer = 'lion'"),
+        ({"tier": "smoke", "n": 1}, "n = 1: must be at least 2"),
+        ({"tier": "smoke", "width": 7}, "width = 7: must be even"),
+        ({"tier": "smoke", "momentum": 1.0}, "momentum = 1.0"),
+        ({"tier": "smoke", "sampler": "heun"}, "sampler = 'heun'"),
+        ({"tier": "smoke", "steps": 3}, "steps = 3"),
+    ],
+)
+def test_bad_parameters_fail_with_name_and_rule(parameters, message):
+    with pytest.raises(ValueError, match=message):
+        GmmConfig.from_parameters(parameters)
+
+
+def test_an_integer_will_do_for_a_number():
+    assert GmmConfig.from_parameters({"tier": "smoke", "lr": 1}).lr == 1.0
+
+
+def test_identity_is_stable_and_depends_on_every_setting():
+    assert config().id == config().id == "fc69a12e6047"  # a change of this orphans every stored result
+    assert len({config(**c).id for c in ({}, {"seed": 1}, {"n": 17}, {"lr": 0.1}, {"tier": "gpu", "first": 10})}) == 5
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"seed": 4}, {"steps": 500, "tier": "laptop", "width": 64, "optimizer": "adam", "lr": 0.1}]
+)
+def test_the_command_makes_the_same_run(changes):
+    c = config(**changes)
+    words = c.command.split("-p ")[1:]
+    given = dict(word.split() for word in words)
+    types = {"tier": str, "optimizer": str, "lr": float, "sampler": str}
+    parameters = {name: types.get(name, int)(value) for name, value in given.items()}
+    assert GmmConfig.from_parameters(parameters) == c
+
+
+def test_results_come_back_as_written(store):
+    result = read_result(put(config()))
+    assert result.config == {"experiment": "gmm", **dataclasses.asdict(config())}
+    assert result.curve("f_mem").loc[10].tolist() == [0.5, 0.4, 0.6]
+    assert result.samples["step"].tolist() == [10]
+    with pytest.raises(KeyError, match="no metric 'fid'; it has f_mem"):
+        result.curve("fid")
+
+
+def test_find_filters_and_sorts(store):
+    for c in (config(seed=1), config(), config(n=32)):
+        put(c)
+    assert [(r.config["n"], r.config["seed"]) for r in find_results("gmm", "smoke")] == [(16, 0), (16, 1), (32, 0)]
+    assert len(find_results("gmm", "smoke", n=(32, 64))) == 1
+    with pytest.raises(ResultError, match=r"make one with: papermill book/runs/gmm\.ipynb .* -p n 99"):
+        find_results("gmm", "smoke", n=99)
+
+
+@pytest.mark.parametrize("name", ["config.json", "curves.parquet", "samples.npz"])
+@pytest.mark.parametrize("damage", ["missing", "truncated", "flipped"])
+def test_damage_names_the_file_and_the_remedy(store, name: str, damage: str):
+    path = put(config()) / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    if damage == "missing":
+        path.unlink()
+    else:
+        path.write_bytes(data if damage == "flipped" else data[:20])
+    with pytest.raises(ResultError, match=f"{name} is .*make it again: papermill"):
+        assert read_result(path.parent).samples
+
+
+def test_damaged_provenance_is_named(store):
+    folder = put(config())
+    (folder / "provenance.json").write_text("{")
+    with pytest.raises(ResultError, match=r"provenance\.json is damaged"):
+        read_result(folder)
+
+
+def test_a_failed_write_leaves_the_old_result_and_no_debris(store, monkeypatch):
+    folder = put(config())
+    monkeypatch.setattr("numpy.savez_compressed", lambda *a, **k: (_ for _ in ()).throw(OSError("No space left")))
+    with pytest.raises(OSError, match="No space"):
+        put(config(), f_mem=0.9)
+    assert read_result(folder).curve("f_mem").loc[10, "value"] == 0.5
+    assert [p.name for p in folder.parent.iterdir()] == [folder.name]
+
+
+def test_write_atomic_leaves_what_was_there(tmp_path, monkeypatch):
+    path = tmp_path / "file"
+    write_atomic(path, b"old")
+    monkeypatch.setattr("os.replace", lambda *a: (_ for _ in ()).throw(OSError("disk")))
+    with pytest.raises(OSError, match="disk"):
+        write_atomic(path, b"new")
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_numbered_files_keep_the_last_ones(tmp_path):
+    files = NumberedFiles(tmp_path, ".bin")
+    for step in (5, 10, 100):
+        files.write(step, b"%d" % step, keep=2)
+    assert list(files.paths()) == [10, 100]
+    assert files.latest() == (100, b"100")
+    assert files.read(5) is None
+
+
+def test_a_second_process_leaves_with_a_clear_message(store):
+    hold = (
+        "import sys, time; from pathlib import Path; from diffmemlib.files import exclusive\n"
+        "with exclusive(Path(sys.argv[1])): print('held', flush=True); time.sleep(60)"
+    )
+    other = subprocess.Popen([sys.executable, "-c", hold, str(config().work)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert other.stdout.readline() == "held\n"
+        with pytest.raises(RunBusyError, match="another process is working on"):
+            gmm.run(config(), show_progress=False)
+    finally:
+        other.kill()
+        other.wait()
+    with exclusive(config().work):  # a killed process holds nothing
+        pass
+
+
+def test_a_budget_ends_cleanly_and_the_run_goes_on(store):
+    part = gmm.run(config(), budget=0.0, show_progress=False)
+    assert part.provenance["complete"] is False
+    whole = gmm.run(config(), show_progress=False)
+    assert whole.provenance["complete"] is True
+    assert whole.curves["step"].max() == 60
+    assert gmm.run(config(), budget=0.0, show_progress=False).provenance["complete"] is True  # read, not run
+
+
+KILLED = """
+import json, sys
+from diffmemlib.experiments import gmm
+from diffmemlib.experiments.execute import Measurement
+gmm.run(gmm.GmmConfig.from_parameters(json.loads(sys.argv[1])), show_progress=False)
+"""
+
+
+@pytest.mark.slow
+def test_a_run_killed_at_random_moments_ends_bit_for_bit_the_same(store):
+    """SIGKILL while training, measuring and writing; what is stored at the end is that of an unbroken run."""
+    settings = SMALL | {"steps": 600, "milestones": 8}
+    c = GmmConfig.from_parameters(settings)
+    unbroken = gmm.run(c, show_progress=False)
+    files = {name: (unbroken.folder / name).read_bytes() for name in ("config.json", "curves.parquet", "samples.npz")}
+
+    again = {**os.environ, "DIFFMEM_RESULTS": str(store / "again"), "DIFFMEM_CHECKPOINTS": str(store / "killed")}
+    rng, kills = random.Random(0), 0
+    while True:
+        process = subprocess.Popen([sys.executable, "-c", KILLED, json.dumps(settings)], env=again)
+        # Every life is granted a little longer than the last, so that slow machines get through as well.
+        started, patience = time.monotonic(), 1 + kills / 2 + rng.uniform(0, 0.5)
+        while process.poll() is None and time.monotonic() - started < patience:
+            time.sleep(0.02)
+        if process.poll() is None:
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+            kills += 1
+            continue
+        assert process.returncode == 0
+        break
+    assert kills >= 1
+    folder = store / "again" / "smoke" / "gmm" / c.id
+    for name, data in files.items():
+        assert (folder / name).read_bytes() == data, f"{name} differs after {kills} kills"
+    assert not list(folder.parent.glob(".new-*"))
+
+
+def test_a_measurement_survives_its_file():
+    m = Measurement({"f_mem": (0.5, 0.4, 0.6)}, {"samples": np.arange(6, dtype=np.float16).reshape(2, 3)}, 1.5)
+    back = Measurement.unpack(m.pack())
+    assert back.metrics == m.metrics
+    assert back.seconds == 1.5
+    np.testing.assert_array_equal(back.arrays["samples"], m.arrays["samples"])
+    assert m.pack() == m.pack()
+
+
+def test_an_array_of_objects_is_never_loaded(store):
+    """npz files may hold pickles; ours are read without."""
+    folder = put(config())
+    packed = io.BytesIO()
+    np.savez(packed, step=np.array([{"a": 1}], dtype=object))
+    result = read_result(folder)
+    (folder / "samples.npz").write_bytes(packed.getvalue())
+    result.provenance["sha256"]["samples.npz"] = hashlib.sha256(packed.getvalue()).hexdigest()
+    with pytest.raises(ValueError, match="allow_pickle=False"):
+        result.samples["step"]

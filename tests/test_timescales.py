@@ -1,0 +1,82 @@
+"""Crossing times, exponents and collapse on curves whose answer is known."""
+
+import numpy as np
+import pytest
+
+from diffmemlib.timescales import Timescale, collapse_exponent, exponent, first_crossing
+
+N = np.repeat([64, 128, 256, 512, 1024], 3)
+
+
+def test_crossing_is_interpolated_in_log_tau():
+    t = first_crossing([10, 1000], [0.0, 0.4], 0.1)
+    assert t.status == "interpolated"
+    assert t.tau == pytest.approx(10 * 100**0.25)
+
+
+def test_falling_curves_cross_downwards():
+    t = first_crossing([1, 10, 100], [8, 4, 2], 3, rising=False)
+    assert t.tau == pytest.approx(10 * 10**0.5)
+
+
+def test_censored_and_early_runs_are_told_apart():
+    assert first_crossing([1, 10], [0, 0.05], 0.1) == Timescale(10.0, "censored")
+    assert first_crossing([1, 10], [0.2, 0.3], 0.1) == Timescale(1.0, "at first point")
+
+
+@pytest.mark.parametrize(("tau", "value"), [([], []), ([1, 2], [0]), ([2, 1], [0, 1]), ([0, 1], [0, 1])])
+def test_bad_curves_are_refused(tau, value):
+    with pytest.raises(ValueError, match="tau"):
+        first_crossing(tau, value, 0.1)
+
+
+def test_an_exact_power_law_has_its_exponent_and_no_width():
+    fit = exponent(N, [Timescale(7 * n**1.3, "interpolated") for n in N])
+    assert fit.value == pytest.approx(1.3)
+    assert fit.high - fit.low < 1e-9
+    assert fit.prefactor == pytest.approx(7)
+
+
+def test_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    covered = 0
+    for trial in range(200):
+        noisy = 200 * N * np.exp(0.1 * rng.standard_normal(len(N)))
+        fit = exponent(N, [Timescale(t, "interpolated") for t in noisy], resamples=300, seed=trial)
+        covered += fit.low <= 1 <= fit.high
+    assert 0.88 <= covered / 200 <= 0.99
+
+
+def test_a_size_with_a_censored_run_is_left_out_whole():
+    times = [Timescale(200.0 * n, "interpolated") for n in N]
+    times[-1] = Timescale(1000.0, "censored")  # would pull the slope down
+    fit = exponent(N, times)
+    assert fit.value == pytest.approx(1)
+    assert (fit.points, fit.left_out) == (12, 3)
+
+
+def test_an_exponent_needs_two_sizes():
+    with pytest.raises(ValueError, match="two sizes"):
+        exponent([64, 64], [Timescale(1.0, "interpolated")] * 2)
+
+
+def rise(tau: np.ndarray, tau_mem: float) -> np.ndarray:
+    return 1 / (1 + (tau_mem / tau) ** 3)
+
+
+def test_collapse_finds_the_power_that_was_put_in():
+    tau = np.geomspace(10, 1e6, 80)
+    curves = [(tau, rise(tau, 200 * n**0.8)) for n in N]
+    fit = collapse_exponent(N, curves, [0.05, 0.1, 0.5])
+    assert fit.value == pytest.approx(0.8, abs=0.005)
+    assert fit.spread < 1.01
+
+
+def test_collapse_uses_only_levels_that_all_curves_cross():
+    tau = np.geomspace(10, 1e5, 80)
+    curves = [(tau, rise(tau, 200 * n)) for n in N]
+    top = min(value[-1] for _, value in curves)
+    fit = collapse_exponent(N, curves, [0.05, (1 + top) / 2])
+    assert fit.levels == (0.05,)
+    with pytest.raises(ValueError, match="no level"):
+        collapse_exponent(N, curves, [1.1])
