@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 CANDIDATES = 8  # kept from the fast pass, then measured exactly
+ROWS, EXACT_ROWS = 1024, 256  # samples at once in the two passes: large for the product, small for the cache
 BLOCK = 64  # training points whose fast distances are reduced together before candidates are chosen
 
 
@@ -58,36 +59,46 @@ def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbou
     """The two nearest training points of every sample in L2, exactly.
 
     samples: (m, ...), train: (n, ...) with n >= 2; trailing axes are flattened. memory: bytes for the table of
-    fast distances (default 256 MiB), which alone grows with n.
+    fast distances (default 256 MiB), which alone grows with n; at most 1024 samples are taken at once.
 
-    Fast pass: float32 squared distances by one matrix product, and the 8 smallest of each row. Exact pass: those
-    8 again as norms of float64 differences, which lose nothing for near-duplicates. A row where a point outside
-    the 8 could be nearer than the second of them, within the rounding of the fast pass, is searched in full.
+    Fast pass: float32 squared distances by one matrix product, and the 8 smallest of each row. Exact pass: norms of
+    float64 differences, which lose nothing for near-duplicates, of the first 2; of all 8 where the third could be
+    nearer within the rounding of the fast pass; of all training points where the ninth could.
     """
     samples, train = _flat(samples, "samples"), _flat(train, "train")
     if samples.shape[1] != train.shape[1]:
         raise ValueError(f"samples have {samples.shape[1]} numbers each, train has {train.shape[1]}")
     if len(train) < 2:
         raise ValueError("train has fewer than 2 points: d1/d2 needs a second neighbour")
-    centre = train.double().mean(0)
-    b = (train.double() - centre).float()
+    centre = train.mean(0)  # near the data, so that rounding is relative to their spread
+    b = (train - centre).float()
     b2 = b.square().sum(1)
-    rows = max(1, memory // (4 * len(train)))
+    rows = min(ROWS, max(1, memory // (4 * len(train))))
     index, distance = [], []
     for part in samples.split(rows):
-        a = (part.double() - centre).float()
+        a = (part - centre).float()
         fast = torch.addmm(b2, a, b.T, alpha=-2)  # |a - b|^2 - |a|^2, the same order in each row
-        candidate, last = _smallest(fast, min(CANDIDATES, len(train)))
-        i, d = _exact(part, train, candidate)
-        # Every product of d terms is off by at most d + 4 roundings of |a| |b|; so is |b|^2.
-        a_norm, b_norm = a.double().norm(dim=1), b2.max().double().sqrt()
-        slack = (part.shape[1] + 8) * torch.finfo(torch.float32).eps * (a_norm + b_norm) ** 2
-        unsure = (last.double() + a_norm**2 - slack <= d[:, 1] ** 2) & (len(train) > CANDIDATES)
-        for row in unsure.nonzero().flatten().tolist():
-            i[row], d[row] = _search_row(part[row], train)
+        candidate, value = _smallest(fast, min(CANDIDATES, len(train)))
+        # Every product of d terms is off by at most d + 8 roundings of (|a| + |b|)^2.
+        a2 = a.double().square().sum(1)
+        slack = (part.shape[1] + 8) * torch.finfo(torch.float32).eps * (a2.sqrt() + b2.max().double().sqrt()) ** 2
+        bound = value.double() + (a2 - slack)[:, None]  # no point from candidate c on is nearer than bound[:, c]^1/2
+        i, d = _certain(part, train, candidate, bound)
         index.append(i.cpu().numpy())
         distance.append(d.cpu().numpy())
     return Neighbours(np.concatenate(index), np.concatenate(distance))
+
+
+def _certain(part: Tensor, train: Tensor, candidate: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
+    """The two nearest, from as few candidates as prove it: the first 2, else all, else the whole training set."""
+    i, d = _exact(part, train, candidate[:, :2])
+    if len(train) > 2:
+        row = (bound[:, 2] <= d[:, 1] ** 2).nonzero().flatten()
+        i[row], d[row] = _exact(part[row], train, candidate[row])
+    if len(train) > CANDIDATES:
+        for r in (bound[:, -1] <= d[:, 1] ** 2).nonzero().flatten().tolist():
+            i[r], d[r] = _search_row(part[r], train)
+    return i, d
 
 
 def near_duplicates(train: Tensor, ratio: float = 0.1) -> int:
@@ -109,27 +120,28 @@ def _flat(x: Tensor, name: str) -> Tensor:
 
 
 def _smallest(fast: Tensor, count: int) -> tuple[Tensor, Tensor]:
-    """Columns of the `count` smallest entries of each row, and the largest of these entries.
+    """Columns of the `count` smallest entries of each row, and these entries, both in increasing order.
 
     The smallest entries lie in the blocks with the smallest minima, so a row is read once and sorted never.
     """
     rows, n = fast.shape
     if n <= 4 * count * BLOCK:
         values, columns = fast.topk(count, dim=1, largest=False)
-        return columns, values[:, -1]
+        return columns, values
     whole = n // BLOCK * BLOCK
     blocks = fast[:, :whole].view(rows, -1, BLOCK)
     chosen = blocks.amin(2).topk(count, dim=1, largest=False).indices
     columns = (chosen[:, :, None] * BLOCK + torch.arange(BLOCK, device=fast.device)).flatten(1)
     columns = torch.cat([columns, torch.arange(whole, n, device=fast.device).expand(rows, -1)], dim=1)
     values, best = fast.gather(1, columns).topk(count, dim=1, largest=False)
-    return columns.gather(1, best), values[:, -1]
+    return columns.gather(1, best), values
 
 
 def _exact(part: Tensor, train: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
     """The two nearest among the candidates (m, c) by float64 differences; ties go to the lower index."""
     candidate = candidate.sort(dim=1).values
-    d = torch.stack([(train[c].double() - part.double()).norm(dim=1) for c in candidate.T], dim=1)
+    blocks = zip(part.split(EXACT_ROWS), candidate.split(EXACT_ROWS), strict=True)
+    d = torch.cat([train[c].double().sub_(p.double()[:, None]).norm(dim=2) for p, c in blocks])
     d, best = d.sort(dim=1, stable=True)
     return candidate.gather(1, best[:, :2]), d[:, :2]
 

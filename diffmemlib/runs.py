@@ -92,9 +92,9 @@ class Config:
     @property
     def command(self) -> str:
         """The papermill line that makes this run, from the root of the repository."""
-        given: dict[str, Any] = {"tier": self.tier}
+        given: dict[str, Any] = {"tier": self.tier, "seed": self.seed}
         for name, value in dataclasses.asdict(self).items():  # keep what differs from the defaults so far
-            if getattr(type(self).from_parameters({"seed": self.seed, **given}), name) != value or name == "seed":
+            if name not in given and self.defaults(given)[name] != value:
                 given[name] = value
         options = " ".join(f"-p {name} {value}" for name, value in given.items())
         return f"papermill book/runs/{self.experiment}.ipynb executed/{self.experiment}-{self.id}.ipynb {options}"

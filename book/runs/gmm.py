@@ -3,9 +3,11 @@
 #   jupytext:
 #     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
 #       extension: .py
 #       format_name: percent
+#       format_version: '1.3'
 #   kernelspec:
 #     display_name: Python 3
 #     language: python
@@ -29,6 +31,7 @@ import pandas as pd
 
 from diffmemlib.experiments import gmm
 
+pd.set_option("display.max_colwidth", None)  # the record is kept in full
 before = set(globals())
 
 # %% tags=["parameters"]
@@ -68,7 +71,7 @@ result = gmm.run(config, **place)
 # %%
 if not result.provenance["complete"]:
     print("Stopped before its end: run the same command again to go on.")
-pd.Series(result.provenance | {"id": result.id}).drop("sha256").to_frame("provenance")
+pd.Series(result.provenance | {"id": result.id}).drop("sha256", errors="ignore").to_frame("provenance")
 
 # %%
 table = result.curves.pivot(index="step", columns="metric", values="value")
@@ -76,12 +79,11 @@ table.round(4)
 
 # %%
 figure, (top, bottom) = plt.subplots(2, 1, sharex=True, figsize=(7, 6), layout="constrained")
-for metric in ("kl_fisher", "kl_knn"):
-    top.plot(table.index, table[metric], label=metric)
+shown = {"kl_fisher": top, "kl_knn": top, "f_mem": bottom, "loss_train": bottom, "loss_test": bottom}
+for metric, axis in shown.items():
+    if metric in table:
+        axis.plot(table.index, table[metric], label=metric)
 top.set(ylabel="KL (nats)", xscale="log")
-bottom.plot(table.index, table["f_mem"], label="f_mem (k = 1/3)")
-bottom.plot(table.index, table["loss_train"] / table["loss_test"].iloc[0], label="train loss, relative")
-bottom.plot(table.index, table["loss_test"] / table["loss_test"].iloc[0], label="test loss, relative")
 bottom.set(xlabel="training step")
 for axis in (top, bottom):
     axis.legend()

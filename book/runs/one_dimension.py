@@ -30,6 +30,7 @@ import pandas as pd
 
 from diffmemlib.experiments import one_dimension
 
+pd.set_option("display.max_colwidth", None)  # the record is kept in full
 before = set(globals())
 
 # %% tags=["parameters"]
@@ -67,7 +68,7 @@ result = one_dimension.run(config, **place)
 # %%
 if not result.provenance["complete"]:
     print("Stopped before its end: run the same command again to go on.")
-pd.Series(result.provenance | {"id": result.id}).drop("sha256").to_frame("provenance")
+pd.Series(result.provenance | {"id": result.id}).drop("sha256", errors="ignore").to_frame("provenance")
 
 # %%
 table = result.curves.pivot(index="step", columns="metric", values="value")
@@ -75,7 +76,8 @@ table.round(4)
 
 # %%
 figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
-axis.plot(table.index, table, label=table.columns)
+for metric in table:
+    axis.plot(table.index, table[metric], label=metric)
 axis.set(xlabel="training step", ylabel="squared error of the score, in units of the noise", xscale="log")
 axis.legend()
 plt.show()

@@ -66,7 +66,8 @@ def execute(
     """Make the run, or go on with it, or read it where it is complete.
 
     A run that stopped on its budget is stored too, with ``complete: false`` in its provenance: its curves end where
-    it ended. RunBusyError where another process is at it; DivergedError where the loss is no number.
+    it ended; one that stopped before its first milestone is returned with empty curves and not stored. RunBusyError
+    where another process is at it; DivergedError where the loss is no number.
     """
     with exclusive(config.work):
         try:
@@ -93,16 +94,15 @@ def execute(
         if progress:
             progress.close()
         measured = _read_all(log, milestones)
-        write_result(
-            config,
-            _curves(measured),
-            _stack(measured),
-            provenance(
-                config, device, spent + time.monotonic() - began,
-                hashlib.sha256(data.cpu().numpy().tobytes()).hexdigest(),
-                complete=milestones[-1] in measured, last_milestone=max(measured, default=0), **facts,
-            ),
+        curves = _curves(measured)
+        origin = provenance(
+            config, device, spent + time.monotonic() - began,
+            hashlib.sha256(data.cpu().numpy().tobytes()).hexdigest(),
+            complete=milestones[-1] in measured, last_milestone=max(measured, default=0), **facts,
         )  # fmt: skip
+        if not measured:  # nothing to store yet: the checkpoint goes on from here
+            return Result(config.folder, vars(config), curves, origin)
+        write_result(config, curves, _stack(measured), origin)
     return read_result(config.folder)
 
 

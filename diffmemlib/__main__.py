@@ -1,0 +1,27 @@
+"""Command line: python -m diffmemlib bench | claims."""
+
+from __future__ import annotations
+
+import typer
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def bench() -> None:
+    """Time the library against direct ways of doing the same."""
+    from .bench import table
+
+    typer.echo(table())
+
+
+@app.command()
+def claims() -> None:
+    """Print the claims table, computed from the stored results."""
+    from .claims import load, table
+
+    typer.echo(table(load())[["id", "ours [95%]", "agrees if", "verdict"]].to_string(index=False))
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,89 @@
+"""The claims table as a test: sound rows, verdicts that follow from the numbers, numbers from stored runs."""
+
+import math
+
+import pytest
+
+from diffmemlib import claims
+from diffmemlib.estimators import Estimate
+
+ROWS = claims.load()
+TESTED = [c for c in ROWS if c.estimator]
+
+GOOD = """
+[[claim]]
+id = "a"
+chapter = "c"
+text = "t"
+place = "p"
+paper = "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "verdict"),
+    [
+        (0.9, 1.0, 1.1, "reproduced"),
+        (0.8, 1.0, 1.2, "reproduced"),
+        (0.7, 1.0, 1.1, "consistent"),
+        (1.19, 1.3, 1.4, "consistent"),
+        (1.21, 1.3, 1.4, "contradicts"),
+        (0.1, 0.2, 0.79, "contradicts"),
+    ],
+)
+def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
+    assert claims.judge(Estimate(value, low, high, ()), 0.8, 1.2) == verdict
+
+
+def test_a_claim_of_at_least_has_no_upper_end():
+    assert claims.judge(Estimate(50, 40, 60, ()), 2, math.inf) == "reproduced"
+    assert claims.judge(Estimate(1, 0.5, 2.5, ()), 2, math.inf) == "consistent"
+    assert claims.judge(Estimate(1, 0.5, 1.5, ()), 2, math.inf) == "contradicts"
+
+
+def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
+    assert claims.judge(None, 0, 1) == "not tested"
+    with pytest.raises(ValueError, match="outside its own interval"):
+        claims.judge(Estimate(3, 0, 1, ()), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('estimater = "gmm.window"\n', "a: unknown estimater"),
+        ('estimator = "gmm.window"\n', "an estimator goes with"),
+        ("value = 1.0\nmargin = 0.2\n", "an estimator goes with"),
+        ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
+        (GOOD, "stands twice"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, extra, message):
+    path = tmp_path / "claims.toml"
+    path.write_text(GOOD + extra)
+    with pytest.raises(ValueError, match=message):
+        claims.load(path)
+
+
+@pytest.mark.parametrize("claim", TESTED, ids=lambda c: c.id)
+def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim):
+    e = claim.estimate
+    assert math.isfinite(e.low)
+    assert math.isfinite(e.high)
+    assert e.low <= e.value <= e.high
+    assert e.runs
+    assert len({r.config["tier"] for r in e.runs}) == 1
+    assert claim.verdict in claims.VERDICTS[:3]
+
+
+def test_the_table_shows_every_claim_with_its_verdict():
+    html = claims.show(ROWS, full=True).data
+    for claim in ROWS:
+        assert f'id="claim-{claim.id}"' in html
+    assert html.count('class="verdict') == len(ROWS)
+    assert len(claims.table(ROWS)) == len(ROWS)
+
+
+def test_the_papers_main_claims_are_all_listed():
+    """The rows of the chapters to come stay in sight until they are tested."""
+    assert {c.chapter for c in ROWS} >= {"mixture", "images", "conditional", "random features"}
+    assert all(c.verdict == "not tested" for c in ROWS if not c.estimator)
