@@ -1,4 +1,4 @@
-"""Command line: python -m diffmemlib bench | claims."""
+"""Command line: python -m diffmemlib bench | claims | picture."""
 
 from __future__ import annotations
 
@@ -21,6 +21,18 @@ def claims() -> None:
     from .claims import load, table
 
     typer.echo(table(load())[["id", "ours [95%]", "agrees if", "verdict"]].to_string(index=False))
+
+
+@app.command()
+def picture() -> None:
+    """Draw the picture of the README and the first page from the stored results."""
+    from .estimators.gmm import sweep_n
+    from .figures.gmm import quality_and_memory
+    from .runs import ROOT
+
+    path = ROOT / "book" / "_static" / "two-times.png"
+    quality_and_memory(sweep_n())[0].savefig(path)
+    typer.echo(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ margin; consistent: a part of it; contradicts: none of it; not tested: no estima
 
 from __future__ import annotations
 
+import re
 import tomllib
 from dataclasses import dataclass
 from functools import cached_property
@@ -64,9 +65,10 @@ class Claim:
 
     @property
     def ours(self) -> str:
-        """The estimate and its interval, to two decimals."""
+        """The estimate and its interval, with two decimals, or none from ten up."""
         e = self.estimate
-        return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]" if e else ""
+        digits = 0 if e and abs(e.value) >= 10 else 2
+        return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" if e else ""
 
 
 def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
@@ -122,11 +124,8 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
     body = []
     for c in claims:
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
-        cells = [
-            f'<span id="claim-{c.id}">{escape(c.text)}</span>',
-            f"{escape(c.paper)}<br><small>{escape(c.place)}</small>",
-        ]
-        cells += [c.ours, _range(c), verdict]
+        paper = f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"
+        cells = [f'<span id="claim-{c.id}">{_typeset(c.text)}</span>', paper, c.ours, _range(c), verdict]
         if full:
             ids = ", ".join(r.id for r in c.estimate.runs) if c.estimate else ""
             runs = f"<details><summary>{len(c.estimate.runs)}</summary>{ids}</details>" if c.estimate else ""
@@ -136,6 +135,15 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
     return HTML(
         f'<div class="claims"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
     )
+
+
+GREEK = {"tau": "τ", "psi": "ψ", "Delta": "Δ", "eta": "η"}
+
+
+def _typeset(text: str) -> str:
+    """Plain text as HTML, with tau_mem and the like as letters with an index."""
+    text = re.sub(r"\b(tau|psi|Delta|eta)(?![a-z])", lambda m: GREEK[m[1]], escape(text))
+    return re.sub(r"\b([τψΔfE])_(\w+)", r"\1<sub>\2</sub>", text)
 
 
 def _range(claim: Claim) -> str:

@@ -14,6 +14,7 @@ from . import Estimate
 TIER = "laptop"
 F_MEM = 0.1  # tau_mem: the first time that a tenth of the samples are copies
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
+KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where twice the smallest gap is 1.2
 KL_RISE = 2.0  # the second rise of KL: 2 nats above its smallest value
 LOSS_GAP = 0.05  # tau_overfit: test loss above train loss by a twentieth of the test loss
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of f_mem, at which the collapse is measured
@@ -76,10 +77,11 @@ def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
 
 
 def largest_n(runs: Sequence[Result]) -> list[Result]:
-    """The runs with the largest n at which every run crossed tau_mem."""
-    reached = {r.config["n"] for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"}
-    missed = {r.config["n"] for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "censored"}
-    n = max(reached - missed)
+    """The runs with the largest n of which two runs or more, and no run less than all, reached tau_mem."""
+    reached: dict[int, list[bool]] = {}
+    for run, time in zip(runs, tau_mem(runs), strict=True):
+        reached.setdefault(run.config["n"], []).append(time.status == "interpolated")
+    n = max(n for n, seen in reached.items() if all(seen) and len(seen) > 1)
     return [r for r in runs if r.config["n"] == n]
 
 
@@ -105,10 +107,10 @@ def tau_gen_exponent() -> Estimate:
     return _estimate(exponent(sizes(runs), tau_gen(runs)), runs)
 
 
-def tau_gen_width_exponent() -> Estimate:
-    """Slope of log tau_gen against log W."""
-    runs = sweep_width()
-    return _estimate(exponent(sizes(runs, "width"), tau_gen(runs)), runs)
+def tau_gen_width_exponent(n: int = 256, kl: float = KL_GOOD_WIDTH) -> Estimate:
+    """Slope of log tau_gen against log W at one n, for a threshold of the score gap."""
+    runs = sweep_width(n)
+    return _estimate(exponent(sizes(runs, "width"), tau_gen(runs, kl)), runs)
 
 
 def tau_mem_width_exponent() -> Estimate:

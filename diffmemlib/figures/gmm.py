@@ -33,28 +33,33 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
     return table[table["seeds"] == table.groupby(key)["seeds"].transform("max")].reset_index(drop=True)
 
 
+LABEL = {"kl_fisher": "KL (nats)", "f_mem": r"$f_\mathrm{mem}$"}
+
+
 def quality_and_memory(
-    results: Sequence[Result], key: str = "n", kl: str = "kl_fisher", scale: int = 1
+    results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1
 ) -> tuple[plt.Figure, pd.DataFrame]:
     """KL and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
-    key: "n" or "width". kl: which estimate of the divergence. scale: power of the size that divides tau on the right.
+    key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right.
     """
-    figure, axes = subplots(2, 2, figsize=(9.5, 6), sharex="col", sharey="row")
-    tables = {metric: over_seeds(results, metric, key) for metric in (kl, "f_mem")}
+    figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
     colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
-    for row, (_metric, table) in zip(axes, tables.items(), strict=True):
+    tables = []
+    for (left, right), metric in zip(axes, metrics, strict=True):
+        kl = metric != "f_mem"
+        for axis in (left, right):
+            axis.set(xscale="log", yscale="log" if kl else "linear", ylim=(0.1, 100) if kl else (-0.02, 1))
+        left.set_ylabel(LABEL[metric])
+        table = over_seeds(results, metric, key)
         for size, part in table.groupby(key):
-            band(row[0], part, "step", colors[size], f"{symbol} = {size}")
-            band(row[1], part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
-    for axis in axes.flat:
-        axis.set_xscale("log")
-    axes[0, 0].set(yscale="log", ylabel="KL (nats)", ylim=(0.1, 100))
-    axes[1, 0].set(ylabel=r"$f_\mathrm{mem}$", xlabel=r"training time $\tau$ (steps)", ylim=(-0.02, 1))
-    axes[1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
-    axes[1, 0].legend(loc="upper left")
-    long = pd.concat(t.assign(metric=m) for m, t in tables.items())
-    return figure, long
+            band(left, part, "step", colors[size], f"{symbol} = {size}")
+            band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+        tables.append(table.assign(metric=metric))
+    axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
+    axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
+    axes[-1, 0].legend(loc="upper left" if len(metrics) > 1 else "upper right")
+    return figure, pd.concat(tables)
 
 
 def times(
@@ -200,6 +205,8 @@ def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
     figure.update_yaxes(range=[-5, 5], row=1, col=1)
     figure.update_xaxes(type="log", title="training step", row=2, col=1)
     figure.update_yaxes(type="log", range=[-1, 2], title="KL (nats)", row=2, col=1, secondary_y=False)
-    figure.update_yaxes(range=[0, 1], title="f_mem", showgrid=False, row=2, col=1, secondary_y=True)
+    figure.update_yaxes(
+        range=[0, 1], tickvals=[0, 0.5, 1], title="f_mem", showgrid=False, row=2, col=1, secondary_y=True
+    )
     titles = [f"step {s:,}: KL {v:.2f} nats, f_mem {f:.2f}" for s, v, f in zip(steps, divergence, f_mem, strict=True)]
     return scrubber(figure, steps, [0, 1, 2, 3], [frame(i) for i in range(len(steps))], start, titles)

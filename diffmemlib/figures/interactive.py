@@ -37,7 +37,7 @@ def scrubber(
     # "afterall": a slider moved fast would otherwise cancel frames under way, which plotly reports as errors.
     jump = {"mode": "afterall", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     figure.update_layout(
-        title={"text": titles[start], "x": 0.02, "y": 0.98, "font": {"size": 15}},
+        title={"text": titles[start], "x": 0.02, "y": 0.985, "yanchor": "top", "font": {"size": 15}},
         sliders=[
             {
                 "active": start,
@@ -56,11 +56,11 @@ def show(figure: go.Figure, name: str, description: str, height: int = 620) -> H
     name: unique id on the page. description: what is seen, for screen readers and where scripts are off.
     """
     figure.update_layout(
-        template="plotly_white", height=height, margin={"l": 55, "r": 15, "t": 55, "b": 40},
-        legend={"orientation": "h", "y": 1.04, "x": 0, "yanchor": "bottom"}, font={"size": 12},
+        template="plotly_white", height=height, margin={"l": 55, "r": 15, "t": 78, "b": 40},
+        legend={"orientation": "h", "y": 1.01, "x": 0, "yanchor": "bottom"}, font={"size": 12},
     )  # fmt: skip
     body = figure.to_html(
-        full_html=False, include_plotlyjs=PLOTLY, div_id=name, default_height=f"{height}px",
+        full_html=False, include_plotlyjs=PLOTLY, div_id=name, auto_play=False, default_height=f"{height}px",
         config={"responsive": True, "displayModeBar": False},
     )  # fmt: skip
     return HTML(

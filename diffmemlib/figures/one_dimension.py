@@ -64,6 +64,7 @@ def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> 
 def two_gaps(result: Result) -> tuple[plt.Figure, pd.DataFrame]:
     """Squared error of the learned score against the population's and the training set's score, over time."""
     figure, axis = subplots(figsize=(6.5, 3.6))
+    axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="error (1: no prediction)")
     tables = []
     for metric, color, label in (
         ("gap_population", POPULATION, "to the population's score"),
@@ -72,7 +73,6 @@ def two_gaps(result: Result) -> tuple[plt.Figure, pd.DataFrame]:
         table = result.curve(metric).reset_index().assign(metric=metric)
         band(axis, table, "step", color, label)
         tables.append(table)
-    axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="error (1: no prediction)")
     axis.legend()
     return figure, pd.concat(tables)
 

@@ -41,6 +41,7 @@ def shades(values: Sequence[float]) -> dict[float, str]:
 
 
 def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None = None, **options: Any) -> None:
-    """A line of `value` against x with the band from `low` to `high`."""
+    """A line of `value` against x with the band from `low` to `high`; a log axis shows no band where low <= 0."""
     axis.plot(table[x], table["value"], color=color, label=label, **options)
-    axis.fill_between(table[x].astype(float), table["low"], table["high"], color=color, alpha=0.18, linewidth=0)
+    low = table["low"].where(table["low"] > 0) if axis.get_yscale() == "log" else table["low"]
+    axis.fill_between(table[x].astype(float), low, table["high"], color=color, alpha=0.18, linewidth=0)
