@@ -217,11 +217,16 @@ record(wide_256, table, "mixture-width-256")
 for threshold in (1.2, 2.0, 3.0, 10.0):
     e = estimate.tau_gen_width_exponent(256, threshold)
     print(f"n = 256, threshold {threshold:4.1f} nats: exponent of tau_gen in W {said(e)}")
+e = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
+print(f"n = 256, threshold  1.2 nats, W up to 128 only: exponent of tau_gen in W {said(e)}")
 print(f"n = 64, f_mem = 0.1: exponent of tau_mem in W {said(estimate.tau_mem_width_exponent())}")
 
 # %% [markdown]
-# The exponent depends on what counts as good: it is steeper for a stricter threshold. The claims table uses 1.2 nats,
-# twice the smallest gap at this $n$. Widths other than 128 were measured with 500 samples.
+# The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where
+# "good" is strict. There the level of the divergence is set by $n$, and by the noise of a gradient that sees one noise a
+# point and step, at a learning rate that is the same for all $W$; the paper states neither its threshold nor the $n$ of its
+# right panel. The claims table uses 1.2 nats, twice the smallest gap at this $n$, and all four widths. Widths other than
+# 128 were measured with 500 samples.
 #
 # ## Watch one run
 #
@@ -246,6 +251,9 @@ show(
     "divergence and the memorised fraction with a marker at the chosen time.",
     height=720,
 )
+
+# %% tags=["remove-input"]
+record([example], example.curves, "mixture-scrubber")
 
 # %% [markdown]
 # (sec-kl)=

@@ -94,6 +94,9 @@ show(
     "below, the density of generated samples beside the density of the population, with the training points.",
 )
 
+# %% tags=["remove-input"]
+record([run], run.curves, "one-dimension-scrubber")
+
 # %% [markdown]
 # ## The same in two numbers
 #

@@ -118,23 +118,20 @@ def table(claims: list[Claim]) -> pd.DataFrame:
 
 
 def show(claims: list[Claim], full: bool = False) -> HTML:
-    """The claims as an HTML table, a marked word for each verdict; `full` adds estimator, tier and run ids."""
-    heads = ["Claim", "In the paper", "Ours [95%]", "Agrees if", "Verdict"]
-    heads += ["Estimator", "Tier", "Runs"] if full else []
+    """The claims as an HTML table, a marked word for each verdict; `full` folds estimator, tier and runs under each."""
     body = []
     for c in claims:
+        text = f'<span id="claim-{c.id}">{_typeset(c.text)}</span>'
+        if full and c.estimate:
+            ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
+            text += f"<details><summary>how</summary><code>{c.estimator}</code>, tier {c.tier}, runs {ids}</details>"
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
-        paper = f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"
-        cells = [f'<span id="claim-{c.id}">{_typeset(c.text)}</span>', paper, c.ours, _range(c), verdict]
-        if full:
-            ids = ", ".join(r.id for r in c.estimate.runs) if c.estimate else ""
-            runs = f"<details><summary>{len(c.estimate.runs)}</summary>{ids}</details>" if c.estimate else ""
-            cells += [f"<code>{escape(c.estimator)}</code>" if c.estimator else "", c.tier, runs]
+        ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
+        cells = [text, verdict, ours, f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"]
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{h}</th>" for h in heads)
-    return HTML(
-        f'<div class="claims"><table><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table></div>'
-    )
+    head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))
+    table = f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return HTML(table)
 
 
 GREEK = {"tau": "τ", "psi": "ψ", "Delta": "Δ", "eta": "η"}

@@ -83,6 +83,17 @@ class Config:
                 )
         return cls(**{**cls.defaults(given), **given})
 
+    @classmethod
+    def from_notebook(cls, names: dict[str, Any], before: set[str]) -> tuple[Self, dict[str, Any]]:
+        """The configuration, and the arguments device and budget of the run, from a notebook's parameters.
+
+        names: globals() after the parameters cell; papermill has put its own values, and any misspelt name, there
+        too. before: the names that were there before that cell.
+        """
+        given = {name: value for name, value in names.items() if name not in before | {"before"} and name[0] != "_"}
+        place = {name: given.pop(name) for name in ("device", "budget")}
+        return cls.from_parameters(given), place
+
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of experiment and settings."""

@@ -55,10 +55,7 @@ device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 
 # %%
-given = {name: value for name, value in globals().items() if name not in before and name[0] != "_"}
-given.pop("before")
-place = {name: given.pop(name) for name in ("device", "budget")}
-config = gmm.GmmConfig.from_parameters(given)
+config, place = gmm.GmmConfig.from_notebook(globals(), before)
 print(config)
 print(config.command)
 

@@ -52,10 +52,7 @@ device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 
 # %%
-given = {name: value for name, value in globals().items() if name not in before and name[0] != "_"}
-given.pop("before")
-place = {name: given.pop(name) for name in ("device", "budget")}
-config = one_dimension.OneDimensionConfig.from_parameters(given)
+config, place = one_dimension.OneDimensionConfig.from_notebook(globals(), before)
 print(config)
 print(config.command)
 

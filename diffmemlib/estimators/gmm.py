@@ -25,9 +25,9 @@ def sweep_n(**settings: Any) -> list[Result]:
     return find_results("gmm", TIER, **({"optimizer": "sgd", "batch": 0, "width": 128, "d": 8} | settings))
 
 
-def sweep_width(n: int = 64) -> list[Result]:
+def sweep_width(n: int, widths: Sequence[int] = (32, 64, 128, 256)) -> list[Result]:
     """The runs of Fig. 9 right: SGD, full batch, one n, every W and seed."""
-    return sweep_n(n=n, width=(32, 64, 128, 256))
+    return sweep_n(n=n, width=tuple(widths))
 
 
 def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
@@ -107,15 +107,17 @@ def tau_gen_exponent() -> Estimate:
     return _estimate(exponent(sizes(runs), tau_gen(runs)), runs)
 
 
-def tau_gen_width_exponent(n: int = 256, kl: float = KL_GOOD_WIDTH) -> Estimate:
+def tau_gen_width_exponent(
+    n: int = 256, kl: float = KL_GOOD_WIDTH, widths: Sequence[int] = (32, 64, 128, 256)
+) -> Estimate:
     """Slope of log tau_gen against log W at one n, for a threshold of the score gap."""
-    runs = sweep_width(n)
+    runs = sweep_width(n, widths)
     return _estimate(exponent(sizes(runs, "width"), tau_gen(runs, kl)), runs)
 
 
 def tau_mem_width_exponent() -> Estimate:
-    """Slope of log tau_mem against log W."""
-    runs = sweep_width()
+    """Slope of log tau_mem against log W, at n = 64."""
+    runs = sweep_width(64)
     return _estimate(exponent(sizes(runs, "width"), tau_mem(runs)), runs)
 
 
