@@ -100,7 +100,7 @@ record(runs, table, "mixture-n")
 # ## How the times scale
 #
 # To put numbers to this, call $\tau_\mathrm{gen}$ the first time that the divergence is below 3 nats, and
-# $\tau_\mathrm{mem}$ the first time that a tenth of the samples are copies; both are interpolated in $\log\tau$
+# $\tau_\mathrm{mem}$ the first time that two samples in a hundred are copies; both are interpolated in $\log\tau$
 # between milestones. Between them lies the time $\tau_\mathrm{over}$ at which the training loss and the test loss, at
 # diffusion time $t = 0.01$, have parted by 5%.
 
@@ -133,8 +133,9 @@ glue("window-n", estimate.largest_n(runs)[0].config["n"], display=False)
 print("tau_mem / n, run by run, in units of steps:")
 for n in n_values:
     group = [r for r in runs if r.config["n"] == n]
+    end = ", ".join(f"{r.curve('f_mem')['value'].iloc[-1]:.2f}" for r in group)
     words = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in estimate.tau_mem(group)]
-    print(f"  n = {n}: {', '.join(words)}")
+    print(f"  n = {n}: {', '.join(words)}; f_mem at the end {end}")
 
 # %% [markdown]
 # Fitted to all runs, with 95% bootstrap intervals:
@@ -158,12 +159,18 @@ for n in n_values:
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It goes on to a level that is lower for larger $n$
 # ({numref}`fig-mixture-n`, upper left), because more data teach more. A fixed threshold that even the smallest training
 # set can pass gives a time that hardly depends on $n$; a threshold relative to each run's own best value would not. The
-# table shows how much the choice matters.
+# table shows how much either choice matters.
 # ```
 
 # %% tags=["remove-input"]
 from diffmemlib.timescales import exponent
 
+for level in (0.02, 0.05, 0.1):
+    fit = exponent(estimate.sizes(runs), estimate.tau_mem(runs, level))
+    out = f"; {fit.left_out} runs left out, since a run of that n did not get there" if fit.left_out else ""
+    print(
+        f"threshold f_mem = {level:4.2f}: exponent of tau_mem in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]{out}"
+    )
 for level in (2.0, 3.0, 5.0, 10.0):
     fit = exponent(estimate.sizes(runs), estimate.tau_gen(runs, level))
     print(f"threshold {level:4.0f} nats: exponent of tau_gen in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]")
@@ -219,7 +226,7 @@ for threshold in (1.2, 2.0, 3.0, 10.0):
     print(f"n = 256, threshold {threshold:4.1f} nats: exponent of tau_gen in W {said(e)}")
 e = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
 print(f"n = 256, threshold  1.2 nats, W up to 128 only: exponent of tau_gen in W {said(e)}")
-print(f"n = 64, f_mem = 0.1: exponent of tau_mem in W {said(estimate.tau_mem_width_exponent())}")
+print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {said(estimate.tau_mem_width_exponent())}")
 
 # %% [markdown]
 # The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where

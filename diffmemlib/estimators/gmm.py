@@ -12,7 +12,7 @@ from ..timescales import Fit, Timescale, collapse_exponent, exponent, first_cros
 from . import Estimate
 
 TIER = "laptop"
-F_MEM = 0.1  # tau_mem: the first time that a tenth of the samples are copies
+F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies; every stored run gets there
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
 KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where twice the smallest gap is 1.2
 KL_RISE = 2.0  # the second rise of KL: 2 nats above its smallest value
@@ -37,7 +37,7 @@ def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: boo
 
 
 def tau_mem(runs: Sequence[Result], f_mem: float = F_MEM, metric: str = "f_mem") -> list[Timescale]:
-    """First time that f_mem reaches 0.1 (metric f_mem_1/2 or f_mem_1/4 for another k)."""
+    """First time that f_mem reaches 0.02 (metric f_mem_1/2 or f_mem_1/4 for another k)."""
     return crossings(runs, metric, f_mem)
 
 
