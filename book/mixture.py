@@ -9,7 +9,7 @@
 #       format_name: percent
 #       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -89,7 +89,7 @@ print(f"near-duplicates in the training sets: {sum(r.provenance['near_duplicates
 # fraction rises later, and later for larger $n$ (lower left). Divide the time by $n$ and the rises fall on one curve
 # (lower right), while the falls no longer do (upper right). The window between the two is where to stop.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by n. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}}
+# %% mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by n. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
 figure, table = draw.quality_and_memory(runs)
 plt.show()
 
@@ -104,7 +104,7 @@ record(runs, table, "mixture-n")
 # between milestones. Between them lies the time $\tau_\mathrm{over}$ at which the training loss and the test loss, at
 # diffusion time $t = 0.01$, have parted by 5%.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "The three times of every run against n; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}}
+# %% mystnb={"figure": {"caption": "The three times of every run against n; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
     r"$\tau_\mathrm{gen}$": estimate.tau_gen(runs),
     r"$\tau_\mathrm{mem}$": estimate.tau_mem(runs),
@@ -180,7 +180,7 @@ for level in (2.0, 3.0, 5.0, 10.0):
 #
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. The value of $k$ moves the curves, not their scaling.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Memorised fraction against training time divided by n, for three thresholds k (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}}
+# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by n, for three thresholds k (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = draw.thresholds(runs)
 plt.show()
 
@@ -201,7 +201,7 @@ for k, e in (
 # At fixed $n$, how do the times depend on the width $W$? The paper reports $\tau_\mathrm{gen} \sim 1/W$ on the mixture
 # and leaves $\tau_\mathrm{mem}$ open. Wider networks are indeed earlier in both.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths W at n = 64, against training time and against W times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}}
+# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths W at n = 64, against training time and against W times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
 figure, table = draw.quality_and_memory(wide, key="width", scale=-1)
 plt.show()
@@ -212,7 +212,7 @@ record(wide, table, "mixture-width")
 # %% [markdown]
 # At $n = 64$ the divergence soon meets its floor. A larger training set leaves more room for the fall:
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "The fall of the divergence for four widths W at n = 256, against training time and against W times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}}
+# %% mystnb={"figure": {"caption": "The fall of the divergence for four widths W at n = 256, against training time and against W times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
 wide_256 = estimate.sweep_width(256)
 figure, table = draw.quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
 plt.show()
@@ -241,7 +241,7 @@ print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {said(estimate.tau_mem_wi
 # like the data at first; then the cloud is right and no sample sits on a training point; then samples jump, one by one,
 # onto training points.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Samples of one run (n = 64) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}}
+# %% mystnb={"figure": {"caption": "Samples of one run (n = 64) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = next(r for r in runs if r.config["n"] == 64)
 milestones = example.samples["step"]
 figure, table = draw.three_times(example, [int(milestones[i]) for i in (3, 15, 23)])
@@ -290,7 +290,7 @@ record([example], example.curves, "mixture-scrubber")
 # negative; if the noised samples follow the sampler's own path it is Girsanov's upper bound on the divergence, so it
 # errs on the safe side. **Nearest neighbours** {cite:p}`wang2009` use no score at all.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "The three estimates along the runs at the largest n for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All fall and rise at the same times; the paper's estimator scatters widely around the other two."}}
+# %% mystnb={"figure": {"caption": "The three estimates along the runs at the largest n for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All fall and rise at the same times; the paper's estimator scatters widely around the other two."}} tags=["remove-input"]
 chosen = estimate.largest_n(runs)
 figure, table = draw.three_divergences(chosen)
 plt.show()

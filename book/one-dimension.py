@@ -9,7 +9,7 @@
 #       format_name: percent
 #       format_version: '1.3'
 #   kernelspec:
-#     display_name: Python 3
+#     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
 # ---
@@ -73,7 +73,7 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 #
 # ## Early, between, late
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram its density. Late, it follows every swing of the training set's score, and the histogram consists of spikes on the training points."}}
+# %% mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram its density. Late, it follows every swing of the training set's score, and the histogram consists of spikes on the training points."}} tags=["remove-input"]
 figure, table = draw.three_scores(run, [first, best, last], ["early", "between", "late"])
 plt.show()
 
@@ -104,7 +104,7 @@ record([run], run.curves, "one-dimension-scrubber")
 # the population for the one and of the training set for the other; a network that predicts no noise at all scores about
 # one.
 
-# %% tags=["remove-input"] mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, stays low for a while, then rises above one. The error to the training set falls late."}}
+# %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, stays low for a while, then rises above one. The error to the training set falls late."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)
 plt.show()
 
