@@ -85,7 +85,7 @@ print(f"near-duplicates in the training sets: {sum(r.provenance['near_duplicates
 # %% [markdown]
 # ## Two times
 #
-# Read the figure from top to bottom. The divergence falls at the same time for every $n$ (upper left); the memorised
+# Read the figure from top to bottom. The divergence falls at nearly the same time for every $n$ (upper left); the memorised
 # fraction rises later, and later for larger $n$ (lower left). Divide the time by $n$ and the rises fall on one curve
 # (lower right), while the falls no longer do (upper right). The window between the two is where to stop.
 
@@ -143,7 +143,7 @@ for n in n_values:
 # | exponent of $n$ | ours | the paper |
 # | --- | --- | --- |
 # | $\tau_\mathrm{mem}$ | {glue:text}`mem-exponent` | 1 |
-# | collapse of $f_\mathrm{mem}(\tau/n^a)$ over all its levels | {glue:text}`collapse-exponent` | 1 |
+# | collapse of $f_\mathrm{mem}(\tau/n^a)$ over the levels that every run reaches | {glue:text}`collapse-exponent` | 1 |
 # | $\tau_\mathrm{over}$ | {glue:text}`over-exponent` | 1 |
 # | $\tau_\mathrm{gen}$ | {glue:text}`gen-exponent` | 0 |
 #
@@ -158,7 +158,7 @@ for n in n_values:
 # :class: note
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It goes on to a level that is lower for larger $n$
 # ({numref}`fig-mixture-n`, upper left), because more data teach more. A fixed threshold that even the smallest training
-# set can pass gives a time that hardly depends on $n$; a threshold relative to each run's own best value would not. The
+# set can pass gives a time that depends on $n$ only weakly; a threshold relative to each run's own best value would not. The
 # table shows how much either choice matters.
 # ```
 
@@ -178,7 +178,7 @@ for level in (2.0, 3.0, 5.0, 10.0):
 # %% [markdown]
 # ## The threshold k
 #
-# Eq. 6 calls a sample a copy when $d_1/d_2 < k$. The value of $k$ moves the curves, not their scaling.
+# Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by n, for three thresholds k (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = draw.thresholds(runs)
@@ -232,7 +232,7 @@ print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {said(estimate.tau_mem_wi
 # The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where
 # "good" is strict. There the level of the divergence is set by $n$, and by the noise of a gradient that sees one noise a
 # point and step, at a learning rate that is the same for all $W$; the paper states neither its threshold nor the $n$ of its
-# right panel. The claims table uses 1.2 nats, twice the smallest gap at this $n$, and all four widths. Widths other than
+# right panel. The claims table uses 1.2 nats, a choice, and all four widths. Widths other than
 # 128 were measured with 500 samples.
 #
 # ## Watch one run

@@ -14,7 +14,7 @@ from . import Estimate
 TIER = "laptop"
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies; every stored run gets there
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
-KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where twice the smallest gap is 1.2
+KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where the gap falls further
 KL_RISE = 2.0  # the second rise of KL: 2 nats above its smallest value
 LOSS_GAP = 0.05  # tau_overfit: test loss above train loss by a twentieth of the test loss
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of f_mem, at which the collapse is measured

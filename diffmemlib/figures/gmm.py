@@ -24,13 +24,23 @@ SYMBOL = {"n": "n", "width": "W"}
 def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame:
     """One metric of all runs, joined over seeds: columns key, step, value, low, high, seeds.
 
-    value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals.
-    Only steps that all seeds of a size measured are kept. key: the setting that tells sizes apart (n, width).
+    value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals. Seeds
+    of one size with other milestones are interpolated in log tau, and only times that all of them cover are kept.
+    key: the setting that tells sizes apart (n, width).
     """
-    rows = pd.concat(r.curve(metric).assign(**{key: r.config[key], "seed": r.config["seed"]}) for r in results)
-    joined = rows.reset_index().groupby([key, "step"], as_index=False)
-    table = joined.agg(value=("value", "mean"), low=("low", "min"), high=("high", "max"), seeds=("seed", "nunique"))
-    return table[table["seeds"] == table.groupby(key)["seeds"].transform("max")].reset_index(drop=True)
+    tables = []
+    for size in sorted({r.config[key] for r in results}):
+        curves = [r.curve(metric) for r in results if r.config[key] == size]
+        first, last = max(c.index[0] for c in curves), min(c.index[-1] for c in curves)
+        steps = np.array([s for s in curves[0].index if first <= s <= last])
+        on = [{col: np.interp(np.log(steps), np.log(c.index), c[col]) for col in c} for c in curves]
+        joined = {
+            "value": np.mean([o["value"] for o in on], 0),
+            "low": np.min([o["low"] for o in on], 0),
+            "high": np.max([o["high"] for o in on], 0),
+        }
+        tables.append(pd.DataFrame({key: size, "step": steps, **joined, "seeds": len(curves)}))
+    return pd.concat(tables, ignore_index=True)
 
 
 LABEL = {"kl_fisher": "KL (nats)", "f_mem": r"$f_\mathrm{mem}$"}
