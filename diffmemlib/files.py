@@ -53,12 +53,20 @@ class NumberedFiles:
         return {int(match[1]): path for path in found if (match := self.pattern.fullmatch(path.name))}
 
     def write(self, step: int, data: bytes, keep: int | None = None) -> Path:
-        """Store the bytes of a step, then remove all but the last `keep` steps (None keeps everything)."""
+        """Store the bytes of a step in place of any there were; then keep only the last `keep` steps (None: all)."""
         path = self.folder / f"{step:09d}-{digest(data)[:16]}{self.suffix}"
         write_atomic(path, data)
+        for other in self.folder.glob(f"{step:09d}-*{self.suffix}"):  # a damaged one, say
+            if other != path:
+                other.unlink(missing_ok=True)
         for old in list(self.paths().values())[: -keep if keep else 0]:
             old.unlink(missing_ok=True)
         return path
+
+    def clear(self) -> None:
+        """Remove all steps."""
+        for path in self.paths().values():
+            path.unlink(missing_ok=True)
 
     def read(self, step: int) -> bytes | None:
         """The verified bytes of a step; None, with a warning, where they are missing or damaged."""

@@ -14,25 +14,25 @@ from tqdm import tqdm
 class Progress:
     """Shows step, rate, remaining time and loss of a training run.
 
-    total: last step. start: where this process began, so that the rate is its own. every: seconds between lines
-    where the stream is not a terminal (default 30). The remaining time counts measuring as well as training.
+    total: last step. label: what runs. every: seconds between lines where the stream is not a terminal (default 30).
+    The rate counts from the first step that this process shows, so it is right after a resume; the remaining time
+    counts measuring as well as training.
     """
 
-    def __init__(
-        self, total: int, start: int = 0, label: str = "", every: float = 30.0, stream: TextIO | None = None
-    ) -> None:
-        self.total, self.start, self.label, self.every = total, start, label, every
+    def __init__(self, total: int, label: str = "", every: float = 30.0, stream: TextIO | None = None) -> None:
+        self.total, self.label, self.every = total, label, every
         self.stream = stream or sys.stderr
+        self.start: int | None = None
         self.began = self.shown = time.monotonic()
-        self.bar = (
-            tqdm(total=total, initial=start, desc=label, unit="step", file=self.stream)
-            if self.stream.isatty()
-            else None
-        )
+        self.bar: tqdm | None = None
 
     def show(self, tau: int, loss: Tensor | float) -> None:
         """Say that step tau is done. Called at every step; reads the loss (and so waits for a GPU) only to print."""
         now = time.monotonic()
+        if self.start is None:
+            self.start = tau - 1
+            if self.stream.isatty():
+                self.bar = tqdm(total=self.total, initial=tau - 1, desc=self.label, unit="step", file=self.stream)
         if self.bar is not None:
             if now - self.shown > 1:
                 self.bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)

@@ -15,7 +15,6 @@ import os
 import platform
 import shutil
 import subprocess
-import tempfile
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -27,7 +26,7 @@ import pandas as pd
 import torch
 
 from . import __version__
-from .files import digest
+from .files import digest, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("smoke", "laptop", "gpu", "paper")
@@ -160,10 +159,15 @@ class Result:
 def write_result(
     config: Config, curves: pd.DataFrame, samples: dict[str, np.ndarray], provenance: dict[str, Any]
 ) -> Path:
-    """Store a result as one step: its folder appears whole, under the run's identity, or not at all."""
+    """Store a result under the run's identity: its folder appears whole or not at all, by renaming.
+
+    A process that dies between the two renames of a replacement leaves no result, and the run's own checkpoint and
+    measurements make it again in seconds.
+    """
     folder = config.folder
     folder.parent.mkdir(parents=True, exist_ok=True)
-    fresh = Path(tempfile.mkdtemp(dir=folder.parent, prefix=".new-"))
+    fresh = folder.parent / f".new-{config.id}"  # one process at a time writes it: `execute` holds the run
+    shutil.rmtree(fresh, ignore_errors=True)  # of a process that was killed while writing
     try:
         packed = io.BytesIO()
         np.savez_compressed(packed, allow_pickle=False, **samples)
@@ -174,11 +178,13 @@ def write_result(
         }
         files["provenance.json"] = _json({**provenance, "sha256": {name: digest(data) for name, data in files.items()}})
         for name, data in files.items():
-            (fresh / name).write_bytes(data)
-        fresh.chmod(0o755)
+            write_atomic(fresh / name, data)
+        old = folder.parent / f".old-{config.id}"
+        shutil.rmtree(old, ignore_errors=True)
         if folder.exists():
-            shutil.rmtree(folder)
+            folder.rename(old)
         fresh.rename(folder)
+        shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise

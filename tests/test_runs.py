@@ -6,6 +6,7 @@ import io
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import time
@@ -175,6 +176,21 @@ def test_a_budget_ends_cleanly_and_the_run_goes_on(store):
     assert whole.provenance["complete"] is True
     assert whole.curves["step"].max() == 60
     assert gmm.run(config(), budget=0.0, show_progress=False).provenance["complete"] is True  # read, not run
+
+
+@pytest.mark.parametrize("which", [0, 1, -1])
+def test_a_damaged_measurement_is_made_again(store, which: int):
+    whole = gmm.run(config(), show_progress=False)
+    curves = (whole.folder / "curves.parquet").read_bytes()
+    shutil.rmtree(whole.folder)
+    files = NumberedFiles(config().work / "milestones", ".npz")
+    step, path = list(files.paths().items())[which]
+    path.write_bytes(path.read_bytes()[:-9])
+    with pytest.warns(UserWarning, match="damaged"):
+        again = gmm.run(config(), show_progress=False)
+    assert again.provenance["complete"]
+    assert (again.folder / "curves.parquet").read_bytes() == curves
+    assert files.read(step) is not None
 
 
 KILLED = """

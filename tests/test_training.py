@@ -120,6 +120,16 @@ def test_a_log_gets_lines_with_rate_and_remaining_time():
     assert quiet.getvalue() == ""
 
 
+def test_the_rate_after_a_resume_is_that_of_this_process(monkeypatch):
+    now = iter([0.0, 0.0, 10.0])
+    monkeypatch.setattr("diffmemlib.progress.time.monotonic", lambda: next(now))
+    log = io.StringIO()
+    progress = Progress(total=2000, every=5.0, stream=log)
+    progress.show(1001, 0.5)
+    progress.show(1500, 0.5)
+    assert "50 steps/s, 0:00:10 left" in log.getvalue()
+
+
 def test_a_terminal_gets_a_bar():
     class Terminal(io.StringIO):
         def isatty(self):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -77,33 +78,46 @@ def execute(
         except ResultError:
             pass
         log = NumberedFiles(config.work / "milestones", ".npz")
+        states = NumberedFiles(config.work / "checkpoints", ".safetensors")
+        _start_afresh_if_lost(log, states, milestones)
         spent, began = _spent(log), time.monotonic()
         should_stop = time_budget(budget)
         net, data = net.to(device), data.to(device)
-        progress = Progress(milestones[-1], label=f"{config.experiment} {config.id}") if show_progress else None
-        for tau in train(
-            net, data, make_optimizer(net, *optimizer), schedule,
-            seed=config.seed, milestones=milestones, batch=batch, should_stop=should_stop, progress=progress,
-            checkpoints=NumberedFiles(config.work / "checkpoints", ".safetensors"),
-        ):  # fmt: skip
-            if log.read(tau) is None:
-                net.eval()
-                metrics, arrays = measure(net, tau)
-                net.train()
-                log.write(tau, Measurement(metrics, arrays, spent + time.monotonic() - began).pack())
-        if progress:
-            progress.close()
+        progress = Progress(milestones[-1], f"{config.experiment} {config.id}") if show_progress else None
+        try:
+            for tau in train(
+                net, data, make_optimizer(net, *optimizer), schedule,
+                seed=config.seed, milestones=milestones, batch=batch, checkpoints=states,
+                should_stop=should_stop, progress=progress,
+            ):  # fmt: skip
+                if log.read(tau) is None:
+                    net.eval()
+                    metrics, arrays = measure(net, tau)
+                    net.train()
+                    log.write(tau, Measurement(metrics, arrays, spent + time.monotonic() - began).pack())
+        finally:
+            if progress:
+                progress.close()
         measured = _read_all(log, milestones)
         curves = _curves(measured)
         origin = provenance(
             config, device, spent + time.monotonic() - began,
             hashlib.sha256(data.cpu().numpy().tobytes()).hexdigest(),
-            complete=milestones[-1] in measured, last_milestone=max(measured, default=0), **facts,
+            complete=len(measured) == len(milestones), last_milestone=max(measured, default=0), **facts,
         )  # fmt: skip
         if not measured:  # nothing to store yet: the checkpoint goes on from here
             return Result(config.folder, vars(config), curves, origin)
         write_result(config, curves, _stack(measured), origin)
     return read_result(config.folder)
+
+
+def _start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
+    """Drop the checkpoints where a measurement before the last one is missing or damaged: it can only be made again."""
+    reached = states.latest()
+    lost = [tau for tau in milestones if reached and tau < reached[0] and log.read(tau) is None]
+    if lost:
+        warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=3)
+        states.clear()
 
 
 def _read_all(log: NumberedFiles, milestones: list[int]) -> dict[int, Measurement]:
