@@ -30,9 +30,9 @@ from myst_nb import glue
 from diffmemlib.figures import one_dimension as draw
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
-from diffmemlib.runs import find_results
+from diffmemlib.sweeps import results
 
-(run,) = find_results("one_dimension", "laptop", n=16, seed=0)
+(run,) = results("one-dimension")
 population, training = (run.curve(m)["value"] for m in ("gap_population", "gap_empirical"))
 best, last = int(population.idxmin()), int(population.index[-1])
 first = int(population.index[3])

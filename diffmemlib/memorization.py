@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,7 +61,7 @@ def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbou
     """The two nearest training points of every sample in L2, exactly.
 
     samples: (m, ...), train: (n, ...) with n >= 2; trailing axes are flattened. memory: bytes for the table of
-    fast distances (default 256 MiB), which alone grows with n; at most 1024 samples are taken at once.
+    fast distances (default 256 MiB; at most 1024 samples are taken at once), beside a float32 copy of train.
 
     Fast pass: float32 squared distances by one matrix product, and the 8 smallest of each row. Exact pass: norms of
     float64 differences, which lose nothing for near-duplicates, of the first 2; of all 8 where the third could be
@@ -77,7 +79,8 @@ def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbou
     index, distance = [], []
     for part in samples.split(rows):
         a = (part - centre).float()
-        fast = torch.addmm(b2, a, b.T, alpha=-2)  # |a - b|^2 - |a|^2, the same order in each row
+        with _full_precision():
+            fast = torch.addmm(b2, a, b.T, alpha=-2)  # |a - b|^2 - |a|^2, the same order in each row
         candidate, value = _smallest(fast, min(CANDIDATES, len(train)))
         # Every product of d terms is off by at most d + 8 roundings of (|a| + |b|)^2.
         a2 = a.double().square().sum(1)
@@ -87,6 +90,17 @@ def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbou
         index.append(i.cpu().numpy())
         distance.append(d.cpu().numpy())
     return Neighbours(np.concatenate(index), np.concatenate(distance))
+
+
+@contextmanager
+def _full_precision() -> Iterator[None]:
+    """No TF32 in the product, whatever the caller allows elsewhere: the bound on its rounding is that of float32."""
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision("highest")
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
 
 
 def _certain(part: Tensor, train: Tensor, candidate: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
@@ -116,7 +130,7 @@ def _flat(x: Tensor, name: str) -> Tensor:
         raise ValueError(f"{name} has shape {tuple(x.shape)}: expected one or more points along the first axis")
     if not torch.isfinite(x).all():
         raise ValueError(f"{name} holds NaN or infinite numbers; distances to them mean nothing")
-    return x.flatten(1)
+    return x.flatten(1) if x.dtype == torch.float64 else x.flatten(1).float()  # exact for bytes and half precision
 
 
 def _smallest(fast: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -90,8 +90,20 @@ class Config:
         too. before: the names that were there before that cell.
         """
         given = {name: value for name, value in names.items() if name not in before | {"before"} and name[0] != "_"}
-        place = {name: given.pop(name) for name in ("device", "budget")}
-        return cls.from_parameters(given), place
+        device, budget = given.pop("device"), given.pop("budget")
+        if not (isinstance(device, str) and device.split(":")[0] in ("cpu", "cuda")):
+            raise ValueError(f"device = {device!r}: cpu, cuda or cuda:0 and the like")
+        if device != "cpu" and not torch.cuda.is_available():
+            raise ValueError(f"device = {device!r}: torch sees no CUDA device here; use -p device cpu")
+        if not (budget is None or type(budget) in (int, float)):
+            raise ValueError(f"budget = {budget!r}: a number of seconds, or None for no limit")
+        return cls.from_parameters(given), {"device": device, "budget": budget}
+
+    def require(self, **rules: tuple[bool, str]) -> None:
+        """Refuse settings: ValueError for the first of name=(fine, "must be ...") that is not fine."""
+        for name, (fine, rule) in rules.items():
+            if not fine:
+                raise ValueError(f"{name} = {getattr(self, name)!r}: must be {rule}")
 
     @cached_property
     def id(self) -> str:

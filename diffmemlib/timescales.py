@@ -61,7 +61,7 @@ class Fit:
 
 
 def exponent(x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, seed: int = 0) -> Fit:
-    """Least-squares slope of log tau against log x, with an interval from a bootstrap of residuals.
+    """Least-squares slope of log tau against log x, with an interval from a wild bootstrap of residuals.
 
     x: (m,), one per run (n, or W); several runs share an x. times: their crossing times. A value of x with a
     censored run is left out whole: keeping only its faster runs would pull the slope down. The residuals hold
@@ -69,11 +69,10 @@ def exponent(x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, se
     fitted numbers. Needs two values of x left.
     """
     x = np.asarray(x, float)
-    whole = [all(t.status == "interpolated" for t, other in zip(times, x, strict=True) if other == v) for v in x]
-    keep = np.array(whole, bool)
+    keep = _whole(x, times)
     if len(np.unique(x[keep])) < 2:
         raise ValueError("an exponent needs two sizes at which every run crossed the threshold")
-    log_x, log_tau = np.log(x[keep]), np.log([t.tau for t, w in zip(times, whole, strict=True) if w])
+    log_x, log_tau = np.log(x[keep]), np.log([t.tau for t, whole in zip(times, keep, strict=True) if whole])
     value, low, high, intercept = _slope(log_x, log_tau[None], resamples, seed)
     return Fit(value, low, high, float(np.exp(intercept[0])), int(keep.sum()), int((~keep).sum()))
 
@@ -100,38 +99,50 @@ def collapse_exponent(
     """The a for which curves value(tau / x^a) lie closest together, measured along log tau.
 
     At each level every curve has a crossing time; a is the slope that the levels share,
-    log tau_level(x) = c_level + a log x. Levels that some curve does not reach are left out. x: (m,), one per
-    curve. curves: (tau, value) pairs, rising. The interval is a bootstrap over curves.
+    log tau_level(x) = c_level + a log x. A level leaves out every x at which some curve does not reach it, and counts
+    where two x are left. x: (m,), one per curve. curves: (tau, value) pairs, rising. Interval: as in `exponent`,
+    with the times of one curve changed together.
     """
-    log_x = np.log(np.asarray(x, float))
+    x = np.asarray(x, float)
     times = [[first_crossing(tau, value, level) for tau, value in curves] for level in levels]
-    reached = [i for i, row in enumerate(times) if all(t.status == "interpolated" for t in row)]
-    if not reached:
-        raise ValueError(f"no level of {list(levels)} is crossed by every curve: the collapse cannot be measured")
-    log_tau = np.log([[t.tau for t in times[i]] for i in reached])
+    rows = np.array([np.where(_whole(x, row), [np.log(t.tau) for t in row], np.nan) for row in times])
+    counts = np.array([len(np.unique(x[~np.isnan(row)])) > 1 for row in rows])
+    if not counts.any():
+        raise ValueError(f"no level of {list(levels)} is crossed at two sizes: the collapse cannot be measured")
+    log_x, log_tau = np.log(x), rows[counts]
     value, low, high, intercepts = _slope(log_x, log_tau, resamples, seed)
     residual = log_tau - intercepts[:, None] - value * log_x
-    return Collapse(value, low, high, float(np.exp(residual.std())), tuple(levels[i] for i in reached))
+    spread = float(np.exp(np.sqrt(np.nanmean(residual**2))))
+    return Collapse(value, low, high, spread, tuple(np.asarray(levels, float)[counts].tolist()))
+
+
+def _whole(x: NDArray[np.float64], times: Sequence[Timescale]) -> NDArray[np.bool_]:
+    """For each run, whether every run at its x crossed the threshold between two milestones."""
+    fine = np.array([t.status == "interpolated" for t in times])
+    return np.array([fine[x == v].all() for v in x], bool)
 
 
 def _slope(
     x: NDArray[np.float64], y: NDArray[np.float64], resamples: int, seed: int
 ) -> tuple[float, float, float, NDArray[np.float64]]:
-    """Common slope of the rows of y (r, m) on x (m,), its 95% interval, and the intercept of each row.
+    """Common slope of the rows of y (r, m; NaN is missing) on x (m,), its 95% interval, and each row's intercept.
 
-    Residuals are resampled by column, since the rows of one column come from the same run.
+    Wild bootstrap: residuals keep their place and change their sign at random, all those of one column (one run)
+    together.
     """
-    m = len(x)
-    centred = x - x.mean()
+    here = ~np.isnan(y)
+    mean_x = (here * x).sum(1) / here.sum(1)
+    centred = here * (x - mean_x[:, None])
 
     def fit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (values @ centred).mean(-1) / (centred @ centred)  # slope of (..., r, m)
+        return (values * centred).sum((-2, -1)) / (centred**2).sum()  # slope of (..., r, m)
 
-    slope = float(fit(y))
-    intercept = y.mean(1) - slope * x.mean()
-    line = intercept[:, None] + slope * x
-    residual = (y - line) * (m / max(m - 2, 1)) ** 0.5
-    picks = np.random.default_rng(seed).integers(m, size=(resamples, m))
-    slopes = fit(line + np.moveaxis(residual[:, picks], 1, 0))
-    low, high = np.quantile(slopes, [0.025, 0.975])
+    known = np.nan_to_num(y)
+    slope = float(fit(known))
+    intercept = known.sum(1) / here.sum(1) - slope * mean_x
+    line = here * (intercept[:, None] + slope * x)
+    m = int(here.any(0).sum())
+    residual = (known - line) * (m / max(m - 2, 1)) ** 0.5
+    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, 1, y.shape[1]))
+    low, high = np.quantile(fit(line + signs * residual), [0.025, 0.975])
     return slope, float(low), float(high), intercept

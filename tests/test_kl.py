@@ -78,6 +78,13 @@ def test_nearest_neighbours_on_gaussians_of_different_width():
     assert e.error < 0.01
 
 
+def test_the_nearest_neighbour_error_is_the_spread_over_repetitions():
+    """Fresh samples and a fresh reference each time; the samples' spread alone would be 0.6 of it."""
+    found = [kl_nearest_neighbour(LAW.sample(1000, 2 * s), LAW.sample(1000, 2 * s + 1)) for s in range(60)]
+    spread = torch.tensor([e.value for e in found]).std().item()
+    assert spread == pytest.approx(sum(e.error for e in found) / 60, rel=0.25)
+
+
 def test_nearest_neighbours_see_no_difference_between_equal_laws():
     e = kl_nearest_neighbour(LAW.sample(4000, 0), LAW.sample(4000, 1))
     assert abs(e.value) < 4 * e.error

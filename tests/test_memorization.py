@@ -40,6 +40,24 @@ def test_neighbours_equal_brute_force(n: int, d: int):
         assert memorized_fraction(samples, train, k).value == expected
 
 
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float64])
+def test_every_number_type_is_exact(dtype: torch.dtype):
+    g = torch.Generator().manual_seed(0)
+    train, samples = (200 + 20 * torch.randn(m, 16, generator=g).to(torch.float64) for m in (600, 200))
+    train, samples = train.clamp(0, 255).to(dtype), samples.clamp(0, 255).to(dtype)
+    np.testing.assert_allclose(two_nearest(samples, train).distance, brute_force(samples, train)[1], rtol=1e-12)
+
+
+def test_the_callers_matrix_precision_is_kept():
+    before = torch.get_float32_matmul_precision()
+    try:
+        torch.set_float32_matmul_precision("high")
+        two_nearest(torch.rand(5, 3), torch.rand(9, 3))
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
 def test_small_memory_gives_the_same():
     samples, train = hard_case(5000, 8, seed=1)
     a, b = two_nearest(samples, train), two_nearest(samples, train, memory=4 * 5000 * 7)

@@ -18,6 +18,7 @@ import pytest
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.execute import Measurement
 from diffmemlib.experiments.gmm import GmmConfig
+from diffmemlib.experiments.one_dimension import OneDimensionConfig
 from diffmemlib.files import NumberedFiles, RunBusyError, exclusive, write_atomic
 from diffmemlib.runs import ResultError, find_results, read_result, write_result
 
@@ -60,6 +61,30 @@ def put(c: GmmConfig, complete: bool = True, f_mem: float = 0.5):
 def test_bad_parameters_fail_with_name_and_rule(parameters, message):
     with pytest.raises(ValueError, match=message):
         GmmConfig.from_parameters(parameters)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n": 5000}, "n = 5000: must be 2 to 4096"),
+        ({"optimizer": "lion"}, "optimizer = 'lion': must be sgd or adam"),
+        ({"t": 99.0}, "t = 99.0: must be positive and within the schedule"),
+        ({"milestones": 1}, "milestones = 1"),
+    ],
+)
+def test_bad_parameters_in_one_dimension(changes, message):
+    with pytest.raises(ValueError, match=message):
+        OneDimensionConfig.from_parameters({"tier": "smoke", **changes})
+
+
+@pytest.mark.parametrize(
+    ("device", "budget", "message"),
+    [("gpu", None, "device = 'gpu'"), (0, None, "device = 0"), ("cpu", "1h", "budget = '1h': a number of seconds")],
+)
+def test_a_bad_place_is_refused(device, budget, message):
+    names = {"tier": "smoke", "device": device, "budget": budget}
+    with pytest.raises(ValueError, match=message):
+        GmmConfig.from_notebook(names, set())
 
 
 def test_an_integer_will_do_for_a_number():

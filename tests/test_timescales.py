@@ -72,11 +72,24 @@ def test_collapse_finds_the_power_that_was_put_in():
     assert fit.spread < 1.01
 
 
-def test_collapse_uses_only_levels_that_all_curves_cross():
-    tau = np.geomspace(10, 1e5, 80)
-    curves = [(tau, rise(tau, 200 * n)) for n in N]
-    top = min(value[-1] for _, value in curves)
-    fit = collapse_exponent(N, curves, [0.05, (1 + top) / 2])
-    assert fit.levels == (0.05,)
+def test_a_level_leaves_out_the_sizes_that_do_not_reach_it():
+    """Runs at the largest n end early: the high level is compared on the other sizes, and a stays what it was."""
+    tau = np.geomspace(10, 1e6, 80)
+    ends = np.where(N == 1024, 0.15, 2.0)
+    curves = [(tau[v <= end], v[v <= end]) for n, end in zip(N, ends, strict=True) for v in [rise(tau, 200 * n**0.8)]]
+    fit = collapse_exponent(N, curves, [0.05, 0.5])
+    assert fit.levels == (0.05, 0.5)
+    assert fit.value == pytest.approx(0.8, abs=0.005)
+    one_size = [(t, v) if n == 64 else (t[v < 0.15], v[v < 0.15]) for n, (t, v) in zip(N, curves, strict=True)]
+    assert collapse_exponent(N, one_size, [0.05, 0.5]).levels == (0.05,)
     with pytest.raises(ValueError, match="no level"):
         collapse_exponent(N, curves, [1.1])
+
+
+def test_collapse_intervals_cover_the_truth_about_as_often_as_they_say():
+    rng, tau, covered = np.random.default_rng(1), np.geomspace(10, 1e6, 60), 0
+    for trial in range(100):
+        curves = [(tau, rise(tau, 200 * n * np.exp(0.1 * rng.standard_normal()))) for n in N]
+        fit = collapse_exponent(N, curves, [0.05, 0.2, 0.5], resamples=300, seed=trial)
+        covered += fit.low <= 1 <= fit.high
+    assert 0.85 <= covered / 100 <= 0.99

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
+from scipy import stats
 
-from ..runs import Result, find_results
-from ..timescales import Fit, Timescale, collapse_exponent, exponent, first_crossing
+from ..runs import Result
+from ..sweeps import results
+from ..timescales import Collapse, Fit, Timescale, collapse_exponent, exponent, first_crossing
 from . import Estimate
 
-TIER = "laptop"
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies; every stored run gets there
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
 KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where the gap falls further
@@ -20,14 +20,14 @@ LOSS_GAP = 0.05  # tau_overfit: test loss above train loss by a twentieth of the
 LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of f_mem, at which the collapse is measured
 
 
-def sweep_n(**settings: Any) -> list[Result]:
+def sweep_n() -> list[Result]:
     """The runs of Fig. 9 left: SGD, full batch, W = 128, every n and seed."""
-    return find_results("gmm", TIER, **({"optimizer": "sgd", "batch": 0, "width": 128, "d": 8} | settings))
+    return results("mixture-n")
 
 
 def sweep_width(n: int, widths: Sequence[int] = (32, 64, 128, 256)) -> list[Result]:
-    """The runs of Fig. 9 right: SGD, full batch, one n, every W and seed."""
-    return sweep_n(n=n, width=tuple(widths))
+    """The runs of Fig. 9 right: SGD, full batch, n = 64 or 256, every W of these and every seed."""
+    return [r for r in results(f"mixture-width-{n}") if r.config["width"] in widths]
 
 
 def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
@@ -133,23 +133,27 @@ def overfit_exponent() -> Estimate:
     return _estimate(exponent(sizes(runs), tau_overfit(runs)), runs)
 
 
-def collapse() -> Estimate:
-    """The a that best collapses f_mem(tau / n^a), over the levels that every run reached."""
+def fit_collapse() -> Collapse:
+    """The a that best collapses f_mem(tau / n^a) over several levels of f_mem."""
     runs = sweep_n()
     curves = [(c.index.to_numpy(), c.to_numpy()) for c in (r.curve("f_mem")["value"] for r in runs)]
-    fit = collapse_exponent(sizes(runs), curves, LEVELS)
-    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+    return collapse_exponent(sizes(runs), curves, LEVELS)
+
+
+def collapse() -> Estimate:
+    """`fit_collapse` with the runs it rests on."""
+    fit = fit_collapse()
+    return Estimate(fit.value, fit.low, fit.high, tuple(sweep_n()))
 
 
 def smallest_kl() -> Estimate:
     """KL by nearest neighbours at the milestone of the smallest score gap, for the largest n; nats.
 
-    Mean over seeds; the interval reaches from the lowest to the highest end of the seeds' own intervals.
+    Mean over seeds with its t interval: every seed has its own training set, samples and reference.
     """
     runs = largest_n(sweep_n())
-    best = [r.curve("kl_knn").loc[r.curve("kl_fisher")["value"].idxmin()] for r in runs]
-    value = float(np.mean([b["value"] for b in best]))
-    return Estimate(value, min(b["low"] for b in best), max(b["high"] for b in best), tuple(runs))
+    best = [r.curve("kl_knn")["value"].loc[r.curve("kl_fisher")["value"].idxmin()] for r in runs]
+    return Estimate(*t_interval(best), tuple(runs))
 
 
 def window() -> Estimate:
@@ -169,11 +173,16 @@ def _estimate(fit: Fit, runs: Sequence[Result]) -> Estimate:
 
 
 def _ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
-    """Geometric mean over runs of a ratio of times, with 1.96 standard errors either way."""
+    """Geometric mean over runs of a ratio of times, with its t interval; it needs both times of a run."""
     both = [(a, b, r) for a, b, r in zip(top, bottom, runs, strict=True) if a.status == b.status == "interpolated"]
-    if len(both) < 2:
-        raise ValueError("a ratio of times with an interval needs two runs in which both times were seen")
-    logs = np.log([a.tau / b.tau for a, b, _ in both])
-    error = logs.std(ddof=1) / len(logs) ** 0.5
-    value, low, high = (float(np.exp(logs.mean() + z * error)) for z in (0, -1.96, 1.96))
+    value, low, high = (float(np.exp(v)) for v in t_interval([np.log(a.tau / b.tau) for a, b, _ in both]))
     return Estimate(value, low, high, tuple(r for _, _, r in both))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95% Student interval of independent values, two or more."""
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} run(s) saw what is averaged here: an interval needs two or more")
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    mean = float(np.mean(values))
+    return mean, mean - float(half), mean + float(half)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
@@ -74,21 +75,22 @@ class GmmConfig(Config):
         }  # fmt: skip
 
     def __post_init__(self) -> None:
-        rules = {
-            "n": (self.n >= 2, "at least 2"),
-            "width": (self.width >= 4 and self.width % 2 == 0, "even and at least 4"),
-            "lr": (self.lr > 0, "positive"),
-            "momentum": (0 <= self.momentum < 1, "at least 0 and below 1"),
-            "batch": (self.batch >= 0, "0 for the full batch, or a number of points"),
-            "steps": (self.steps >= self.first >= 1, "at least `first`, which is at least 1"),
-            "milestones": (self.milestones >= 2, "at least 2"),
-            "samples": (self.samples >= 100, "at least 100"),
-            "sampler": (self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
-            "kept": (0 <= self.kept <= self.samples, "at most `samples`"),
-        }
-        for name, (fine, rule) in rules.items():
-            if not fine:
-                raise ValueError(f"{name} = {getattr(self, name)!r}: must be {rule}")
+        self.require(
+            n=(self.n >= 2, "at least 2"),
+            width=(self.width >= 4 and self.width % 2 == 0, "even and at least 4"),
+            optimizer=(self.optimizer in LEARNING_RATE, "sgd or adam"),
+            lr=(0 < self.lr < inf, "positive"),
+            momentum=(0 <= self.momentum < 1, "at least 0 and below 1"),
+            batch=(self.batch >= 0, "0 for the full batch, or a number of points"),
+            first=(self.first >= 1, "at least 1"),
+            steps=(self.steps >= self.first, "at least `first`"),
+            milestones=(self.milestones >= 2, "at least 2"),
+            d=(self.d >= 1, "at least 1"),
+            mu=(-inf < self.mu < inf, "finite"),
+            samples=(self.samples >= 100, "at least 100"),
+            sampler=(self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
+            kept=(0 <= self.kept <= self.samples, "at most `samples`"),
+        )
 
 
 def training_set(config: GmmConfig | dict[str, Any]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import Any, ClassVar
 
 import numpy as np
@@ -12,13 +13,14 @@ from torch import Tensor, nn
 from ..data.gmm import GaussianMixture
 from ..diffusion import Schedule, empirical_score
 from ..nets.mlp import ResidualMLP
-from ..randomness import stream
+from ..randomness import generator, stream
 from ..runs import Config, Metrics, Result
 from ..samplers import draw
 from ..training import log_milestones
 from .execute import Arrays, execute, seeded
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
+FRESH = 4096  # points at which scores are compared
 BINS = np.linspace(-5, 5, 101)  # of the histogram of generated samples
 
 
@@ -58,8 +60,20 @@ class OneDimensionConfig(Config):
         }  # fmt: skip
 
     def __post_init__(self) -> None:
-        if self.n < 2 or self.steps < self.first or self.t <= 0:
-            raise ValueError(f"n = {self.n}, steps = {self.steps}, t = {self.t}: need n >= 2, steps >= first, t > 0")
+        self.require(
+            n=(2 <= self.n <= FRESH, f"2 to {FRESH}"),
+            width=(self.width >= 4 and self.width % 2 == 0, "even and at least 4"),
+            optimizer=(self.optimizer in ("sgd", "adam"), "sgd or adam"),
+            lr=(0 < self.lr < inf, "positive"),
+            momentum=(0 <= self.momentum < 1, "at least 0 and below 1"),
+            first=(self.first >= 1, "at least 1"),
+            steps=(self.steps >= self.first, "at least `first`"),
+            milestones=(self.milestones >= 2, "at least 2"),
+            mu=(-inf < self.mu < inf, "finite"),
+            t=(0 < self.t <= float(Schedule().t[-1]), "positive and within the schedule"),
+            draws=(self.draws >= 1, "at least 1"),
+            samples=(self.samples >= 1, "at least 1"),
+        )
 
 
 def training_set(n: int, mu: float, seed: int) -> Tensor:
@@ -80,10 +94,10 @@ def run(
     data = training_set(config.n, config.mu, config.seed)
     k = schedule.step_of(config.t)
     t, sigma, signal = float(schedule.t[k]), float(schedule.noise[k]), float(schedule.signal[k])
-    fresh = law.sample(4096, stream(config.seed, "fresh"))
-    population = signal * fresh + sigma * torch.randn(4096, 1, generator=torch.Generator().manual_seed(1)).double()
-    noised = signal * data.double().repeat(4096 // config.n, 1)
-    empirical = noised + sigma * torch.randn(noised.shape, generator=torch.Generator().manual_seed(2)).double()
+    fresh = law.sample(FRESH, stream(config.seed, "fresh"))
+    population = signal * fresh + sigma * torch.randn(FRESH, 1, generator=generator(config.seed, "population")).double()
+    noised = signal * data.double().repeat(FRESH // config.n, 1)
+    empirical = noised + sigma * torch.randn(noised.shape, generator=generator(config.seed, "empirical")).double()
     exact = {
         "gap_population": (population, law.score(population, t)),
         "gap_empirical": (empirical, empirical_score(empirical, t, data)),

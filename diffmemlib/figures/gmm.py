@@ -104,7 +104,7 @@ def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     colors, tables = shades([r.config["n"] for r in results]), []
     axis: Axes
     for axis, (metric, title) in zip(axes, names.items(), strict=True):
-        table = over_seeds(results, metric, "n").assign(k=title)
+        table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
         for n, part in table.groupby("n"):
             axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))

@@ -1,0 +1,60 @@
+"""Tables of runs: what they mean, what is refused, and that every run they name is stored and complete."""
+
+import subprocess
+import tomllib
+
+import pytest
+
+from diffmemlib.runs import ROOT, ResultError
+from diffmemlib.sweeps import configurations, results
+
+LAPTOP = tomllib.loads((ROOT / "config" / "laptop.toml").read_text())
+
+
+def table(tmp_path, text: str):
+    (tmp_path / "smoke.toml").write_text(text)
+    return configurations("x", "smoke", tmp_path)
+
+
+def test_a_list_stands_for_a_run_each(tmp_path):
+    runs = table(tmp_path, '[x]\nexperiment = "gmm"\nruns = [{ n = [32, 64], seed = [1, 2] }, { n = 8 }]')
+    assert [(c.n, c.seed) for c in runs] == [(32, 1), (32, 2), (64, 1), (64, 2), (8, 0)]
+    assert {c.tier for c in runs} == {"smoke"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('[y]\nexperiment = "gmm"', "no sweep 'x'; it has y"),
+        ('[x]\nexperiment = "gnn"', "experiment must be one of gmm, one_dimension"),
+        ('[x]\nexperiment = "gmm"\nruns = [{ m = 3 }]', "smoke.toml, x, .*unknown parameter 'm'"),
+        ('[x]\nexperiment = "gmm"\nruns = [{ n = 8 }, { n = 8, seed = 0 }]', "none twice"),
+        ('[x]\nexperiment = "gmm"\nruns = []', "at least one run"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, text)
+
+
+def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
+    with pytest.raises(ResultError, match=r"1 of the 1 runs .*\n  papermill book/runs/one_dimension\.ipynb"):
+        results("one-dimension")
+
+
+@pytest.mark.parametrize("name", LAPTOP)
+def test_every_run_of_the_book_is_stored_and_whole(name):
+    for result in results(name):
+        assert result.provenance["complete"], f"{result.id} stopped early"
+        assert not result.provenance["changed_since_commit"], f"{result.id} was made from uncommitted code"
+        assert len(result.samples["step"]) == result.curves["step"].nunique()
+
+
+def test_no_committed_result_is_left_over():
+    """A reader's own runs lie in results/ too, and are nobody's business."""
+    listed = subprocess.run(["git", "ls-files", "results/laptop"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so what is committed cannot be told")
+    used = {r.id for name in LAPTOP for r in results(name)}
+    assert {line.split("/")[3] for line in listed.stdout.splitlines()} == used
