@@ -71,6 +71,21 @@ def test_stopping_anywhere_and_resuming_is_bitwise_the_same(tmp_path, optimizer:
         assert same(whole, run(40, optimizer, batch, checkpoints=files))
 
 
+def test_dying_between_timed_checkpoints_loses_only_the_steps_since(tmp_path):
+    whole, files = run(40), NumberedFiles(tmp_path, ".safetensors")
+    calls = itertools.count(1)
+
+    def die_at_13() -> bool:
+        if next(calls) == 13:
+            raise KeyboardInterrupt
+        return False
+
+    with pytest.raises(KeyboardInterrupt):
+        run(40, checkpoints=files, checkpoint_seconds=0.0, should_stop=die_at_13)
+    assert list(files.paths()) == [11, 12]
+    assert same(whole, run(40, checkpoints=files))
+
+
 def test_a_milestone_is_yielded_again_after_resuming_there(tmp_path):
     files = NumberedFiles(tmp_path, ".safetensors")
     for expected in ([10, 20], [20]):
