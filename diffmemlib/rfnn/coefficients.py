@@ -1,0 +1,89 @@
+"""Hermite coefficients of the activation under signal and noise (Eqs. 12-16), by quadrature."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from math import exp, expm1, inf, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+Activation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
+Atoms = Sequence[tuple[float, float]]  # (eigenvalue, weight) of the data covariance
+
+NODES = (200, 300)  # of the two rules whose agreement is asked for
+ACCURACY = 1e-10
+
+
+class Coefficients(NamedTuple):
+    """a_t, b_t and the squares v_t^2, s_t^2 of one activation, time and data variance."""
+
+    a: float
+    b: float
+    v2: float
+    s2: float
+
+
+def gauss_hermite(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Nodes and weights of E[f(g)] for a standard normal g."""
+    x, w = np.polynomial.hermite_e.hermegauss(nodes)
+    return x, w / w.sum()
+
+
+def coefficients(t: float, variance: float = 1.0, activation: Activation = np.tanh) -> Coefficients:
+    """a_t, b_t, v_t^2, s_t^2 of Eqs. 12-16, with u, v, w, z independent standard normal.
+
+    b = E[v sigma(y)], a = E[u sigma(y)]/(e^-t sigma_x) with y = e^-t sigma_x u + sqrt(Delta_t) v,
+    v^2 = E[sigma(y) sigma(y')] - a^2 e^-2t sigma_x^2 (y' with w for v), and
+    s^2 = E[sigma(Gamma_t z)^2] - a^2 e^-2t sigma_x^2 - v^2 - b^2.
+
+    t: Ornstein-Uhlenbeck time, positive. variance: sigma_x^2 of the data (default 1). activation: vectorised, of mean
+    zero under N(0, Gamma_t^2). Gauss-Hermite quadrature, never Monte Carlo: v^2 and s^2 are small differences.
+    ValueError for an argument out of range, a mean that is not zero, or an activation too rough for 1e-10.
+    """
+    if not 0 < t < inf:
+        raise ValueError(f"t = {t}: must be positive and finite")
+    if not 0 < variance < inf:
+        raise ValueError(f"variance = {variance}: must be positive and finite")
+    coarse, fine = (_by_rule(t, variance, activation, nodes) for nodes in NODES)
+    if not np.allclose(coarse, fine, rtol=0, atol=ACCURACY):
+        worst = max(abs(x - y) for x, y in zip(coarse, fine, strict=True))
+        raise ValueError(f"activation: too rough for the quadrature, which is off by {worst:.1e} (1e-10 is asked for)")
+    mean, *values = fine
+    if abs(mean) > 1e-8:
+        raise ValueError(f"activation: has mean {mean:.3g} under N(0, Gamma_t^2); the theory needs 0 (subtract it)")
+    return Coefficients(*values)
+
+
+def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> tuple[float, ...]:
+    """Mean of the activation, a, b, v^2 and s^2 by one rule."""
+    x, w = gauss_hermite(nodes)
+    signal, noise = exp(-t) * sqrt(variance), sqrt(-expm1(-2 * t))
+    gamma = sqrt(signal**2 + noise**2)
+    along = activation(gamma * x)
+    # Stein: E[u sigma(y)]/signal = E[v sigma(y)]/noise = E[sigma'] = E[z sigma(gamma z)]/gamma, safe at any t.
+    a = float(w @ (x * along)) / gamma
+    b = noise * a
+    given_u = activation(signal * x[:, None] + noise * x) @ w
+    v2 = float(w @ given_u**2) - (a * signal) ** 2
+    return float(w @ along), a, b, v2, float(w @ along**2) - (a * signal) ** 2 - v2 - b**2
+
+
+def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Eigenvalues and weights as arrays; ValueError unless the former are positive and the latter sum to one."""
+    if len(covariance) == 0 or any(len(atom) != 2 for atom in covariance):
+        raise ValueError("covariance: give (eigenvalue, weight) pairs, at least one")
+    eigenvalues, weights = np.array(covariance, float).T
+    if not (np.isfinite(eigenvalues).all() and (eigenvalues > 0).all()):
+        raise ValueError(f"covariance: eigenvalues must be positive, not {eigenvalues.tolist()}")
+    if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-9:
+        raise ValueError(f"covariance: weights must be positive and sum to one, not {weights.tolist()}")
+    return eigenvalues, weights
+
+
+def check_ratios(psi_p: float, psi_n: float) -> None:
+    """ValueError unless psi_p = p/d and psi_n = n/d are positive and finite."""
+    for name, value in (("psi_p", psi_p), ("psi_n", psi_n)):
+        if not 0 < value < inf:
+            raise ValueError(f"{name} = {value}: must be positive and finite")
