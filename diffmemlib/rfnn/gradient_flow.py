@@ -1,0 +1,144 @@
+"""Exact training dynamics of the random-features model at finite d, without sampling any noise (Eqs. 8-11)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from math import exp, expm1, factorial, sqrt
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike, NDArray
+from torch import Tensor
+
+from .coefficients import gauss_hermite
+
+TensorActivation = Callable[[Tensor], Tensor]
+TERMS = 12  # of Mehler's series; correlations between features are of order 1/sqrt(d), so 8 reach 1e-10 at d = 60
+NODES = 48  # of the quadrature over the noise of one feature
+
+
+@dataclass(frozen=True)
+class Losses:
+    """Curves over tau, each of its shape: train, test (Eq. 4 and its population version), score_error (Eq. 8)."""
+
+    tau: NDArray[np.float64]
+    train: NDArray[np.float64]
+    test: NDArray[np.float64]
+    score_error: NDArray[np.float64]
+
+
+class GradientFlow:
+    """Gradient flow from A = 0 on n points at one diffusion time: U, V and the losses at any tau, all exact.
+
+    W: frozen features, (p, d). X: training points, (n, d). t: Ornstein-Uhlenbeck time. covariance: of the population
+    N(0, Sigma), as eigenvalues along the axes, (d,), or a matrix, (d, d); default I. activation: sigma, of tensors
+    (default tanh). device: "cpu" or "cuda"; float64 on either. tau = steps * rate / d^2; the mode of eigenvalue l of U
+    relaxes at the rate 2 Delta_t l / psi_p.
+
+    Noise is averaged by Mehler's formula: with m_i = |w_i|/sqrt(d), h = e^-t w_i.x/sqrt(d), r_ij the cosine of w_i and
+    w_j, and c_k(h; m) = E_g[sigma(h + sqrt(Delta) m g) He_k(g)]/sqrt(k!),
+    U_ij = sum_k r_ij^k mean_nu c_k(h_i) c_k(h_j) off the diagonal, U_ii = mean_nu E_g[sigma^2],
+    V_i = mean_nu c_1(h_i) w_i/|w_i|. The population's are the same with one Gaussian for signal and noise.
+    """
+
+    def __init__(
+        self, W: ArrayLike, X: ArrayLike, t: float, covariance: ArrayLike | None = None,
+        activation: TensorActivation = torch.tanh, device: str = "cpu",
+    ) -> None:  # fmt: skip
+        if not 0 < t < np.inf:
+            raise ValueError(f"t = {t}: must be positive and finite")
+        self.W, self.X = (torch.as_tensor(np.asarray(v), dtype=torch.float64, device=device) for v in (W, X))
+        if self.W.ndim != 2 or self.X.ndim != 2 or self.W.shape[1] != self.X.shape[1]:
+            raise ValueError(f"W {tuple(self.W.shape)} and X {tuple(self.X.shape)}: need (p, d) and (n, d)")
+        self.p, self.d = self.W.shape
+        self.activation = activation
+        self.t, self.delta = t, -expm1(-2 * t)
+        Sigma = torch.ones(self.d) if covariance is None else torch.as_tensor(np.asarray(covariance))
+        Sigma = Sigma.to(self.W)
+        if Sigma.shape not in ((self.d,), (self.d, self.d)):
+            raise ValueError(f"covariance of shape {tuple(Sigma.shape)}: need ({self.d},) or ({self.d}, {self.d})")
+        Sigma = torch.diag(Sigma) if Sigma.ndim == 1 else Sigma
+        self.Sigma_t = exp(-2 * t) * Sigma + self.delta * torch.eye(self.d).to(Sigma)
+
+    @cached_property
+    def UV(self) -> tuple[Tensor, Tensor]:
+        """U (p, p) and V (p, d) of the training set."""
+        norm = self.W.norm(dim=1)
+        h = exp(-self.t) / sqrt(self.d) * self.W @ self.X.T
+        c, square = hermite_means(h, sqrt(self.delta / self.d) * norm, self.activation)
+        unit = self.W / norm[:, None]
+        U = mehler(unit @ unit.T, c, square.mean(1))
+        return U, c[1].mean(1, keepdim=True) * unit
+
+    @cached_property
+    def population(self) -> tuple[Tensor, Tensor]:
+        """U (p, p) and V (p, d) of the population N(0, Sigma)."""
+        half = self.W @ self.Sigma_t
+        sd = ((half * self.W).sum(1) / self.d).sqrt()
+        c, square = hermite_means(torch.zeros(self.p, 1).to(sd), sd, self.activation)
+        U = mehler(half @ self.W.T / self.d / (sd[:, None] * sd), c, square[:, 0])
+        return U, c[1] / sd[:, None] * sqrt(self.delta / self.d) * self.W
+
+    @cached_property
+    def modes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Eigenvalues of U and, for the losses, |V_i|^2, V_i.V~_i and U~_ij (V_i.V_j) in its eigenbasis."""
+        (U, V), (U_pop, V_pop) = self.UV, self.population
+        eigenvalues, Q = torch.linalg.eigh(U)
+        V, V_pop = Q.T @ V, Q.T @ V_pop
+        return eigenvalues, V.square().sum(1), (V * V_pop).sum(1), Q.T @ U_pop @ Q * (V @ V.T)
+
+    @property
+    def eigenvalues(self) -> NDArray[np.float64]:
+        """Of U, increasing, (p,)."""
+        return self.modes[0].cpu().numpy()
+
+    def losses(self, tau: ArrayLike) -> Losses:
+        """Train loss, test loss and E_score at every tau >= 0 (Prop. C.1); E_score is exact for Gaussian data.
+
+        With g(l) = (exp(-2 Delta l tau/psi_p) - 1)/l: L = 1 + Tr(V^T (g U g + 2 g) V)/d, the test loss with U~ and V~,
+        and E_score = (L_test - 1)/Delta + Tr(Sigma_t^-1)/d.
+        """
+        tau = np.asarray(tau, float)
+        if not (tau >= 0).all():
+            raise ValueError("tau: training times are zero or positive")
+        eigenvalues, own, cross, pairs = self.modes
+        rate = 2 * self.delta * self.d / self.p * eigenvalues
+        g = torch.expm1(-rate * torch.as_tensor(tau.ravel()).to(rate)[:, None]) / eigenvalues  # (times, p)
+        train = 1 + (own * (g * eigenvalues + 2) * g).sum(1) / self.d
+        test = 1 + ((g @ pairs * g).sum(1) + 2 * g @ cross) / self.d
+        floor = torch.trace(torch.linalg.inv(self.Sigma_t)) / self.d
+        score = (test - 1) / self.delta + floor
+        train_, test_, score_ = (v.cpu().numpy().reshape(tau.shape) for v in (train, test, score))
+        return Losses(tau, train_, test_, score_)
+
+
+def hermite_means(
+    h: Tensor, scale: Tensor, activation: TensorActivation, terms: int = TERMS, nodes: int = NODES
+) -> tuple[list[Tensor], Tensor]:
+    """E_g[sigma(h + scale g) He_k(g)]/sqrt(k!) for k = 0 ... terms-1, and E_g[sigma^2], g standard normal.
+
+    h: (p, n). scale: (p,). Returns a list of (p, n) and one (p, n).
+    """
+    x, w = gauss_hermite(nodes)
+    He = np.polynomial.hermite_e.hermevander(x, terms - 1) / [sqrt(factorial(k)) for k in range(terms)]
+    c = [torch.zeros_like(h) for _ in range(terms)]
+    square = torch.zeros_like(h)
+    for g, weight, polynomial in zip(x, w, He, strict=True):
+        y = activation(h + g * scale[:, None])
+        square.addcmul_(y, y, value=weight)
+        for k in range(terms):
+            c[k].add_(y, alpha=weight * polynomial[k])
+    return c, square
+
+
+def mehler(correlation: Tensor, c: list[Tensor], diagonal: Tensor) -> Tensor:
+    """sum_k correlation^k mean_nu c_k c_k^T, the power elementwise, with the given diagonal."""
+    n = c[0].shape[1]
+    U, power = torch.zeros_like(correlation), torch.ones_like(correlation)
+    for k, c_k in enumerate(c):
+        if k:
+            power = power * correlation
+        U.addcmul_(power, c_k @ c_k.T, value=1 / n)
+    return U.fill_diagonal_(0) + torch.diag(diagonal)

@@ -1,0 +1,121 @@
+"""Losses at any training time in the limit d -> infinity, which the paper has for tau -> infinity only.
+
+Beside the resolvent trace m(z), the test loss needs the two-point trace
+T(z1, z2) = lim Tr[Y^T R(z1) Y Sigma_t Y^T R(z2) Y]/d, with Y = W/sqrt(d) and R(z) = (U - z)^-1. Put two copies of the
+resolvent in a 2 x 2 upper-triangular block, Z = diag(z1, z2) for z and b^2 I + eps Sigma_t E_12 for b^2: the equations
+of the spectrum hold for 2 x 2 matrices q, r, D, S_k in the order of products
+
+    q^-1 = s^2 - Z + v^2 D^-1 + sum_k w_k S_k (I + psi_p q S_k)^-1,  r = sum_k w_k lambda_k (I + psi_p q S_k)^-1 q,
+
+and T = -dM_12/d eps for M = psi_p sum_k w_k (I + psi_p q S_k)^-1 q. The diagonals are the scalar solutions at z1 and
+z2; the corners solve two linear equations.
+"""
+
+from __future__ import annotations
+
+from math import exp, expm1, log, pi
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from .coefficients import Activation, Atoms
+from .gradient_flow import Losses
+from .spectrum import Complex, Model
+
+NODES = 400  # on each contour
+CONTOURS = ((0.5, 1.5, 1.25), (0.3, 2.5, 1.45))  # left end / s^2, right end / top, half height in log z; nested
+
+
+def learning_curves(
+    tau: ArrayLike, *, psi_p: float, psi_n: float, t: float, covariance: Atoms = ((1.0, 1.0),),
+    activation: Activation = np.tanh,
+) -> Losses:  # fmt: skip
+    """Train loss, test loss and E_score at every tau >= 0, in the limit.
+
+    With c = 2 Delta/psi_p, g(l) = (e^{-c l tau} - 1)/l, <.>_m a contour integral around the spectrum against m(z) and
+    <<.>>_K the double one over two nested contours,
+    L_train = 1 + b^2 <(e^{-2 c l tau} - 1)/l>_m, L_test = 1 + 2 b^2 <g>_m + b^2 <<g g>>_K,
+    K(z1, z2) = (s^2 + v^2)(m(z1) - m(z2))/(z1 - z2) + a^2 T(z1, z2),
+    E_score = (L_test - 1)/Delta + sum_k w_k/Sigma_t,k.
+
+    psi_p = p/d, psi_n = n/d, t: positive. covariance: (eigenvalue, weight) atoms. ValueError for bad arguments;
+    BranchError where the resolvent cannot be proven. One K serves all tau.
+    """
+    tau = np.asarray(tau, float)
+    if not (tau >= 0).all():
+        raise ValueError("tau: training times are zero or positive")
+    model = Model.of(psi_p=psi_p, psi_n=psi_n, t=t, covariance=covariance, activation=activation)
+    delta = -expm1(-2 * t)
+    sigma_t = exp(-2 * t) * model.eigenvalues + delta
+    z1, dz1, q1, r1 = _on_contour(model, *CONTOURS[0])
+    z2, dz2, q2, r2 = _on_contour(model, *CONTOURS[1])
+    m1, m2 = _trace(model, q1, r1), _trace(model, q2, r2)
+    T = _two_point(model, sigma_t, (q1[:, None], r1[:, None]), (q2, r2))
+    K = (model.c.s2 + model.c.v2) * (m1[:, None] - m2) / (z1[:, None] - z2) + model.c.a**2 * T
+
+    rate = 2 * delta / psi_p * tau.ravel()[:, None]
+    g1, g2 = np.expm1(-rate * z1) / z1, np.expm1(-rate * z2) / z2
+    b2 = model.c.b**2
+    train = 1 - b2 * (np.expm1(-2 * rate * z1) / z1 @ (m1 * dz1)).real
+    test = 1 + b2 * (((g1 * dz1) @ K * (g2 * dz2)).sum(1) - 2 * g1 @ (m1 * dz1)).real
+    score = (test - 1) / delta + float(model.weights @ (1 / sigma_t))
+    return Losses(tau, *(v.reshape(tau.shape) for v in (train, test, score)))
+
+
+def _on_contour(model: Model, left: float, right: float, height: float) -> tuple[Complex, Complex, Complex, Complex]:
+    """Nodes z on an ellipse in log z around the spectrum, dz/(2 pi i) of each, and the traces q, r there.
+
+    The ellipse crosses the real axis right of 0 and left of s^2, and |arg z| stays below pi/2, so that e^{-c z tau}
+    never grows. The lower half is the mirror image of the upper.
+    """
+    low, high = log(left * model.c.s2), log(right * model.top)
+    angle = (np.arange(NODES // 2) + 0.5) * 2 * pi / NODES
+    half = (high - low) / 2
+    z = np.exp((high + low) / 2 + half * np.cos(angle) + 1j * height * np.sin(angle))
+    dz = z * (-half * np.sin(angle) + 1j * height * np.cos(angle)) / (1j * NODES)
+    q, r = model.traces(z)
+    return (
+        np.concatenate([z, z.conj()]),
+        np.concatenate([dz, dz.conj()]),
+        np.concatenate([q, q.conj()]),
+        np.concatenate([r, r.conj()]),
+    )
+
+
+def _parts(model: Model, q: Complex, r: Complex) -> tuple[Complex, Complex, Complex]:
+    """D, and for each atom S_k and 1 + psi_p q S_k."""
+    D = 1 + model.psi_p / model.psi_n * (model.alpha * r + model.c.v2 * q)
+    S = model.c.b**2 + model.alpha * model.eigenvalues / D[..., None]
+    return D, S, 1 + model.psi_p * q[..., None] * S
+
+
+def _trace(model: Model, q: Complex, r: Complex) -> Complex:
+    """m(z) = lim Tr[Y^T R(z) Y]/d."""
+    _, _, N = _parts(model, q, r)
+    return model.psi_p * q * (model.weights / N).sum(-1)
+
+
+def _two_point(
+    model: Model, sigma_t: NDArray[np.float64], at_1: tuple[Complex, Complex], at_2: tuple[Complex, Complex]
+) -> Complex:
+    """T(z1, z2) from the corners q_12, r_12 per unit of eps, for traces at z1 and z2 that broadcast."""
+    (q1, r1), (q2, r2) = at_1, at_2
+    (D1, S1, N1), (D2, S2, N2) = _parts(model, q1, r1), _parts(model, q2, r2)
+    psi, alpha, v2, lam = model.psi_p, model.alpha, model.c.v2, model.eigenvalues
+    P = model.weights / (N1 * N2)  # (..., atoms)
+    qq = q1 * q2
+    kappa = model.psi_p / model.psi_n / (D1 * D2)  # D_12/(D1 D2) = kappa (alpha r_12 + v^2 q_12)
+    # S_12 = Sigma_t - alpha lambda kappa (alpha r_12 + v^2 q_12); [S N^-1]_12 = (S_12 - psi S1 S2 q_12)/(N1 N2);
+    # [N^-1 q]_12 = (q_12 - psi q1 q2 S_12)/(N1 N2).
+    P0, P1, P2 = P.sum(-1), (P * lam).sum(-1), (P * lam**2).sum(-1)
+    from_q = -1 / qq + v2**2 * kappa + alpha * kappa * v2 * P1 + psi * (P * S1 * S2).sum(-1)
+    from_r = alpha * kappa * (v2 + alpha * P1)
+    second_q = -P1 - psi * qq * alpha * kappa * v2 * P2
+    second_r = 1 - psi * qq * alpha**2 * kappa * P2
+    given = (P * sigma_t).sum(-1)
+    given_2 = -psi * qq * (P * lam * sigma_t).sum(-1)
+    det = from_q * second_r - from_r * second_q
+    q12 = (given * second_r - from_r * given_2) / det
+    r12 = (from_q * given_2 - second_q * given) / det
+    pull = alpha * kappa * (alpha * r12 + v2 * q12)
+    return -psi * (q12 * P0 - psi * qq * (given - pull * P1))

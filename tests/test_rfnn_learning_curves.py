@@ -1,0 +1,94 @@
+"""The limit's learning curves against exact finite-d dynamics, resolvents of large matrices, and known numbers."""
+
+import math
+
+import numpy as np
+import pytest
+
+from diffmemlib.rfnn.gradient_flow import GradientFlow
+from diffmemlib.rfnn.learning_curves import _trace, _two_point, learning_curves
+from diffmemlib.rfnn.spectrum import Model
+
+TWO = ((0.5, 0.5), (1.5, 0.5))
+TAU = np.array([10.0, 1e3, 1e5])
+
+
+def finite(d: int, psi_p: float, psi_n: float, t: float, covariance, seeds: range) -> np.ndarray:
+    """Mean over draws of train loss, test loss and E_score at TAU, (3, 3)."""
+    atoms = np.concatenate([np.full(round(w * d), lam) for lam, w in covariance])
+    found = []
+    for seed in seeds:
+        g = np.random.default_rng([d, seed])
+        W, X = g.standard_normal((round(psi_p * d), d)), np.sqrt(atoms) * g.standard_normal((round(psi_n * d), d))
+        losses = GradientFlow(W, X, t, atoms).losses(TAU)
+        found.append([losses.train, losses.test, losses.score_error])
+    return np.mean(found, axis=0)
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        {"psi_p": 8, "psi_n": 3, "t": 0.1, "covariance": ((1.0, 1.0),)},
+        {"psi_p": 6, "psi_n": 4, "t": 0.2, "covariance": TWO},
+    ],
+)
+def test_finite_dimension_approaches_the_limit_as_one_over_d(case):
+    limit = learning_curves(TAU, **case)
+    expected = np.array([limit.train, limit.test, limit.score_error])
+    dimensions = np.array([40, 80, 160])  # at 20 the next order still shows
+    off = np.array([finite(int(d), **case, seeds=range(960 // d)) - expected for d in dimensions])
+    for curve, time in ((0, 1), (1, 2), (2, 2)):  # train loss at 1e3, test loss and E_score at 1e5: the largest ones
+        slope = np.polyfit(np.log(dimensions), np.log(abs(off[:, curve, time])), 1)[0]
+        assert slope == pytest.approx(-1, abs=0.25)
+    assert abs(off[-1, 1]).max() < 0.02
+
+
+def test_two_point_trace_agrees_with_a_large_matrix():
+    """T(z1, z2) = Tr[Y^T R(z1) Y Sigma_t Y^T R(z2) Y]/d on one Gaussian-equivalent U."""
+    case = {"psi_p": 3.0, "psi_n": 2.0, "t": 0.3, "covariance": TWO}
+    model, d = Model.of(**case), 300
+    g = np.random.default_rng(0)
+    atoms = np.repeat([0.5, 1.5], d // 2)
+    W, X = g.standard_normal((3 * d, d)), np.sqrt(atoms)[:, None] * g.standard_normal((d, 2 * d))
+    G = math.sqrt(model.alpha / d) * W @ X + math.sqrt(model.c.v2) * g.standard_normal((3 * d, 2 * d))
+    U = G @ G.T / (2 * d) + model.c.b**2 * W @ W.T / d + model.c.s2 * np.eye(3 * d)
+    Y, sigma_t = W / math.sqrt(d), math.exp(-0.6) * np.array([0.5, 1.5]) + 1 - math.exp(-0.6)
+    z = np.array([0.3 + 0.4j, 0.8 + 0.3j])
+    R = [np.linalg.inv(U - value * np.eye(3 * d)) for value in z]
+    q, r = model.traces(z)
+    for i in range(2):
+        assert _trace(model, q, r)[i] == pytest.approx(np.trace(Y.T @ R[i] @ Y) / d, rel=0.01)
+    exact = np.trace(Y.T @ R[0] @ Y @ np.diag(np.repeat(sigma_t, d // 2)) @ Y.T @ R[1] @ Y) / d
+    assert _two_point(model, sigma_t, (q[0], r[0]), (q[1], r[1])) == pytest.approx(exact, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("t", "psi_n", "expected"),
+    [(0.1, 4, 0.0644), (0.1, 8, 0.0433), (0.1, 16, 0.0274), (0.1, 32, 0.0166), (0.01, 8, 0.0543), (0.01, 64, 0.0130)],
+)
+def test_smallest_score_errors(t: float, psi_n: float, expected: float):
+    """Values found by an independent implementation of the same equations."""
+    curve = learning_curves(np.geomspace(1, 1e5, 400), psi_p=64, psi_n=psi_n, t=t)
+    assert curve.score_error.min() == pytest.approx(expected, abs=1.5e-4)
+
+
+def test_curves_start_at_one_keep_their_shape_and_end():
+    tau = np.array([[0.0, 1.0], [1e12, 1e15]])
+    curve = learning_curves(tau, psi_p=8, psi_n=3, t=0.1)
+    assert curve.train.shape == curve.test.shape == curve.score_error.shape == (2, 2)
+    assert curve.train[0, 0] == pytest.approx(1, abs=1e-9)
+    assert curve.test[0, 0] == pytest.approx(1, abs=1e-9)
+    np.testing.assert_allclose(curve.train[1], curve.train[1, 0], atol=1e-8)
+    assert curve.test[1, 0] > 1 > curve.train[1, 0]
+
+
+def test_train_loss_only_falls():
+    train = learning_curves(np.geomspace(1e-2, 1e8, 200), psi_p=64, psi_n=8, t=0.1).train
+    assert (np.diff(train) < 1e-9).all()
+
+
+def test_bad_input_is_refused():
+    with pytest.raises(ValueError, match="tau"):
+        learning_curves([-1.0], psi_p=8, psi_n=3, t=0.1)
+    with pytest.raises(ValueError, match="psi_n = 0"):
+        learning_curves([1.0], psi_p=8, psi_n=0, t=0.1)
