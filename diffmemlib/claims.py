@@ -60,8 +60,10 @@ class Claim:
 
     @property
     def tier(self) -> str:
-        """The tier of the runs behind the estimate; empty without one."""
-        return ", ".join(sorted({r.config["tier"] for r in self.estimate.runs})) if self.estimate else ""
+        """The tier of the runs behind the estimate, "exact" where theory needs none; empty without an estimate."""
+        if self.estimate is None:
+            return ""
+        return ", ".join(sorted({r.config["tier"] for r in self.estimate.runs})) or "exact"
 
     @property
     def ours(self) -> str:
@@ -124,7 +126,8 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
         text = f'<span id="claim-{c.id}">{_typeset(c.text)}</span>'
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
-            text += f"<details><summary>how</summary><code>{c.estimator}</code>, tier {c.tier}, runs {ids}</details>"
+            made = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
+            text += f"<details><summary>how</summary><code>{c.estimator}</code>{made}</details>"
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
         cells = [text, verdict, ours, f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"]

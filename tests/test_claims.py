@@ -70,8 +70,8 @@ def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim)
     assert math.isfinite(e.low)
     assert math.isfinite(e.high)
     assert e.low <= e.value <= e.high
-    assert e.runs
-    assert len({r.config["tier"] for r in e.runs}) == 1
+    assert e.runs or claim.tier == "exact"
+    assert len({r.config["tier"] for r in e.runs}) <= 1
     assert all(r.provenance["complete"] for r in e.runs)
     assert claim.verdict in claims.VERDICTS[:3]
 

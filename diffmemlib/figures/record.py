@@ -30,12 +30,22 @@ def record(results: Sequence[Result], table: pd.DataFrame, name: str) -> HTML:
     }
     items = "".join(f"<dt>{escape(k)}</dt><dd>{escape(v)}</dd>" for k, v in rows.items())
     lines = "".join(f"<li><code>{escape(r.provenance['command'])}</code></li>" for r in results)
+    runs = (
+        f"<p>Each run, by its papermill line (the name of the executed copy ends in the run's id):</p><ul>{lines}</ul>"
+    )
+    return _folded(f"<dl>{items}</dl>", table, name, runs)
+
+
+def record_live(call: str, table: pd.DataFrame, name: str) -> HTML:
+    """The same for a figure that is computed while the book is built: the function that does it, and the data."""
+    return _folded(f"<p>Computed when the book was built, by <code>{escape(call)}</code>.</p>", table, name, "")
+
+
+def _folded(head: str, table: pd.DataFrame, name: str, tail: str) -> HTML:
     data = base64.b64encode(table.to_csv(index=False, float_format="%.5g").encode()).decode()
     return HTML(
-        f'<details class="provenance"><summary>How this figure was made</summary><dl>{items}</dl>'
-        f'<p><a download="{escape(name)}.csv" href="data:text/csv;base64,{data}">data (CSV)</a></p>'
-        f"<p>Each run, by its papermill line (the name of the executed copy ends in the run's id):</p>"
-        f"<ul>{lines}</ul></details>"
+        f'<details class="provenance"><summary>How this figure was made</summary>{head}'
+        f'<p><a download="{escape(name)}.csv" href="data:text/csv;base64,{data}">data (CSV)</a></p>{tail}</details>'
     )
 
 
