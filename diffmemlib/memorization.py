@@ -50,11 +50,15 @@ def memorized_fraction(
     if not 0 < k < 1:
         raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
     neighbours = two_nearest(samples, train)
-    hits = neighbours.memorized(k)
+    return MemorizedFraction(*bootstrap(neighbours.memorized(k), resamples, seed), neighbours)
+
+
+def bootstrap(hits: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float, float]:
+    """Share of yes among yes/no values and its 95% interval from resamples of them."""
     # A resample of m yes/no values has a binomial number of yes.
     draws = np.random.default_rng(seed).binomial(len(hits), hits.mean(), size=resamples) / len(hits)
     low, high = np.quantile(draws, [0.025, 0.975])
-    return MemorizedFraction(float(hits.mean()), float(low), float(high), neighbours)
+    return float(hits.mean()), float(low), float(high)
 
 
 def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbours:

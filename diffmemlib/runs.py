@@ -57,6 +57,14 @@ class Config:
         raise NotImplementedError
 
     @classmethod
+    def added(cls) -> dict[str, Any]:
+        """Settings that were added when results were stored already: name -> the value that changes nothing.
+
+        These are the dataclass fields with a default; at that value a setting is no part of the run's identity.
+        """
+        return {f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
+
+    @classmethod
     def from_parameters(cls, parameters: dict[str, Any]) -> Self:
         """Check names and types of a notebook's parameters; None stands for the tier's default.
 
@@ -80,7 +88,7 @@ class Config:
                 raise ValueError(
                     f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}"
                 )
-        return cls(**{**cls.defaults(given), **given})
+        return cls(**{**cls.added(), **cls.defaults(given), **given})
 
     @classmethod
     def from_notebook(cls, names: dict[str, Any], before: set[str]) -> tuple[Self, dict[str, Any]]:
@@ -108,7 +116,9 @@ class Config:
     @cached_property
     def id(self) -> str:
         """Twelve hexadecimal digits of the SHA-256 of experiment and settings."""
-        text = json.dumps({"experiment": self.experiment, **dataclasses.asdict(self)}, sort_keys=True)
+        added = self.added()
+        settings = {k: v for k, v in dataclasses.asdict(self).items() if k not in added or v != added[k]}
+        text = json.dumps({"experiment": self.experiment, **settings}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:12]
 
     @property
@@ -116,7 +126,7 @@ class Config:
         """The papermill line that makes this run, from the root of the repository."""
         given: dict[str, Any] = {"tier": self.tier, "seed": self.seed}
         for name, value in dataclasses.asdict(self).items():  # keep what differs from the defaults so far
-            if name not in given and self.defaults(given)[name] != value:
+            if name not in given and {**self.added(), **self.defaults(given)}[name] != value:
                 given[name] = value
         options = " ".join(f"-p {name} {value}" for name, value in given.items())
         return f"papermill book/runs/{self.experiment}.ipynb executed/{self.experiment}-{self.id}.ipynb {options}"

@@ -14,10 +14,24 @@ NoisePrediction = Callable[[Tensor, Tensor], Tensor]  # (x (m, ...), k (m,)) -> 
 SAMPLERS = ("ddim", "euler_maruyama")
 
 
-def ddim_grid(T: int, steps: int) -> Tensor:
-    """The steps k that DDIM visits: `steps` of them, evenly spaced from T-1 down to 1 (k = 0 is never trained)."""
+def guided(net: Callable[..., Tensor], label: Tensor | int, strength: float = 0.0) -> NoisePrediction:
+    """Classifier-free guidance: eps(x, k | y) + w (eps(x, k | y) - eps(x, k)), of a net that takes labels.
+
+    label: y, (m,), or one class for all. strength: w (default 0, which is the conditional model itself).
+    """
+
+    def predict(x: Tensor, k: Tensor) -> Tensor:
+        y = torch.full_like(k, label) if isinstance(label, int) else label
+        conditional = net(x, k, y)
+        return conditional + strength * (conditional - net(x, k)) if strength else conditional
+
+    return predict
+
+
+def sampling_grid(T: int, steps: int) -> Tensor:
+    """The steps k that are visited: `steps` of them, evenly spaced from T-1 down to 1 (k = 0 is never trained)."""
     if not 1 <= steps <= T - 1:
-        raise ValueError(f"steps = {steps}: DDIM takes 1 to T - 1 = {T - 1} steps")
+        raise ValueError(f"steps = {steps}: a sampler takes 1 to T - 1 = {T - 1} steps")
     return torch.linspace(T - 1, 1, steps, dtype=torch.float64).round().long()
 
 
@@ -32,7 +46,7 @@ def ddim(
     """
     if eta > 0 and noise is None:
         raise ValueError("eta > 0 adds noise at every step: give `noise`")
-    grid = ddim_grid(schedule.T, steps)
+    grid = sampling_grid(schedule.T, steps)
     signal, sigma = schedule.signal.tolist(), schedule.noise.tolist()
     for here, there in zip(grid.tolist(), [*grid.tolist()[1:], None], strict=True):
         eps = predict(x, torch.full((len(x),), here, device=x.device))
@@ -46,19 +60,24 @@ def ddim(
     raise AssertionError("unreachable: the grid has at least one step")
 
 
-def euler_maruyama(predict: NoisePrediction, x: Tensor, schedule: Schedule, noise: Callable[[], Tensor]) -> Tensor:
-    """Reversed diffusion dx = (x + 2 s(x, t)) dt + sqrt(2) dB over all steps k = T-1 ... 1 (Eq. 2).
+def euler_maruyama(
+    predict: NoisePrediction, x: Tensor, schedule: Schedule, noise: Callable[[], Tensor], steps: int | None = None
+) -> Tensor:
+    """Reversed diffusion dx = (x + 2 s(x, t)) dt + sqrt(2) dB along steps k = T-1 ... 1 (Eq. 2).
 
     predict: noise prediction, s = -eps / sqrt(Delta_t). x: start, (m, ...). noise: source of (m, ...) normals.
-    The step from k to k-1 lasts t_k - t_{k-1}; the last one, from t_1 = 1.1e-4, is the mean E[x_0 | x_1] alone, so
-    that no fresh noise is left on the samples.
+    steps: how many (default all T-1). One from k to k' lasts t_k - t_k'; the last one, from t_1 = 1.1e-4, is the
+    mean E[x_0 | x_1] alone, so that no fresh noise is left on the samples.
     """
     t, signal, sigma = schedule.t.tolist(), schedule.signal.tolist(), schedule.noise.tolist()
-    for k in range(schedule.T - 1, 0, -1):
+    grid = sampling_grid(schedule.T, schedule.T - 1 if steps is None else steps).tolist()
+    if grid[-1] != 1:
+        raise ValueError(f"steps = {steps}: Euler-Maruyama takes at least 2 steps")
+    for k, there in zip(grid, [*grid[1:], None], strict=True):
         eps = predict(x, torch.full((len(x),), k, device=x.device))
-        if k == 1:
+        if there is None:
             break
-        h = t[k] - t[k - 1]
+        h = t[k] - t[there]
         x = x + h * (x - 2 / sigma[k] * eps) + (2 * h) ** 0.5 * noise()
     return (x - sigma[1] * eps) / signal[1]
 
@@ -66,21 +85,24 @@ def euler_maruyama(predict: NoisePrediction, x: Tensor, schedule: Schedule, nois
 @torch.no_grad()
 def draw(
     predict: NoisePrediction, n: int, shape: Sequence[int], schedule: Schedule, seed: int,
-    sampler: str = "ddim", steps: int = 100, eta: float = 0.0, batch: int = 2500,
-    device: torch.device | str = "cpu",
+    sampler: str = "ddim", steps: int | None = None, eta: float = 0.0, batch: int = 2500,
+    device: torch.device | str = "cpu", labels: Tensor | None = None, guidance: float = 0.0,
 ) -> Tensor:  # fmt: skip
     """n samples of the given shape, (n, *shape) float32 on the CPU; sample i depends on (seed, i) only.
 
-    sampler: "ddim" or "euler_maruyama" (which always takes all T steps). batch: samples at once (memory).
+    sampler: "ddim" (100 steps unless told) or "euler_maruyama" (all T-1). batch: samples at once (memory). labels:
+    classes of the samples, (n,), for a conditional net, with the strength of guidance (default 0, see `guided`).
     """
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler = {sampler!r}: choose one of {', '.join(SAMPLERS)}")
     parts = []
     for start in range(0, n, batch):
-        noise = SampleNoise(seed, range(start, min(start + batch, n)), shape, device)
+        stop = min(start + batch, n)
+        noise = SampleNoise(seed, range(start, stop), shape, device)
+        net = predict if labels is None else guided(predict, labels[start:stop].to(device), guidance)
         if sampler == "ddim":
-            part = ddim(predict, noise(), schedule, steps, eta, noise)
+            part = ddim(net, noise(), schedule, 100 if steps is None else steps, eta, noise)
         else:
-            part = euler_maruyama(predict, noise(), schedule, noise)
+            part = euler_maruyama(net, noise(), schedule, noise, steps)
         parts.append(part.float().cpu())
     return torch.cat(parts)

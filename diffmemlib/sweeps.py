@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -48,4 +49,4 @@ def results(name: str, tier: str = "laptop") -> list[Result]:
         raise ResultError(
             f"{len(missing)} of the {len(configs)} runs of {name} are not stored; make them with\n  {lines}"
         )
-    return [read_result(c.folder) for c in configs]
+    return [replace(read_result(c.folder), config=asdict(c)) for c in configs]  # with settings that were added since

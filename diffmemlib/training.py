@@ -43,11 +43,20 @@ def make_optimizer(net: nn.Module, name: str, lr: float, momentum: float = 0.95)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")
 
 
-def denoising_loss(net: nn.Module, x0: Tensor, schedule: Schedule, g: torch.Generator) -> Tensor:
-    """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each."""
+def denoising_loss(
+    net: nn.Module, x0: Tensor, schedule: Schedule, g: torch.Generator, labels: Tensor | None = None, drop: float = 0.0
+) -> Tensor:
+    """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each.
+
+    labels: classes of x0 for a conditional net, each hidden (-1) with probability `drop`.
+    """
     k = torch.randint(1, schedule.T, (len(x0),), generator=g, device=x0.device)
     eps = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
-    return F.mse_loss(net(forward_noise(x0, k, eps, schedule), k), eps)
+    noised = forward_noise(x0, k, eps, schedule)
+    if labels is None:
+        return F.mse_loss(net(noised, k), eps)
+    hidden = torch.rand(len(x0), generator=g, device=x0.device) < drop
+    return F.mse_loss(net(noised, k, labels.masked_fill(hidden, -1)), eps)
 
 
 def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device | str = "cpu") -> Tensor | None:
@@ -77,6 +86,8 @@ def train(
     seed: int,
     milestones: Sequence[int],  # steps tau at which the caller measures; the last one ends the training
     batch: int,  # samples a step; n or more: the full batch
+    labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
+    label_drop: float = 0.0,  # probability with which a step hides a label
     checkpoints: NumberedFiles | None = None,
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -97,7 +108,8 @@ def train(
     while tau < last:
         index = batch_indices(tau, len(data), batch, seed, data.device)
         x0 = data if index is None else data[index]
-        loss = denoising_loss(net, x0, schedule, generator(seed, "noise", tau, device=data.device))
+        y = labels if index is None or labels is None else labels[index]
+        loss = denoising_loss(net, x0, schedule, generator(seed, "noise", tau, device=data.device), y, label_drop)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -162,7 +174,9 @@ def time_budget(seconds: float | None) -> Callable[[], bool]:
 
 
 @torch.no_grad()
-def loss_at(net: nn.Module, x0: Tensor, k: int, schedule: Schedule, seed: int, draws: int = 5) -> list[float]:
+def loss_at(
+    net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, k: int, schedule: Schedule, seed: int, draws: int = 5
+) -> list[float]:
     """The denoising loss on all of x0 at one step k, for `draws` independent noises (5 in the paper)."""
     losses = []
     for draw in range(draws):

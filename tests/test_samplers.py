@@ -9,7 +9,7 @@ import torch
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion import Schedule
 from diffmemlib.randomness import SampleNoise
-from diffmemlib.samplers import ddim, ddim_grid, draw, euler_maruyama
+from diffmemlib.samplers import ddim, draw, euler_maruyama, sampling_grid
 
 S = Schedule()
 F64 = torch.float64
@@ -35,7 +35,7 @@ def mixture_noise(law: GaussianMixture):
 def test_ddim_turns_unit_gaussians_by_the_exact_angle():
     """With data N(0, 1) a step from angle a to b, cos a = sqrt(abar), multiplies x by cos(a - b)."""
     x = torch.randn(5, 2, dtype=F64)
-    grid = ddim_grid(1000, 10).tolist()
+    grid = sampling_grid(1000, 10).tolist()
     angles = [math.acos(S.signal[k].item()) for k in grid] + [0.0]
     factor = math.prod(math.cos(a - b) for a, b in itertools.pairwise(angles))
     torch.testing.assert_close(ddim(exact_noise(1.0), x, S, 10), factor * x, rtol=1e-12, atol=1e-12)
@@ -60,7 +60,7 @@ def test_ddim_is_the_textbook_update():
     z = [torch.randn(4, 2, dtype=F64) for _ in range(steps)]
     taken = iter(z)
     got = ddim(mixture_noise(law), x, S, steps, eta, lambda: next(taken))
-    abar, ks = S.signal**2, ddim_grid(1000, steps).tolist()
+    abar, ks = S.signal**2, sampling_grid(1000, steps).tolist()
     y = x
     for i, k in enumerate(ks):
         e = mixture_noise(law)(y, torch.full((4,), k))

@@ -51,6 +51,12 @@ mu = None
 samples = None
 sampler = None  # "euler_maruyama" or "ddim"
 kept = None
+sampling_steps = None  # 0: all of Euler-Maruyama, 100 of DDIM
+conditional = None  # True: the net sees the class label
+label_drop = None  # probability with which training hides it
+guidance = None  # strength of classifier-free guidance when sampling
+share = None  # of class 1 in the data
+spread = None  # standard deviation of class 1
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 

@@ -1,46 +1,74 @@
-"""The paper's synthetic data: two balanced Gaussians, whose score is known at every time (Eqs. 23-24)."""
+"""The paper's synthetic data: two Gaussians, labelled, whose score is known at every time (Eqs. 23-24)."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 import numpy as np
 import torch
+from scipy.stats import norm
 from torch import Tensor
 
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """P_0 = (1/2) N(+mu 1_d, I) + (1/2) N(-mu 1_d, I), Eq. 23.
+    """P_0 = (1 - share) N(-mu 1_d, I) + share N(+mu 1_d, spread^2 I); with the defaults that of Eq. 23.
 
-    d: dimension (default 8). mu: coordinate of the centres (default 1). The Ornstein-Uhlenbeck process keeps the
-    covariance I and shrinks the centres to mu exp(-t), so every P_t is a mixture of the same form.
+    d: dimension (default 8). mu: coordinate of the centres (default 1). share: weight of class 1, the one at +mu
+    (default 1/2). spread: its standard deviation, class 0 having 1 (default 1). The Ornstein-Uhlenbeck process shrinks
+    the centres to mu exp(-t) and moves every variance towards 1, so every P_t is a mixture of the same form.
     """
 
     d: int = 8
     mu: float = 1.0
+    share: float = 0.5
+    spread: float = 1.0
 
     def __post_init__(self) -> None:
         if self.d < 1:
             raise ValueError(f"d = {self.d}: the dimension must be at least 1")
+        if not 0 <= self.share <= 1:
+            raise ValueError(f"share = {self.share}: the weight of a class lies between 0 and 1")
+        if not 0 < self.spread < math.inf:
+            raise ValueError(f"spread = {self.spread}: a standard deviation must be positive and finite")
 
-    def sample(self, n: int, seed: int) -> Tensor:
-        """n independent draws, float64, shape (n, d); the first m of them are the same for every n >= m."""
+    def given(self, label: int) -> Self:
+        """The law of one class, 0 or 1."""
+        return replace(self, share=float(label))
+
+    def labelled(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+        """n draws (n, d), float64, and their classes (n,); the first m of them are the same for every n >= m."""
         if n < 1:
             raise ValueError(f"n = {n}: at least one sample is needed")
-        # One row of d + 1 normals a sample: the sign of the first picks the Gaussian.
+        # One row of d + 1 normals a sample: the first picks the Gaussian.
         z = np.random.Generator(np.random.Philox(seed)).standard_normal((n, self.d + 1))
-        return torch.from_numpy(self.mu * np.sign(z[:, :1]) + z[:, 1:])
+        label = z[:, 0] > norm.ppf(1 - self.share)
+        centre, scale = np.where(label, self.mu, -self.mu), np.where(label, self.spread, 1.0)
+        return torch.from_numpy(centre[:, None] + scale[:, None] * z[:, 1:]), torch.from_numpy(label).long()
+
+    def sample(self, n: int, seed: int) -> Tensor:
+        """The draws of `labelled` without their classes."""
+        return self.labelled(n, seed)[0]
 
     def log_prob(self, x: Tensor, t: float = 0.0) -> Tensor:
         """log P_t(x) at Ornstein-Uhlenbeck time t; x: (m, d), returns (m,), in nats, in the type of x."""
-        m = self.mu * math.exp(-t)
-        quadratic = x.square().sum(-1) + self.d * m**2
-        log_cosh = torch.logaddexp(m * x.sum(-1), -m * x.sum(-1)) - math.log(2)
-        return -quadratic / 2 + log_cosh - self.d / 2 * math.log(2 * math.pi)
+        return torch.logsumexp(self._classes(x, t)[0], 0)
 
     def score(self, x: Tensor, t: float = 0.0) -> Tensor:
-        """grad log P_t(x) = m tanh(m 1.x) 1 - x with m = mu exp(-t) (Eq. 24); x: (m, d), returns (m, d)."""
-        m = self.mu * math.exp(-t)
-        return m * torch.tanh(m * x.sum(-1, keepdim=True)) - x
+        """grad log P_t(x), the average of the classes' scores under their posterior (Eq. 24); x, returns: (m, d)."""
+        log_p, scores = self._classes(x, t)
+        return (torch.softmax(log_p, 0)[..., None] * scores).sum(0)
+
+    def _classes(self, x: Tensor, t: float) -> tuple[Tensor, Tensor]:
+        """log of weight times density of each class, (2, m), and the classes' own scores, (2, m, d)."""
+        decay, log_p, scores = math.exp(-t), [], []
+        for label, weight, sd in ((0, 1 - self.share, 1.0), (1, self.share, self.spread)):
+            variance = 1 + decay**2 * (sd**2 - 1)
+            difference = (2 * label - 1) * self.mu * decay - x
+            log_weight = math.log(weight) if weight > 0 else -math.inf
+            normal = -difference.square().sum(-1) / (2 * variance) - self.d / 2 * math.log(2 * math.pi * variance)
+            log_p.append(log_weight + normal)
+            scores.append(difference / variance)
+        return torch.stack(log_p), torch.stack(scores)

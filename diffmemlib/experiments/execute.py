@@ -60,6 +60,8 @@ def execute(
     milestones: list[int],
     measure: Callable[[nn.Module, int], tuple[Metrics, Arrays]],
     facts: dict[str, Any],  # about the run, kept in its provenance
+    labels: Tensor | None = None,  # classes of the training set, for a conditional net
+    label_drop: float = 0.0,  # probability with which a step hides a label
     device: str = "cpu",
     budget: float | None = None,  # seconds; when they have passed the run saves its state and ends incomplete
     show_progress: bool = True,
@@ -83,12 +85,13 @@ def execute(
         spent, began = _spent(log), time.monotonic()
         should_stop = time_budget(budget)
         net, data = net.to(device), data.to(device)
+        labels = None if labels is None else labels.to(device)
         progress = Progress(milestones[-1], f"{config.experiment} {config.id}") if show_progress else None
         try:
             for tau in train(
                 net, data, make_optimizer(net, *optimizer), schedule,
-                seed=config.seed, milestones=milestones, batch=batch, checkpoints=states,
-                should_stop=should_stop, progress=progress,
+                seed=config.seed, milestones=milestones, batch=batch, labels=labels, label_drop=label_drop,
+                checkpoints=states, should_stop=should_stop, progress=progress,
             ):  # fmt: skip
                 if log.read(tau) is None:
                     net.eval()

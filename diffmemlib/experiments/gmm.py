@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from ..data.gmm import GaussianMixture
 from ..diffusion import Schedule
 from ..kl import Estimate, kl_from_score, kl_nearest_neighbour, relative_fisher
-from ..memorization import memorized_fraction, near_duplicates
+from ..memorization import bootstrap, memorized_fraction, near_duplicates
 from ..nets.mlp import ResidualMLP
 from ..randomness import stream
 from ..runs import Config, Metrics, Result
-from ..samplers import SAMPLERS, draw
+from ..samplers import SAMPLERS, draw, guided
 from ..training import log_milestones, loss_at
 from .execute import Arrays, execute, seeded
 
@@ -40,7 +40,11 @@ class GmmConfig(Config):
     n: training points. width: W of the MLP. optimizer: sgd or adam. lr: learning rate (6e-3, 6e-4). momentum: of
     SGD (0.95). batch: points a step; 0 is the full batch. steps: SGD or Adam steps in all. milestones: how many
     times to measure, evenly in log tau from step `first`. d, mu: of the mixture. samples: drawn at a milestone.
-    sampler: euler_maruyama (the paper's, all T steps) or ddim. kept: samples stored for the figures.
+    sampler: euler_maruyama (the paper's) or ddim. kept: samples stored for the figures.
+
+    sampling_steps: of the sampler; 0 for all T - 1 of Euler-Maruyama and 100 of DDIM. conditional: the net sees the
+    class label, hidden in training with probability label_drop; half of the samples are drawn in each class, with
+    guidance of this strength (0: none). share, spread: weight and standard deviation of class 1 (1/2 and 1).
     """
 
     experiment: ClassVar[str] = "gmm"
@@ -58,6 +62,12 @@ class GmmConfig(Config):
     samples: int
     sampler: str
     kept: int
+    sampling_steps: int = 0
+    conditional: bool = False
+    label_drop: float = 0.1
+    guidance: float = 0.0
+    share: float = 0.5
+    spread: float = 1.0
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -87,46 +97,78 @@ class GmmConfig(Config):
             milestones=(self.milestones >= 2, "at least 2"),
             d=(self.d >= 1, "at least 1"),
             mu=(-inf < self.mu < inf, "finite"),
-            samples=(self.samples >= 100, "at least 100"),
+            samples=(self.samples >= (200 if self.conditional else 100), "at least 100, for each class"),
             sampler=(self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
             kept=(0 <= self.kept <= self.samples, "at most `samples`"),
+            sampling_steps=(self.sampling_steps == 0 or 2 <= self.sampling_steps <= 999, "0, or 2 to 999"),
+            label_drop=(0 <= self.label_drop <= 1, "a probability"),
+            guidance=(
+                self.guidance == 0 or (self.conditional and self.label_drop > 0 and self.guidance < inf),
+                "0 unless the net is conditional and label_drop above 0",
+            ),
+            share=(0 < self.share < 1, "between 0 and 1"),
+            spread=(0 < self.spread < inf, "positive"),
         )
 
 
-def training_set(config: GmmConfig | dict[str, Any]) -> Tensor:
-    """The n training points of a run, (n, d) float32: a function of its seed, the first of any larger set."""
-    c = config if isinstance(config, dict) else vars(config)
-    return GaussianMixture(c["d"], c["mu"]).sample(c["n"], stream(c["seed"], "train")).float()
+def population(c: dict[str, Any]) -> GaussianMixture:
+    """The law of a run's data, from its settings."""
+    c = {**GmmConfig.added(), **c}
+    return GaussianMixture(c["d"], c["mu"], c["share"], c["spread"])
+
+
+def training_set(c: dict[str, Any]) -> tuple[Tensor, Tensor]:
+    """The n points of a run, (n, d) float32, and their classes: a function of its seed, the first of any larger set."""
+    x, label = population(c).labelled(c["n"], stream(c["seed"], "train"))
+    return x.float(), label
 
 
 def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
     """Make or resume one mixture run and return its stored result; see `execute`.
 
-    Metrics at every milestone: f_mem (k = 1/3) with its bootstrap interval, f_mem_1/2, f_mem_1/4; kl (the paper's
+    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with its bootstrap interval; kl (the paper's
     estimator), kl_fisher and kl_knn, each +- 1.96 standard errors; loss_train, loss_test at t = 0.01 with the range
-    +- 2 standard deviations of the mean over 5 noises. Arrays: kept samples and their two nearest neighbours.
+    +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the divergences for each class
+    too (f_mem_class_0 ...), these from the law of the class; with guidance only kl_knn, since a guided score is that of
+    no law. Arrays: kept samples and their two nearest neighbours.
     """
-    schedule, law, data = Schedule(), GaussianMixture(config.d, config.mu), training_set(config)
-    test = law.sample(2048, stream(config.seed, "test")).float().to(device)
-    reference = law.sample(config.samples, stream(config.seed, "reference"))
+    schedule, law = Schedule(), population(vars(config))
+    data, labels = training_set(vars(config))
+    test, test_labels = law.labelled(2048, stream(config.seed, "test"))
     k_loss = schedule.step_of(0.01)
+    asked = torch.arange(config.samples) % 2 if config.conditional else None
+    classes = {"": law}
+    if config.conditional:
+        classes = {f"_class_{label}": law.given(label) for label in (0, 1)}
+    references = {
+        name: part.sample(config.samples // len(classes), stream(config.seed, "reference"))
+        for name, part in classes.items()
+    }
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = stream(config.seed, "measure", tau)
-        x = draw(net, config.samples, (config.d,), schedule, seed, config.sampler, device=device)
+        x = draw(
+            net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
+            device=device, labels=asked, guidance=config.guidance,
+        )  # fmt: skip
         f = memorized_fraction(x, data, seed=seed)
         near = f.neighbours
-        on_device = x.to(device)
-        metrics = {
-            "f_mem": (f.value, f.low, f.high),
-            **{f"f_mem_1/{j}": (float(near.memorized(1 / j).mean()),) * 3 for j in (2, 4)},
-            "kl": _interval(kl_from_score(net, on_device, law.log_prob, schedule, seed)),
-            "kl_fisher": _interval(relative_fisher(net, on_device, law.score, schedule, seed)),
-            "kl_knn": _interval(kl_nearest_neighbour(x, reference)),
-            "loss_train": _spread(loss_at(net, data.to(device), k_loss, schedule, stream(seed, "train"))),
-            "loss_test": _spread(loss_at(net, test, k_loss, schedule, stream(seed, "test"))),
-        }
+        metrics: Metrics = {"f_mem": (f.value, f.low, f.high)}
+        metrics |= {f"f_mem_1/{j}": bootstrap(near.memorized(1 / j), seed=seed) for j in (2, 4)}
+        for label, (name, part) in enumerate(classes.items()):
+            of_class = slice(None) if asked is None else asked == label
+            own, net_of_class = x[of_class].to(device), net if asked is None else guided(net, label)
+            if config.conditional:
+                metrics["f_mem" + name] = bootstrap(near.memorized()[of_class], seed=seed)
+            if config.guidance == 0:
+                metrics["kl" + name] = _interval(kl_from_score(net_of_class, own, part.log_prob, schedule, seed))
+                metrics["kl_fisher" + name] = _interval(relative_fisher(net_of_class, own, part.score, schedule, seed))
+            metrics["kl_knn" + name] = _interval(kl_nearest_neighbour(own, references[name]))
+        for name, points, own_labels in (("train", data, labels), ("test", test.float(), test_labels)):
+            predict = guided(net, own_labels.to(device)) if config.conditional else net
+            losses = loss_at(predict, points.to(device), k_loss, schedule, stream(seed, name))
+            metrics["loss_" + name] = _spread(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
             "samples": x[kept].numpy().astype(np.float16),
@@ -137,8 +179,11 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
 
     return execute(
         config,
-        net=seeded(stream(config.seed, "weights"), lambda: ResidualMLP(config.d, config.width)),
-        data=data, schedule=schedule,
+        net=seeded(
+            stream(config.seed, "weights"),
+            lambda: ResidualMLP(config.d, config.width, classes=2 if config.conditional else 0),
+        ),
+        data=data, schedule=schedule, labels=labels if config.conditional else None, label_drop=config.label_drop,
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),

@@ -135,7 +135,7 @@ def projection(result: Result) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     Seen along two orthonormal directions: the one that separates the two Gaussians, (1, ..., 1)/sqrt(d), and the
     one of largest spread of the training set at right angles to it.
     """
-    train, stored = training_set(result.config).numpy(), result.samples
+    train, stored = training_set(result.config)[0].numpy(), result.samples
     d = train.shape[1]
     first = np.full(d, d**-0.5)
     rest = train - train.mean(0)
