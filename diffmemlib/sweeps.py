@@ -10,9 +10,12 @@ from typing import Any
 
 from .experiments.gmm import GmmConfig
 from .experiments.one_dimension import OneDimensionConfig
+from .experiments.random_features import DescentConfig, FlowConfig
 from .runs import ROOT, Config, Result, ResultError, read_result
 
-EXPERIMENTS: dict[str, type[Config]] = {c.experiment: c for c in (GmmConfig, OneDimensionConfig)}
+EXPERIMENTS: dict[str, type[Config]] = {
+    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig)
+}
 
 
 def configurations(name: str, tier: str = "laptop", folder: Path = ROOT / "config") -> list[Config]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
 import safetensors.torch
@@ -43,9 +44,16 @@ def make_optimizer(net: nn.Module, name: str, lr: float, momentum: float = 0.95)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")
 
 
+class Loss(Protocol):
+    """A training loss: of the net on clean points x0 (m, ...), random numbers from g, labels (m,) where there are."""
+
+    def __call__(self, net: nn.Module, x0: Tensor, g: torch.Generator, labels: Tensor | None = None, /) -> Tensor: ...
+
+
 def denoising_loss(
-    net: nn.Module, x0: Tensor, schedule: Schedule, g: torch.Generator, labels: Tensor | None = None, drop: float = 0.0
-) -> Tensor:
+    net: nn.Module, x0: Tensor, g: torch.Generator, labels: Tensor | None = None,
+    *, schedule: Schedule, drop: float = 0.0,
+) -> Tensor:  # fmt: skip
     """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each.
 
     labels: classes of x0 for a conditional net, each hidden (-1) with probability `drop`.
@@ -78,16 +86,15 @@ def _shuffle(seed: int, epoch: int, n: int, device: str) -> Tensor:
 
 
 def train(
-    net: nn.Module,  # predicts noise: net(x, k)
+    net: nn.Module,
     data: Tensor,  # (n, ...) training set, on the device of the net
     optimizer: torch.optim.Optimizer,
-    schedule: Schedule,
+    loss_of: Loss,
     *,
     seed: int,
     milestones: Sequence[int],  # steps tau at which the caller measures; the last one ends the training
     batch: int,  # samples a step; n or more: the full batch
     labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
-    label_drop: float = 0.0,  # probability with which a step hides a label
     checkpoints: NumberedFiles | None = None,
     checkpoint_seconds: float = 60.0,
     should_stop: Callable[[], bool] = lambda: False,
@@ -109,7 +116,7 @@ def train(
         index = batch_indices(tau, len(data), batch, seed, data.device)
         x0 = data if index is None else data[index]
         y = labels if index is None or labels is None else labels[index]
-        loss = denoising_loss(net, x0, schedule, generator(seed, "noise", tau, device=data.device), y, label_drop)
+        loss = loss_of(net, x0, generator(seed, "noise", tau, device=data.device), y)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()

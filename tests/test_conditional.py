@@ -1,5 +1,7 @@
 """Labels from the data through training to guided samples; the unconditional case stays as it was."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch.nn import functional as F
@@ -26,8 +28,8 @@ def net() -> ResidualMLP:
 def trained(steps: int, drop: float = 0.1, labels=Y, **options) -> ResidualMLP:
     model = net()
     for _ in train(
-        model, X, make_optimizer(model, "adam", 1e-2), S,
-        seed=1, milestones=[steps], batch=24, labels=labels, label_drop=drop, **options,
+        model, X, make_optimizer(model, "adam", 1e-2), partial(denoising_loss, schedule=S, drop=drop),
+        seed=1, milestones=[steps], batch=24, labels=labels, **options,
     ):  # fmt: skip
         pass
     return model
@@ -67,7 +69,7 @@ def test_the_loss_hides_the_share_of_labels_that_was_asked_for():
     x, y = GaussianMixture(d=2).labelled(n, 1)
     seen = []
     model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[2]))
-    denoising_loss(model, x.float(), S, generator(0, "noise", 0), y, 0.3)
+    denoising_loss(model, x.float(), generator(0, "noise", 0), y, schedule=S, drop=0.3)
     assert (seen[0] == -1).float().mean().item() == pytest.approx(0.3, abs=0.015)
     assert torch.equal(seen[0][seen[0] >= 0], y[seen[0] >= 0])
 
@@ -76,7 +78,7 @@ def test_the_loss_is_plain_denoising_score_matching_with_labels():
     model, g = net(), generator(5, "noise", 0)
     k, eps = torch.randint(1, 1000, (24,), generator=g), torch.randn(24, 2, generator=g)
     expected = F.mse_loss(model(forward_noise(X, k, eps, S), k, Y), eps)
-    torch.testing.assert_close(denoising_loss(model, X, S, generator(5, "noise", 0), Y, 0.0), expected)
+    torch.testing.assert_close(denoising_loss(model, X, generator(5, "noise", 0), Y, schedule=S), expected)
 
 
 def test_rows_of_labels_that_training_never_shows_do_not_move():
@@ -100,7 +102,8 @@ def test_mini_batches_keep_point_and_label_together():
     model = net()
     model.register_forward_pre_hook(lambda _, arguments: seen.append((arguments[0], arguments[2])))
     x = torch.where(Y[:, None] == 1, 1e3, -1e3) * torch.ones(24, 2)  # far out, so that noise never changes the sign
-    for _ in train(model, x, make_optimizer(model, "sgd", 1e-9), S, seed=0, milestones=[6], batch=7, labels=Y):
+    loss = partial(denoising_loss, schedule=S)
+    for _ in train(model, x, make_optimizer(model, "sgd", 1e-9), loss, seed=0, milestones=[6], batch=7, labels=Y):
         pass
     for noised, label in seen:
         early = noised.abs().amax(1) > 50

@@ -2,6 +2,7 @@
 
 import io
 import itertools
+from functools import partial
 
 import pytest
 import torch
@@ -13,9 +14,18 @@ from diffmemlib.files import NumberedFiles
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.progress import Progress
 from diffmemlib.randomness import generator
-from diffmemlib.training import DivergedError, batch_indices, log_milestones, make_optimizer, restore, train
+from diffmemlib.training import (
+    DivergedError,
+    batch_indices,
+    denoising_loss,
+    log_milestones,
+    make_optimizer,
+    restore,
+    train,
+)
 
 S = Schedule()
+LOSS = partial(denoising_loss, schedule=S)
 DATA = torch.randn(24, 2, generator=torch.Generator().manual_seed(0))
 
 
@@ -26,7 +36,7 @@ def fresh(optimizer: str = "sgd", lr: float = 1e-2):
 
 def run(steps: int, optimizer: str = "sgd", batch: int = 24, lr: float = 1e-2, milestones=None, **options):
     net, opt = fresh(optimizer, lr)
-    for _ in train(net, DATA, opt, S, seed=3, milestones=milestones or [steps], batch=batch, **options):
+    for _ in train(net, DATA, opt, LOSS, seed=3, milestones=milestones or [steps], batch=batch, **options):
         pass
     return net
 
@@ -90,7 +100,7 @@ def test_a_milestone_is_yielded_again_after_resuming_there(tmp_path):
     files = NumberedFiles(tmp_path, ".safetensors")
     for expected in ([10, 20], [20]):
         net, opt = fresh()
-        seen = list(train(net, DATA, opt, S, seed=3, milestones=[10, 20], batch=24, checkpoints=files))
+        seen = list(train(net, DATA, opt, LOSS, seed=3, milestones=[10, 20], batch=24, checkpoints=files))
         assert seen == expected
 
 

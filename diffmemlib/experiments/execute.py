@@ -15,11 +15,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from ..diffusion import Schedule
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
 from ..runs import Config, Metrics, Result, ResultError, provenance, read_result, write_result
-from ..training import make_optimizer, time_budget, train
+from ..training import Loss, make_optimizer, time_budget, train
 
 Arrays = dict[str, np.ndarray]
 
@@ -54,14 +53,13 @@ def execute(
     *,
     net: nn.Module,
     data: Tensor,  # training set, float32
-    schedule: Schedule,
+    loss: Loss,
     optimizer: tuple[str, float, float],  # name, learning rate, momentum
     batch: int,
     milestones: list[int],
     measure: Callable[[nn.Module, int], tuple[Metrics, Arrays]],
     facts: dict[str, Any],  # about the run, kept in its provenance
     labels: Tensor | None = None,  # classes of the training set, for a conditional net
-    label_drop: float = 0.0,  # probability with which a step hides a label
     device: str = "cpu",
     budget: float | None = None,  # seconds; when they have passed the run saves its state and ends incomplete
     show_progress: bool = True,
@@ -89,8 +87,8 @@ def execute(
         progress = Progress(milestones[-1], f"{config.experiment} {config.id}") if show_progress else None
         try:
             for tau in train(
-                net, data, make_optimizer(net, *optimizer), schedule,
-                seed=config.seed, milestones=milestones, batch=batch, labels=labels, label_drop=label_drop,
+                net, data, make_optimizer(net, *optimizer), loss,
+                seed=config.seed, milestones=milestones, batch=batch, labels=labels,
                 checkpoints=states, should_stop=should_stop, progress=progress,
             ):  # fmt: skip
                 if log.read(tau) is None:

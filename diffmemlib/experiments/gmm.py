@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -18,7 +19,7 @@ from ..nets.mlp import ResidualMLP
 from ..randomness import stream
 from ..runs import Config, Metrics, Result
 from ..samplers import SAMPLERS, draw, guided
-from ..training import log_milestones, loss_at
+from ..training import denoising_loss, log_milestones, loss_at
 from .execute import Arrays, execute, seeded
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
@@ -183,7 +184,8 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
             stream(config.seed, "weights"),
             lambda: ResidualMLP(config.d, config.width, classes=2 if config.conditional else 0),
         ),
-        data=data, schedule=schedule, labels=labels if config.conditional else None, label_drop=config.label_drop,
+        data=data, labels=labels if config.conditional else None,
+        loss=partial(denoising_loss, schedule=schedule, drop=config.label_drop),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -16,7 +17,7 @@ from ..nets.mlp import ResidualMLP
 from ..randomness import generator, stream
 from ..runs import Config, Metrics, Result
 from ..samplers import draw
-from ..training import log_milestones
+from ..training import denoising_loss, log_milestones
 from .execute import Arrays, execute, seeded
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
@@ -122,7 +123,7 @@ def run(
     return execute(
         config,
         net=seeded(stream(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
-        data=data.repeat(config.draws, 1), schedule=schedule,
+        data=data.repeat(config.draws, 1), loss=partial(denoising_loss, schedule=schedule),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.n * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),

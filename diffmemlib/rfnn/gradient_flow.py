@@ -15,8 +15,10 @@ from torch import Tensor
 from .coefficients import gauss_hermite
 
 TensorActivation = Callable[[Tensor], Tensor]
-TERMS = 12  # of Mehler's series; correlations between features are of order 1/sqrt(d), so 8 reach 1e-10 at d = 60
-NODES = 48  # of the quadrature over the noise of one feature
+TERMS = 28  # of Mehler's series at most; correlations between features are of order 1/sqrt(d): 8 do at d = 60
+NODES = 64  # of the quadrature over the noise of one feature
+CHUNK = 2**22  # numbers at once in that quadrature, 32 MiB
+POINTS = 512  # at once in the series
 
 
 @dataclass(frozen=True)
@@ -67,19 +69,18 @@ class GradientFlow:
         """U (p, p) and V (p, d) of the training set."""
         norm = self.W.norm(dim=1)
         h = exp(-self.t) / sqrt(self.d) * self.W @ self.X.T
-        c, square = hermite_means(h, sqrt(self.delta / self.d) * norm, self.activation)
         unit = self.W / norm[:, None]
-        U = mehler(unit @ unit.T, c, square.mean(1))
-        return U, c[1].mean(1, keepdim=True) * unit
+        U, first = averages(unit @ unit.T, h, sqrt(self.delta / self.d) * norm, self.activation)
+        return U, first[:, None] * unit
 
     @cached_property
     def population(self) -> tuple[Tensor, Tensor]:
         """U (p, p) and V (p, d) of the population N(0, Sigma)."""
         half = self.W @ self.Sigma_t
         sd = ((half * self.W).sum(1) / self.d).sqrt()
-        c, square = hermite_means(torch.zeros(self.p, 1).to(sd), sd, self.activation)
-        U = mehler(half @ self.W.T / self.d / (sd[:, None] * sd), c, square[:, 0])
-        return U, c[1] / sd[:, None] * sqrt(self.delta / self.d) * self.W
+        correlation = half @ self.W.T / self.d / (sd[:, None] * sd)
+        U, first = averages(correlation, torch.zeros_like(sd)[:, None], sd, self.activation)
+        return U, (first / sd)[:, None] * sqrt(self.delta / self.d) * self.W
 
     @cached_property
     def modes(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -94,6 +95,22 @@ class GradientFlow:
         """Of U, increasing, (p,)."""
         return self.modes[0].cpu().numpy()
 
+    def losses_of(self, B: Tensor) -> tuple[float, float, float]:
+        """Train loss, test loss and E_score of any B = A/sqrt(p), (d, p), float64.
+
+        L = 1 + (Delta Tr(B U B^T) + 2 sqrt(Delta) Tr(B V))/d; the test loss and E_score as in `losses`.
+        """
+        train, test = (
+            1 + float(self.delta * ((B @ U) * B).sum() + 2 * sqrt(self.delta) * (B * V.T).sum()) / self.d
+            for U, V in (self.UV, self.population)
+        )
+        return train, test, (test - 1) / self.delta + self.floor
+
+    @cached_property
+    def floor(self) -> float:
+        """Tr(Sigma_t^-1)/d, which E_score is above (L_test - 1)/Delta."""
+        return float(torch.trace(torch.linalg.inv(self.Sigma_t)) / self.d)
+
     def losses(self, tau: ArrayLike) -> Losses:
         """Train loss, test loss and E_score at every tau >= 0 (Prop. C.1); E_score is exact for Gaussian data.
 
@@ -105,40 +122,55 @@ class GradientFlow:
             raise ValueError("tau: training times are zero or positive")
         eigenvalues, own, cross, pairs = self.modes
         rate = 2 * self.delta * self.d / self.p * eigenvalues
-        g = torch.expm1(-rate * torch.as_tensor(tau.ravel()).to(rate)[:, None]) / eigenvalues  # (times, p)
+        g = torch.expm1(-rate * torch.tensor(tau.ravel()).to(rate)[:, None]) / eigenvalues  # (times, p)
         train = 1 + (own * (g * eigenvalues + 2) * g).sum(1) / self.d
         test = 1 + ((g @ pairs * g).sum(1) + 2 * g @ cross) / self.d
-        floor = torch.trace(torch.linalg.inv(self.Sigma_t)) / self.d
-        score = (test - 1) / self.delta + floor
+        score = (test - 1) / self.delta + self.floor
         train_, test_, score_ = (v.cpu().numpy().reshape(tau.shape) for v in (train, test, score))
         return Losses(tau, train_, test_, score_)
 
 
-def hermite_means(
-    h: Tensor, scale: Tensor, activation: TensorActivation, terms: int = TERMS, nodes: int = NODES
-) -> tuple[list[Tensor], Tensor]:
-    """E_g[sigma(h + scale g) He_k(g)]/sqrt(k!) for k = 0 ... terms-1, and E_g[sigma^2], g standard normal.
+def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorActivation) -> tuple[Tensor, Tensor]:
+    """Over g, g' standard normal of correlation r_ij and over the points nu: E[sigma(h_i + s_i g) sigma(h_j + s_j g')]
+    (p, p), with one g on the diagonal, and E[sigma(h_i + s_i g) g] (p,).
 
-    h: (p, n). scale: (p,). Returns a list of (p, n) and one (p, n).
+    correlation: r, (p, p). h: (p, n). scale: s, (p,). By Mehler's series sum_k r^k c_k c_k^T. Terms below 1e-12 of the
+    sum are left out; RuntimeError where the last of TERMS is above 1e-6 of it.
     """
-    x, w = gauss_hermite(nodes)
-    He = np.polynomial.hermite_e.hermevander(x, terms - 1) / [sqrt(factorial(k)) for k in range(terms)]
-    c = [torch.zeros_like(h) for _ in range(terms)]
-    square = torch.zeros_like(h)
-    for g, weight, polynomial in zip(x, w, He, strict=True):
-        y = activation(h + g * scale[:, None])
-        square.addcmul_(y, y, value=weight)
-        for k in range(terms):
-            c[k].add_(y, alpha=weight * polynomial[k])
-    return c, square
+    p, n = h.shape
+    total, first, diagonal = h.new_zeros(p, p), h.new_zeros(p), h.new_zeros(p)
+    largest = float((correlation - torch.eye(p).to(h)).abs().max())
+    for part in h.split(POINTS, dim=1):
+        c, square = hermite_means(part, scale, activation)
+        first += c[1].sum(1)
+        diagonal += square.sum(1)
+        size = c.square().mean(2).amax(1).cpu().numpy() * largest ** np.arange(TERMS)  # bounds each term's entries
+        small = size / size.max()
+        if small[-2:].max() > 1e-6:  # of an odd activation every other one is zero
+            raise RuntimeError(
+                f"{TERMS} terms of Mehler's series are too few: the last is {small[-2:].max():.0e} of it"
+            )
+        power = torch.ones_like(correlation)
+        for k in range(int(np.flatnonzero(small > 1e-12).max()) + 1):
+            if k:
+                power *= correlation
+            if small[k] > 1e-12:
+                total.addcmul_(power, c[k] @ c[k].T)
+    return (total / n).fill_diagonal_(0) + torch.diag(diagonal / n), first / n
 
 
-def mehler(correlation: Tensor, c: list[Tensor], diagonal: Tensor) -> Tensor:
-    """sum_k correlation^k mean_nu c_k c_k^T, the power elementwise, with the given diagonal."""
-    n = c[0].shape[1]
-    U, power = torch.zeros_like(correlation), torch.ones_like(correlation)
-    for k, c_k in enumerate(c):
-        if k:
-            power = power * correlation
-        U.addcmul_(power, c_k @ c_k.T, value=1 / n)
-    return U.fill_diagonal_(0) + torch.diag(diagonal)
+def hermite_means(h: Tensor, scale: Tensor, activation: TensorActivation) -> tuple[Tensor, Tensor]:
+    """c_k = E_g[sigma(h + scale g) He_k(g)]/sqrt(k!), (TERMS, p, n), and E_g[sigma^2], (p, n); g standard normal.
+
+    h: (p, n). scale: (p,). By Gauss-Hermite quadrature.
+    """
+    x, w = gauss_hermite(NODES)
+    He = np.polynomial.hermite_e.hermevander(x, TERMS - 1) / [sqrt(factorial(k)) for k in range(TERMS)]
+    to_terms, weight = torch.from_numpy((He * w[:, None]).T.copy()).to(h), torch.from_numpy(w).to(h)
+    shift = torch.from_numpy(x).to(h)[:, None, None] * scale[:, None]
+    c, square = [], []
+    for part in h.split(max(1, CHUNK // (NODES * len(h))), dim=1):
+        y = activation(part + shift).flatten(1)  # (NODES, p m)
+        c.append((to_terms @ y).unflatten(1, part.shape))
+        square.append((weight @ y.square_()).view(part.shape))
+    return torch.cat(c, 2), torch.cat(square, 1)

@@ -1,0 +1,32 @@
+"""The random-features score of Eq. 7: frozen first layer, trained second one."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+
+class RandomFeatures(nn.Module):
+    """Score s_A(x) = A tanh(W x/sqrt(d))/sqrt(p), with A = 0 at the start (Eq. 7).
+
+    W: frozen features, (p, d). A, the only parameter, is (d, p).
+    """
+
+    W: Tensor
+
+    def __init__(self, W: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("W", W, persistent=False)
+        self.A = nn.Parameter(torch.zeros(W.shape[1], W.shape[0], dtype=W.dtype, device=W.device))
+
+    @property
+    def B(self) -> Tensor:
+        """A/sqrt(p), (d, p), detached."""
+        return self.A.detach() / math.sqrt(len(self.W))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: noised samples, (m, d). Returns the score, (m, d)."""
+        p, d = self.W.shape
+        return torch.tanh(x @ self.W.T / math.sqrt(d)) @ self.A.T / math.sqrt(p)
