@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, expm1, factorial, sqrt
+from math import ceil, exp, expm1, factorial, log, sqrt
 
 import numpy as np
 import torch
@@ -15,8 +15,7 @@ from torch import Tensor
 from .coefficients import gauss_hermite
 
 TensorActivation = Callable[[Tensor], Tensor]
-TERMS = 28  # of Mehler's series at most; correlations between features are of order 1/sqrt(d): 8 do at d = 60
-NODES = 64  # of the quadrature over the noise of one feature
+TERMS = 96  # of Mehler's series at most, for the few largest correlations in small d; 8 do for most at d = 60
 CHUNK = 2**22  # numbers at once in that quadrature, 32 MiB
 POINTS = 512  # at once in the series
 
@@ -140,15 +139,16 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
     p, n = h.shape
     total, first, diagonal = h.new_zeros(p, p), h.new_zeros(p), h.new_zeros(p)
     largest = float((correlation - torch.eye(p).to(h)).abs().max())
+    terms = min(TERMS, 2 + ceil(log(1e-8) / log(min(largest, 0.99))))
     for part in h.split(POINTS, dim=1):
-        c, square = hermite_means(part, scale, activation)
+        c, square = hermite_means(part, scale, activation, terms)
         first += c[1].sum(1)
         diagonal += square.sum(1)
-        size = c.square().mean(2).amax(1).cpu().numpy() * largest ** np.arange(TERMS)  # bounds each term's entries
+        size = c.square().mean(2).amax(1).cpu().numpy() * largest ** np.arange(terms)  # bounds each term's entries
         small = size / size.max()
         if small[-2:].max() > 1e-6:  # of an odd activation every other one is zero
             raise RuntimeError(
-                f"{TERMS} terms of Mehler's series are too few: the last is {small[-2:].max():.0e} of it"
+                f"{terms} terms of Mehler's series are too few: the last is {small[-2:].max():.0e} of it"
             )
         power = torch.ones_like(correlation)
         for k in range(int(np.flatnonzero(small > 1e-12).max()) + 1):
@@ -159,18 +159,18 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
     return (total / n).fill_diagonal_(0) + torch.diag(diagonal / n), first / n
 
 
-def hermite_means(h: Tensor, scale: Tensor, activation: TensorActivation) -> tuple[Tensor, Tensor]:
-    """c_k = E_g[sigma(h + scale g) He_k(g)]/sqrt(k!), (TERMS, p, n), and E_g[sigma^2], (p, n); g standard normal.
+def hermite_means(h: Tensor, scale: Tensor, activation: TensorActivation, terms: int) -> tuple[Tensor, Tensor]:
+    """c_k = E_g[sigma(h + scale g) He_k(g)]/sqrt(k!), (terms, p, n), and E_g[sigma^2], (p, n); g standard normal.
 
     h: (p, n). scale: (p,). By Gauss-Hermite quadrature.
     """
-    x, w = gauss_hermite(NODES)
-    He = np.polynomial.hermite_e.hermevander(x, TERMS - 1) / [sqrt(factorial(k)) for k in range(TERMS)]
+    x, w = gauss_hermite(terms + 32)
+    He = np.polynomial.hermite_e.hermevander(x, terms - 1) / [sqrt(factorial(k)) for k in range(terms)]
     to_terms, weight = torch.from_numpy((He * w[:, None]).T.copy()).to(h), torch.from_numpy(w).to(h)
     shift = torch.from_numpy(x).to(h)[:, None, None] * scale[:, None]
     c, square = [], []
-    for part in h.split(max(1, CHUNK // (NODES * len(h))), dim=1):
-        y = activation(part + shift).flatten(1)  # (NODES, p m)
+    for part in h.split(max(1, CHUNK // (len(x) * len(h))), dim=1):
+        y = activation(part + shift).flatten(1)  # (nodes, p m)
         c.append((to_terms @ y).unflatten(1, part.shape))
         square.append((weight @ y.square_()).view(part.shape))
     return torch.cat(c, 2), torch.cat(square, 1)
