@@ -13,10 +13,10 @@ PLOTLY = "../_static/plotly.min.js"  # as seen from a page in book/; copied ther
 
 
 def scrubber(
-    figure: go.Figure, steps: Sequence[int], moving: Sequence[int], frames: Sequence[Sequence[dict[str, Any]]],
-    start: int = 0, titles: Sequence[str] | None = None,
+    figure: go.Figure, steps: Sequence[float], moving: Sequence[int], frames: Sequence[Sequence[dict[str, Any]]],
+    start: int = 0, titles: Sequence[str] | None = None, prefix: str = "training step ",
 ) -> go.Figure:  # fmt: skip
-    """Give a figure a slider over training steps.
+    """Give a figure a slider over training steps, or over what `prefix` says.
 
     moving: indices of the traces that change. frames: for every step, the new data of these traces. start: the
     step shown first, by index; the figure must already hold its data, so that it says something without moving.
@@ -41,7 +41,7 @@ def scrubber(
         sliders=[
             {
                 "active": start,
-                "currentvalue": {"prefix": "training step ", "font": {"size": 13}},
+                "currentvalue": {"prefix": prefix, "font": {"size": 13}},
                 "pad": {"t": 46},
                 "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)], jump]} for tau in steps],
             }

@@ -47,7 +47,8 @@ def learning_curves(
     model = Model.of(psi_p=psi_p, psi_n=psi_n, t=t, covariance=covariance, activation=activation)
     delta = -expm1(-2 * t)
     sigma_t = exp(-2 * t) * model.eigenvalues + delta
-    z1, dz1, q1, r1 = _on_contour(model, *CONTOURS[0])
+    # Upper half of the first contour: the lower one gives the complex conjugate of every integral.
+    z1, dz1, q1, r1 = (v[: NODES // 2] for v in _on_contour(model, *CONTOURS[0]))
     z2, dz2, q2, r2 = _on_contour(model, *CONTOURS[1])
     m1, m2 = _trace(model, q1, r1), _trace(model, q2, r2)
     T = _two_point(model, sigma_t, (q1[:, None], r1[:, None]), (q2, r2))
@@ -56,8 +57,8 @@ def learning_curves(
     rate = 2 * delta / psi_p * tau.ravel()[:, None]
     g1, g2 = np.expm1(-rate * z1) / z1, np.expm1(-rate * z2) / z2
     b2 = model.c.b**2
-    train = 1 - b2 * (np.expm1(-2 * rate * z1) / z1 @ (m1 * dz1)).real
-    test = 1 + b2 * (((g1 * dz1) @ K * (g2 * dz2)).sum(1) - 2 * g1 @ (m1 * dz1)).real
+    train = 1 - 2 * b2 * (np.expm1(-2 * rate * z1) / z1 @ (m1 * dz1)).real
+    test = 1 + 2 * b2 * (((g1 * dz1) @ K * (g2 * dz2)).sum(1) - 2 * g1 @ (m1 * dz1)).real
     score = (test - 1) / delta + float(model.weights @ (1 / sigma_t))
     return Losses(tau, *(v.reshape(tau.shape) for v in (train, test, score)))
 

@@ -153,8 +153,9 @@ class Spectrum:
     """The whole spectrum of U in the limit, and the times that it predicts, tau = psi_p/(Delta_t lambda).
 
     delta_place = s_t^2, delta_weight = max(0, 1 - (1 + psi_n)/psi_p). bulks: from small to large eigenvalues.
-    tau_mem: of the left edge of the first bulk. tau_gen: of the left edge of the last one where there are two or
-    more, else NaN: the two times are not apart.
+    tau_gen: of the left edge of rho_2, the largest eigenvalues, of mass 1/psi_p; NaN where no gap sets them apart.
+    tau_mem: of the left edge of rho_1, the bulk below it (of all, where there is no gap). At finite psi_n a smaller
+    bulk may lie between rho_1 and the delta, the last to relax.
     """
 
     delta_place: float
@@ -174,9 +175,13 @@ def spectrum(
     total = weight + sum(b.mass for b in bulks)
     if abs(total - 1) > 1e-4:
         raise BranchError(f"the masses of the spectrum sum to {total:.6f}, not to 1: an interval was missed")
-    unit = psi_p / -np.expm1(-2 * t)
-    tau_gen = unit / bulks[-1].low if len(bulks) > 1 else float("nan")
-    return Spectrum(model.c.s2, weight, bulks, tau_gen, unit / bulks[0].low)
+    unit = psi_p / -float(np.expm1(-2 * t))
+    above = np.cumsum([b.mass for b in bulks[::-1]])  # of one bulk and of those at larger eigenvalues
+    last = np.flatnonzero(abs(above * psi_p - 1) < 1e-3)  # where they are rho_2 and nothing else
+    if len(last) == 0 or last[0] + 1 == len(bulks):
+        return Spectrum(model.c.s2, weight, bulks, float("nan"), unit / bulks[0].low)
+    first = len(bulks) - 1 - int(last[0])
+    return Spectrum(model.c.s2, weight, bulks, unit / bulks[first].low, unit / bulks[first - 1].low)
 
 
 def _delta_weight(model: Model) -> float:

@@ -1,0 +1,184 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Random features: the dynamics
+#
+# **What you will see.** A score network that is simple enough to be solved, yet has both times. Its whole training
+# history follows from one eigendecomposition; simulations at $d = 100$ lie on the curves of infinite dimension; and
+# these curves say how large a data set must be before the time of memorisation is proportional to it.
+#
+# **You need** the idea of [two times](mixture) and some linear algebra. **Reading time**: ten minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+from myst_nb import glue
+
+from diffmemlib import claims, sweeps
+from diffmemlib.estimators import rfnn as estimate
+from diffmemlib.figures import rfnn as draw
+from diffmemlib.figures.record import record, record_live
+
+# %% [markdown]
+# ## The model
+#
+# The score is read from $p$ random features of $x \in \mathbb R^d$ (Eq. 7),
+#
+# ```{math}
+# :label: eq-rf
+# s_A(x) = \frac{A}{\sqrt p}\, \sigma\!\left(\frac{W x}{\sqrt d}\right), \qquad \sigma = \tanh,
+# ```
+#
+# with $W$ drawn once and frozen, and $A$ trained from zero by gradient descent on the denoising loss of $n$ points at one
+# diffusion time $t$. We count in units of the dimension, $\psi_p = p/d$ and $\psi_n = n/d$, and time as
+# $\tau = k\eta/d^2$ after $k$ steps of size $\eta$. The loss is quadratic in $A$, so everything follows from the matrix
+# $U = \frac1n\sum_\nu \mathbb E_\xi[\phi\phi^T]$ of the features $\phi$ of noised data, and from
+# $V = \frac1n\sum_\nu \mathbb E_\xi[\phi\,\xi^T]$. A mode of $U$ with eigenvalue $\lambda$ relaxes at the rate
+# $2\Delta_t\lambda/\psi_p$: **small eigenvalues are slow**, and the slow ones are those of the training set. With
+# $g(\lambda) = (e^{-2\Delta_t\lambda\tau/\psi_p} - 1)/\lambda$,
+#
+# ```{math}
+# :label: eq-rf-losses
+# L_\mathrm{train} = 1 + \tfrac1d \mathrm{Tr}\, V^T (g U g + 2g) V, \qquad
+# L_\mathrm{test} = 1 + \tfrac1d \mathrm{Tr}\, (V^T g\, \tilde U g V + 2 \tilde V^T g V),
+# ```
+#
+# where $\tilde U, \tilde V$ belong to the population, and the distance to the exact score is
+# $E_\mathrm{score} = (L_\mathrm{test} - 1)/\Delta_t + \tfrac1d\mathrm{Tr}\,\Sigma_t^{-1}$ for Gaussian data of covariance
+# $\Sigma$, with $\Sigma_t = e^{-2t}\Sigma + \Delta_t$.
+#
+# ## No noise needs to be drawn
+#
+# Both matrices average over the noise $\xi$. With $h_i^\nu = e^{-t} w_i\cdot x^\nu/\sqrt d$, noise of variance
+# $\Delta_t |w_i|^2/d$ added to it, and $r_{ij}$ the cosine between $w_i$ and $w_j$, that is an average over two
+# correlated Gaussians, and Mehler's formula turns it into products of one-dimensional integrals
+# $c_k = \mathbb E_g[\sigma(h + \sqrt{\Delta_t}\,|w| g/\sqrt d)\, \mathrm{He}_k(g)]/\sqrt{k!}$:
+#
+# ```{math}
+# :label: eq-rf-mehler
+# U_{ij} = \sum_k r_{ij}^k\, \frac1n \sum_\nu c_k(h_i^\nu)\, c_k(h_j^\nu) \quad (i \ne j), \qquad
+# V_i = \frac1n\sum_\nu c_1(h_i^\nu)\, \frac{w_i}{|w_i|} .
+# ```
+#
+# Correlations between random features are small, so a few terms are exact to ten digits. One eigendecomposition of $U$
+# then gives the losses at every $\tau$, where gradient descent would take millions of steps.
+#
+# ## Two times, in simulation and in the limit
+#
+# The points are one draw of features and data in $d = 100$, that is 6400 features; nothing is fitted. The lines are the
+# [exact curves of the limit](score-error).
+
+# %% mystnb={"figure": {"caption": "Random features, psi_p = 64, t = 0.1, d = 100: exact dynamics of one draw (points) and the limit of large d (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of tau_mem, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
+runs = sweeps.results("rfnn-n")
+figure, table = draw.dynamics(runs)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "random-features-dynamics")
+
+# %% [markdown]
+# Up to $\tau$ of order ten the four training sets cannot be told apart: train and test loss fall together, and
+# $E_\mathrm{score}$ falls tenfold. Then the losses part, later for more data, at the time
+# $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$ that the [spectrum](features-spectrum) predicts for each.
+#
+# ## Other diffusion times, other variances
+#
+# A mode of eigenvalue $\lambda$ relaxes in a time $\psi_p/(2\Delta_t\lambda)$. The eigenvalues that carry the population
+# depend little on $t$, so the time in which the score is learned should scale as $1/\Delta_t$:
+
+# %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, d = 50 (points) and limit (lines), psi_n = 4 (full) and 16 (dashed). Right: against Delta_t tau.", "name": "fig-rf-times"}, "image": {"alt": "Left: curves of t = 0.01, 0.1 and 0.5 fall at different times. Right: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
+by_time = sweeps.results("rfnn-times")
+figure, table = draw.times_of_diffusion(by_time)
+plt.show()
+
+# %% tags=["remove-input"]
+record(by_time, table, "random-features-times")
+
+# %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, t = 0.1, d = 50 (points) and limit (lines), psi_n = 4 (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted tau_mem.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
+by_variance = sweeps.results("rfnn-variance")
+figure, table = draw.variances(by_variance)
+plt.show()
+
+# %% tags=["remove-input"]
+record(by_variance, table, "random-features-variance")
+
+
+# %% tags=["remove-input"]
+def said(e):
+    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
+
+
+delta, of_n, mem, limit = (
+    f() for f in (estimate.tau_gen_delta, estimate.tau_gen_n, estimate.tau_mem_simulated, estimate.tau_mem_limit)
+)
+for name, e in {"gen-delta": delta, "gen-n": of_n, "mem-range": mem, "mem-limit": limit}.items():
+    glue(name, said(e), display=False)
+print("exponent of the time at which E_score has halved: in Delta_t", said(delta), "and in psi_n", said(of_n))
+print("exponent in psi_n of the time at which L_gen = 0.3: simulated, psi_n = 4 to 32, ", said(mem))
+print("                                                    limit, 1 << psi_n << psi_p, ", said(limit))
+
+# %% [markdown]
+# The time at which $E_\mathrm{score}$ has halved has the exponent {glue:text}`gen-delta` in $\Delta_t$ and
+# {glue:text}`gen-n` in $\psi_n$.
+#
+# ## When is the time of memorisation proportional to n?
+#
+# The paper derives $\tau_\mathrm{mem} \propto \psi_n$ from the edge of the spectrum for $1 \ll \psi_n \ll \psi_p$. Here
+# is the time at which the losses have parted by a given amount, exactly, over a far wider range than can be simulated:
+
+# %% mystnb={"figure": {"caption": "Time at which test and train loss differ by 0.05, 0.1 or 0.3, and its local exponent in psi_n, t = 0.1, in the limit. Shaded: psi_n from 4 to 32, as simulated above and in the paper. The dashed line is proportionality.", "name": "fig-rf-overfitting"}, "image": {"alt": "The local exponent is well above one in the shaded range for every level, and tends to one for large psi_n when psi_p is 65536; for psi_p = 64 it rises again as psi_n approaches psi_p."}} tags=["remove-input"]
+psi_n = np.geomspace(2, 1024, 19)
+figure, table = draw.overfitting_times((64, 65536), psi_n, 0.1, (0.05, 0.1, 0.3), (4, 32))
+plt.show()
+
+# %% tags=["remove-input"]
+record_live(
+    "diffmemlib.figures.rfnn.overfitting_times((64, 65536), psi_n, 0.1, (0.05, 0.1, 0.3), (4, 32))",
+    table,
+    "random-features-overfitting",
+)
+
+# %% [markdown]
+# The law holds where it was derived: with enough features the local exponent tends to one ({glue:text}`mem-limit` for
+# $\psi_n$ from 64 to 512 at $\psi_p = 65536$). But not yet in the range that was simulated, $\psi_n = 4 \ldots 32$ at
+# $\psi_p = 64$: there the time grows faster, with the exponent {glue:text}`mem-range`. Two things bend it. For few data,
+# the gap between the losses starts with the fast modes already, since the training set misjudges the population itself;
+# and as $\psi_n$ approaches $\psi_p$, the network runs out of capacity and its gap grows ever more slowly. The window is
+# wider than the law says in both.
+#
+# ## The plane of data and features
+#
+# Stopped at a given time, which models overfit? The gap $L_\mathrm{gen} = L_\mathrm{test} - L_\mathrm{train}$ over
+# $(\psi_n, \psi_p)$:
+
+# %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, t = 0.1, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
+psi = np.geomspace(1, 128, 11)
+figure, table = draw.gap_map(psi, 0.1, (1e3, 1e4), 0.1)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.figures.rfnn.gap_map(psi, 0.1, (1e3, 1e4), 0.1)", table, "random-features-map")
+
+# %% [markdown]
+# At the earlier time the boundary turns upright where features abound: more of them do no harm, only more time does. That
+# is the implicit regularisation of early stopping. At the later time it follows the diagonal, where the number of
+# features itself protects.
+#
+# ## Claims
+
+# %% tags=["remove-input"]
+claims.show([c for c in claims.load(chapter="random features") if c.id.startswith("rfnn-tau")])

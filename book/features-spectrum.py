@@ -1,0 +1,159 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Random features: the spectrum
+#
+# **What you will see.** Both times of training are edges of one spectrum, that of the matrix $U$ of
+# [the model](features-dynamics). Two equations give it in high dimension; here they are derived in a few lines, solved
+# with a proof that the solution is the right one, and laid over the eigenvalues of true features.
+#
+# **You need** the model of the last page, and what a resolvent is. **Reading time**: ten minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib import claims, sweeps
+from diffmemlib.figures import rfnn_spectrum as draw
+from diffmemlib.figures.interactive import show
+from diffmemlib.figures.record import record, record_live
+from diffmemlib.rfnn.spectrum import spectrum
+
+# %% [markdown]
+# ## From tanh to Gaussians
+#
+# In high dimension a feature of noised data acts as a sum of independent parts: one along the data, one along the noise,
+# and what is left. With $u, v, w$ independent standard normal and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, v$,
+#
+# ```{math}
+# :label: eq-rf-coefficients
+# a = \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, \quad b = \mathbb E[v\,\sigma(y)], \quad
+# v^2 = \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \quad
+# s^2 = \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
+# ```
+#
+# $y'$ being $y$ with $w$ in place of $v$. Write $Y = W/\sqrt d$, $\alpha = a^2e^{-2t}$ and $\omega_\nu$ for a standard
+# normal vector of each point. After the average over noise,
+#
+# ```{math}
+# :label: eq-rf-gaussian
+# U \simeq s^2 I + b^2\, Y Y^T + \frac1n\sum_\nu g_\nu g_\nu^T, \qquad
+# g_\nu = \sqrt\alpha\, Y x_\nu + v\,\omega_\nu .
+# ```
+#
+# ## Two equations, by leaving one out twice
+#
+# We want $q(z) = \mathrm{Tr} R/p$ and $r(z) = \mathrm{Tr}(R\, Y\Sigma Y^T)/p$ for the resolvent $R = (U - z)^{-1}$.
+#
+# **Leave out a point.** By the Sherman-Morrison formula, $R g_\nu = R_{-\nu} g_\nu/(1 + g_\nu^T R_{-\nu} g_\nu/n)$, and
+# since $g_\nu$ is independent of $R_{-\nu}$ the quadratic form concentrates on its mean,
+#
+# ```{math}
+# :label: eq-rf-D
+# D = 1 + \tfrac1n \mathrm{Tr}\, R\,(\alpha Y\Sigma Y^T + v^2) = 1 + \tfrac{\psi_p}{\psi_n}(\alpha r + v^2 q) .
+# ```
+#
+# The sum over points therefore acts as its mean divided by $D$, and what remains is random in $W$ only,
+#
+# ```{math}
+# R \simeq \big( c\, I + Y S\, Y^T \big)^{-1}, \qquad c = s^2 - z + \frac{v^2}{D}, \qquad S = b^2 I + \frac{\alpha}{D}\Sigma .
+# ```
+#
+# **Leave out a feature.** Row $y$ of $Y$ is independent of the others. The Schur complement of its diagonal entry is
+# $1/R_{ii} = c + y^T M y$ with $M = S - S Y^T (cI + YSY^T)^{-1} Y S = (S^{-1} + Y^TY/c)^{-1}$, and $y^TMy$ concentrates on
+# $\mathrm{Tr} M/d$: hence $1/q = c + \mathrm{Tr}M/d$. In $M$ the sum $Y^TY = \sum_i y_iy_i^T$ is again one of independent
+# terms; leaving one out divides each by $1 + y^TMy/c = 1/(cq)$, so that $M = (S^{-1} + \psi_p q)^{-1}$. In the
+# eigenbasis of $\Sigma$ (values $\lambda_k$, weights $w_k$), with $S_k = b^2 + \alpha\lambda_k/D$,
+#
+# ```{math}
+# :label: eq-rf-q
+# \frac1q = s^2 - z + \frac{v^2}{D} + \sum_k \frac{w_k S_k}{1 + \psi_p q S_k}, \qquad
+# r = \sum_k \frac{w_k\lambda_k\, q}{1 + \psi_p q S_k} ,
+# ```
+#
+# the second from $Y^TRY = S^{-1} - S^{-1}MS^{-1}$. These are the equations of Theorem 3.1 of {cite:t}`bonnaire2025` in
+# a shorter form. The density is $\rho(\lambda) = \mathrm{Im}\, q(\lambda + i0)/\pi$.
+#
+# **Which solution?** There are several. The library starts far above the real axis, where $q = -1/z$, and follows the
+# solution down by Newton's method for all $\lambda$ at once; it accepts a point only if both equations hold to $10^{-10}$
+# and $\mathrm{Im}\,q$ and $\mathrm{Im}\,r$ are positive, which only the physical one has, and a whole spectrum only if
+# its masses sum to one.
+#
+# ## True features
+
+# %% mystnb={"figure": {"caption": "Eigenvalues of U of 6400 true tanh features, d = 100, psi_n = 8, t = 0.01 (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
+runs = sweeps.results("rfnn-spectrum")
+figure, table = draw.spectra(runs)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "random-features-spectrum")
+
+# %% tags=["remove-input"]
+edges = spectrum(psi_p=64, psi_n=8, t=0.01).bulks[-1]
+glue("rho2-low", f"{edges.low:.1f}", display=False)
+glue("rho2-high", f"{edges.high:.1f}", display=False)
+for covariance, name in ((((1.0, 1.0),), "Sigma = I"), (((0.5, 0.5), (1.5, 0.5)), "Sigma = 0.5, 1.5")):
+    whole = spectrum(psi_p=64, psi_n=8, t=0.01, covariance=covariance)
+    print(f"{name}: delta at {whole.delta_place:.5f} of weight {whole.delta_weight:.4f}, and bulks")
+    for bulk in whole.bulks:
+        print(f"    {bulk.low:8.4f} to {bulk.high:8.4f}, mass {bulk.mass:.4f} = {bulk.mass * 64:.2f}/psi_p")
+
+# %% [markdown]
+# Read from right to left, that is from fast to slow:
+#
+# - $\rho_2$, of mass $1/\psi_p$, from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of the data space. Its edge sets
+#   $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It knows the variances of the data (bottom) and not their number.
+# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it does not know
+#   $\Sigma$.
+# - A smaller bulk next to the delta, again of mass $1/\psi_p$, which Theorem 3.2 does not have: it holds to leading order
+#   for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It is the noise part $b^2YY^T$ of {eq}`eq-rf-gaussian`
+#   pressed down between data. The last of the training loss goes with it: overfitting goes on beyond $\tau_\mathrm{mem}$.
+# - The delta at $s^2$, directions that no data point touches; nothing is learned there.
+#
+# Move $\psi_n$ and watch the times:
+
+# %% tags=["remove-input"]
+figure = draw.spectrum_slider(64, (2, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96), 0.01, start=3)
+show(
+    figure,
+    "spectrum-slider",
+    "The density of eigenvalues of U above, and on a time axis below the two times that it predicts, for psi_n from 2 to 96. The time of memorisation moves with psi_n, that of generalisation hardly.",
+)
+
+# %% [markdown]
+# ## Both regimes
+#
+# With fewer features than data ($\psi_p < \psi_n$) there is no delta, and $\rho_1$ holds all but $1/\psi_p$ of the
+# eigenvalues. It stays away from zero: such a model cannot memorise, however long it trains.
+
+# %% mystnb={"figure": {"caption": "Eigenvalues of U of four draws of true features, d = 100 (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
+cases = [{"psi_p": 8, "psi_n": 3, "t": 0.1}, {"psi_p": 3, "psi_n": 8, "t": 0.1}]
+figure, table = draw.small_spectra(cases)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.figures.rfnn_spectrum.small_spectra(cases)", table, "random-features-regimes")
+
+# %% [markdown]
+# Finite dimension shows where eigenvalues crowd: the delta is widened, and the sharp edge of the dense bulk is smeared.
+# The tests of this book let $d$ grow and see the distance between histogram and limit fall.
+#
+# ## Claims
+
+# %% tags=["remove-input"]
+claims.show([c for c in claims.load(chapter="random features") if c.id.startswith("rfnn-rho")])
