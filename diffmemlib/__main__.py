@@ -1,10 +1,27 @@
-"""Command line: python -m diffmemlib bench | claims | picture."""
+"""Command line: python -m diffmemlib sweep | bench | claims | picture."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+
+
+@app.command()
+def sweep(
+    name: Annotated[str, typer.Argument(help="A sweep of config/<tier>.toml, such as mixture-n.")],
+    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
+    together: Annotated[int, typer.Option(help="Mixture runs of one shape trained at once, at most.")] = 8,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    budget: Annotated[float | None, typer.Option(help="Seconds for each group; it then saves its state.")] = None,
+) -> None:
+    """Make the runs of a sweep that are missing, those of one shape together; the same command resumes."""
+    from .sweeps import make
+
+    for line in make(name, tier, together, device, budget):
+        typer.echo(line)
 
 
 @app.command()

@@ -10,11 +10,19 @@ import numpy as np
 import torch
 from scipy.optimize import root
 
+from .data.gmm import GaussianMixture
+from .diffusion import Schedule
+from .experiments.execute import seeded
 from .memorization import two_nearest
+from .nets.mlp import ResidualMLP
 from .randomness import generator
 from .rfnn.gradient_flow import GradientFlow
 from .rfnn.learning_curves import learning_curves
 from .rfnn.spectrum import START, Model, spectral_density
+from .together import train_together
+from .training import Denoising, Member, make_optimizer, train
+
+SGD = ("sgd", 6e-3, 0.95)
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -122,6 +130,29 @@ def limit(d: int = 100, draws: int = 4) -> tuple[str, float, float, float]:
     return f"learning curve, {draws} draws at d = {d}", fast, slow, float(off)
 
 
+def together(n: int, models: int = 8, steps: int = 60, repeats: int = 3) -> dict[str, float]:
+    """Training steps of mixture nets (W = 128, full batch, SGD): all of them stacked, against one after another.
+
+    Both do all that a training loop does, from the same start and with the same numbers.
+    """
+
+    def members() -> list[Member]:
+        law = GaussianMixture()
+        return [Member(seeded(i, ResidualMLP), law.sample(n, i).float(), i) for i in range(models)]
+
+    def alone() -> None:
+        for m in members():
+            optimizer = make_optimizer(m.net, *SGD)
+            list(train(m.net, m.data, optimizer, loss, seed=m.seed, milestones=[steps], batch=n))
+
+    def stacked() -> None:
+        list(train_together(members(), SGD, loss, milestones=[steps], batch=n, failed={}))
+
+    loss = Denoising(Schedule())
+    slow, fast = seconds(alone, repeats), seconds(stacked, repeats)
+    return {"n": n, "models": models, "alone": 1e3 * slow / steps, "stacked": 1e3 * fast / steps, "ratio": slow / fast}
+
+
 def table() -> str:
     """All benchmarks as text."""
     lines = [f"two nearest training points, {torch.get_num_threads()} threads", ""]
@@ -129,6 +160,11 @@ def table() -> str:
     for n, d, samples in ((1024, 256, 10_000), (1024, 1024, 10_000), (4096, 1024, 10_000)):
         r = neighbours(n, d, samples)
         lines.append(f"{n:6} {d:5} {samples:8} {r['seconds']:9.2f} {r['direct']:11.1f} {r['ratio']:6.0f}")
+    lines += ["", f"a step of 8 mixture nets, {torch.get_num_threads()} threads", ""]
+    lines.append(f"{'n':>6} {'models':>8} {'together (ms)':>14} {'in turn (ms)':>13} {'ratio':>6}")
+    for n in (64, 256, 1024):
+        r = together(n)
+        lines.append(f"{n:6} {r['models']:8} {r['stacked']:14.1f} {r['alone']:13.1f} {r['ratio']:6.2f}")
     lines += ["", "random features, against direct ways of doing the same", ""]
     lines.append(f"{'':36} {'ours (s)':>9} {'direct (s)':>11} {'ratio':>6} {'apart by':>9}")
     for name, fast, slow, off in (density(), dynamics(), limit()):

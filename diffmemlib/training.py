@@ -6,9 +6,10 @@ Every random number is a function of (seed, tau), so a run that was killed goes 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import safetensors.torch
@@ -35,36 +36,50 @@ def log_milestones(first: int, last: int, count: int) -> list[int]:
     return sorted({round(tau) for tau in np.geomspace(first, last, count)})
 
 
-def make_optimizer(net: nn.Module, name: str, lr: float, momentum: float = 0.95) -> torch.optim.Optimizer:
+def make_optimizer(
+    net: nn.Module | Iterable[Tensor], name: str, lr: float, momentum: float = 0.95
+) -> torch.optim.Optimizer:
     """SGD with momentum, or Adam with betas (0.9, 0.999), without weight decay: the paper's two optimisers."""
+    parameters = net.parameters() if isinstance(net, nn.Module) else net
     if name == "sgd":
-        return torch.optim.SGD(net.parameters(), lr=lr, momentum=momentum, fused=True)
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
     if name == "adam":
-        return torch.optim.Adam(net.parameters(), lr=lr, betas=(0.9, 0.999), fused=True)
+        return torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.999), fused=True)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")
 
 
 class Loss(Protocol):
-    """A training loss: of the net on clean points x0 (m, ...), random numbers from g, labels (m,) where there are."""
+    """A training loss in two parts, so that several nets can share the second: random numbers, and the error."""
 
-    def __call__(self, net: nn.Module, x0: Tensor, g: torch.Generator, labels: Tensor | None = None, /) -> Tensor: ...
+    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """The random numbers of one step on clean points x0, (m, ...)."""
+
+    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
+        """The loss of the net for these numbers; a scalar."""
 
 
-def denoising_loss(
-    net: nn.Module, x0: Tensor, g: torch.Generator, labels: Tensor | None = None,
-    *, schedule: Schedule, drop: float = 0.0,
-) -> Tensor:  # fmt: skip
+@dataclass(frozen=True)
+class Denoising:
     """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each.
 
-    labels: classes of x0 for a conditional net, each hidden (-1) with probability `drop`.
+    drop: probability with which a label, of a conditional net, is hidden (-1; default 0).
     """
-    k = torch.randint(1, schedule.T, (len(x0),), generator=g, device=x0.device)
-    eps = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
-    noised = forward_noise(x0, k, eps, schedule)
-    if labels is None:
-        return F.mse_loss(net(noised, k), eps)
-    hidden = torch.rand(len(x0), generator=g, device=x0.device) < drop
-    return F.mse_loss(net(noised, k, labels.masked_fill(hidden, -1)), eps)
+
+    schedule: Schedule
+    drop: float = 0.0
+
+    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """k (m,), eps (m, ...) and, with labels, a uniform number each."""
+        k = torch.randint(1, self.schedule.T, (len(x0),), generator=g, device=x0.device)
+        eps = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
+        return (k, eps) if labels is None else (k, eps, torch.rand(len(x0), generator=g, device=x0.device))
+
+    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
+        k, eps, *uniform = drawn
+        noised = forward_noise(x0, k, eps, self.schedule)
+        if labels is None:
+            return F.mse_loss(net(noised, k), eps)
+        return F.mse_loss(net(noised, k, labels.masked_fill(uniform[0] < self.drop, -1)), eps)
 
 
 def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device | str = "cpu") -> Tensor | None:
@@ -85,74 +100,156 @@ def _shuffle(seed: int, epoch: int, n: int, device: str) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "shuffle", epoch, device=device), device=device)
 
 
+@dataclass
+class Member:
+    """A net in training with its data, seed and checkpoints."""
+
+    net: nn.Module
+    data: Tensor  # (n, ...) training set, on the device of the net
+    seed: int
+    labels: Tensor | None = None  # (n,) classes, for a conditional net
+    checkpoints: NumberedFiles | None = None
+
+    def points(self, tau: int, batch: int) -> tuple[Tensor, Tensor | None]:
+        """The training points that step tau sees, and their labels."""
+        index = batch_indices(tau, len(self.data), batch, self.seed, self.data.device)
+        if index is None:
+            return self.data, self.labels
+        return self.data[index], None if self.labels is None else self.labels[index]
+
+    def noise(self, tau: int) -> torch.Generator:
+        """The random numbers of step tau."""
+        return generator(self.seed, "noise", tau, device=self.data.device)
+
+
+class Learner(Protocol):
+    """What the loop trains: one net, or several together."""
+
+    def step(self, tau: int) -> Tensor:
+        """Make step tau; returns the loss, one number or one for each net."""
+
+    def refuse_divergence(self, loss: Tensor, tau: int) -> None:
+        """DivergedError, or leave out the net, where a loss or a weight is not finite."""
+
+    def save(self, tau: int) -> None:
+        """Write checkpoints."""
+
+
+class Single:
+    """One net with its optimiser."""
+
+    def __init__(self, member: Member, optimizer: torch.optim.Optimizer, loss: Loss, batch: int) -> None:
+        self.member, self.optimizer, self.loss, self.batch = member, optimizer, loss, batch
+        self.saved = 0
+
+    def step(self, tau: int) -> Tensor:
+        x0, labels = self.member.points(tau, self.batch)
+        drawn = self.loss.draw(x0, self.member.noise(tau), labels)
+        loss = self.loss.error(self.member.net, x0, labels, *drawn)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def refuse_divergence(self, loss: Tensor, tau: int) -> None:
+        if not (torch.isfinite(loss) and all(torch.isfinite(p).all() for p in self.member.net.parameters())):
+            raise DivergedError(diverged(loss, tau, self.saved))
+
+    def save(self, tau: int) -> None:
+        if self.member.checkpoints:
+            state = self.optimizer.state_dict()["state"]
+            self.member.checkpoints.write(tau, pack(self.member.net.state_dict(), state, tau), keep=2)
+            self.saved = tau
+
+
 def train(
     net: nn.Module,
     data: Tensor,  # (n, ...) training set, on the device of the net
     optimizer: torch.optim.Optimizer,
-    loss_of: Loss,
+    loss: Loss,
     *,
     seed: int,
     milestones: Sequence[int],  # steps tau at which the caller measures; the last one ends the training
     batch: int,  # samples a step; n or more: the full batch
     labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
     checkpoints: NumberedFiles | None = None,
-    checkpoint_seconds: float = 60.0,
-    should_stop: Callable[[], bool] = lambda: False,
-    progress: Progress | None = None,
+    **options: Any,  # of `loop`: checkpoint_seconds, should_stop, progress
 ) -> Iterator[int]:
-    """Train, and hand control to the caller at every milestone, yielding tau.
+    """Train one net, and hand control to the caller at every milestone, yielding tau.
 
     With `checkpoints`, starts from the last whole one. One is written before every milestone is yielded, every
     `checkpoint_seconds`, and at the end; a run that is resumed at a milestone yields it again, so the caller can
-    measure what it had not yet measured. `should_stop` is asked after every step: the loop then saves and ends.
-    A loss or a weight that is NaN or infinite raises DivergedError, and the last good checkpoint stays.
+    measure what it had not yet measured. A loss or a weight that is NaN or infinite raises DivergedError, and the
+    last good checkpoint stays.
     """
-    at, last = set(milestones), max(milestones, default=0)
-    tau = restore(net, optimizer, checkpoints) if checkpoints else 0
-    saved_tau, saved_time = tau, time.monotonic()
+    learner = Single(Member(net, data, seed, labels, checkpoints), optimizer, loss, batch)
+    learner.saved = restore(net, optimizer, checkpoints) if checkpoints else 0
+    return loop(learner, learner.saved, milestones, max(milestones, default=0), **options)
+
+
+def loop(
+    learner: Learner,
+    tau: int,  # the step reached so far
+    milestones: Sequence[int],
+    last: int,
+    checkpoint_seconds: float = 60.0,
+    should_stop: Callable[[], bool] = lambda: False,  # asked after every step: the loop then saves and ends
+    progress: Progress | None = None,
+) -> Iterator[int]:
+    """The training loop: step, look, save, and yield tau at every milestone, from the one that tau stands at on."""
+    at, saved = set(milestones), time.monotonic()
     if tau in at:
         yield tau
     while tau < last:
-        index = batch_indices(tau, len(data), batch, seed, data.device)
-        x0 = data if index is None else data[index]
-        y = labels if index is None or labels is None else labels[index]
-        loss = loss_of(net, x0, generator(seed, "noise", tau, device=data.device), y)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
+        loss = learner.step(tau)
         tau += 1
-
         stop = should_stop()
-        save = tau in at or stop or time.monotonic() - saved_time > checkpoint_seconds
+        save = tau in at or tau == last or stop or time.monotonic() - saved > checkpoint_seconds
         if save or tau % CHECK_EVERY == 0:
-            _refuse_divergence(loss, net, tau, saved_tau)
+            learner.refuse_divergence(loss, tau)
         if progress:
-            progress.show(tau, loss.detach())
-        if save and checkpoints:
-            checkpoints.write(tau, pack(net, optimizer, tau), keep=2)
-            saved_tau, saved_time = tau, time.monotonic()
+            progress.show(tau, loss)
+        if save:
+            learner.save(tau)
+            saved = time.monotonic()
         if tau in at:
             yield tau
         if stop:
             return
 
 
-def _refuse_divergence(loss: Tensor, net: nn.Module, tau: int, saved_tau: int) -> None:
-    if torch.isfinite(loss) and all(torch.isfinite(p).all() for p in net.parameters()):
-        return
-    raise DivergedError(
+def diverged(loss: Tensor, tau: int, saved: int) -> str:
+    """What to say when a loss is no number."""
+    return (
         f"training diverged: at step {tau} the loss is {loss.item():.3g}, and it or a weight is not finite. The last "
-        f"good state, step {saved_tau}, is kept. Lower the learning rate, or look for broken values in the data"
+        f"good state, step {saved}, is kept. Lower the learning rate, or look for broken values in the data"
     )
 
 
-def pack(net: nn.Module, optimizer: torch.optim.Optimizer, tau: int) -> bytes:
+State = dict[int, dict[str, Tensor]]  # of an optimiser: for each parameter, by its index
+
+
+def pack(weights: dict[str, Tensor], state: State, tau: int) -> bytes:
     """Weights, optimiser state and step as safetensors: tensors and text only, nothing that could run."""
-    tensors = {f"net.{name}": value for name, value in net.state_dict().items()}
-    for index, state in optimizer.state_dict()["state"].items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in state.items()}
+    tensors = {f"net.{name}": value for name, value in weights.items()}
+    for index, values in state.items():
+        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     return safetensors.torch.save(tensors, metadata={"tau": str(tau), "format": "diffmemlib/1"})
+
+
+def unpack(data: bytes) -> tuple[dict[str, Tensor], State]:
+    """Weights and optimiser state from the bytes of a checkpoint."""
+    weights: dict[str, Tensor] = {}
+    state: State = {}
+    for name, value in safetensors.torch.load(data).items():
+        kind, rest = name.split(".", 1)
+        if kind == "net":
+            weights[rest] = value
+        else:
+            index, key = rest.split(".")
+            state.setdefault(int(index), {})[key] = value
+    return weights, state
 
 
 def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles) -> int:
@@ -161,13 +258,8 @@ def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: Numbe
     if found is None:
         return 0
     tau, data = found
-    tensors = safetensors.torch.load(data)
-    net.load_state_dict({name[4:]: value for name, value in tensors.items() if name.startswith("net.")})
-    state: dict[int, dict[str, Tensor]] = {}
-    for name, value in tensors.items():
-        if name.startswith("optimizer."):
-            _, index, key = name.split(".")
-            state.setdefault(int(index), {})[key] = value
+    weights, state = unpack(data)
+    net.load_state_dict(weights)
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return tau
 

@@ -1,7 +1,5 @@
 """Labels from the data through training to guided samples; the unconditional case stays as it was."""
 
-from functools import partial
-
 import pytest
 import torch
 from torch.nn import functional as F
@@ -14,11 +12,15 @@ from diffmemlib.files import NumberedFiles
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.randomness import generator
 from diffmemlib.samplers import draw, guided
-from diffmemlib.training import denoising_loss, make_optimizer, train
+from diffmemlib.training import Denoising, make_optimizer, train
 
 S = Schedule()
 X, Y = GaussianMixture(d=2).labelled(24, 0)
 X = X.float()
+
+
+def evaluate(loss: Denoising, model, x0, g, labels):
+    return loss.error(model, x0, labels, *loss.draw(x0, g, labels))
 
 
 def net() -> ResidualMLP:
@@ -28,7 +30,7 @@ def net() -> ResidualMLP:
 def trained(steps: int, drop: float = 0.1, labels=Y, **options) -> ResidualMLP:
     model = net()
     for _ in train(
-        model, X, make_optimizer(model, "adam", 1e-2), partial(denoising_loss, schedule=S, drop=drop),
+        model, X, make_optimizer(model, "adam", 1e-2), Denoising(S, drop),
         seed=1, milestones=[steps], batch=24, labels=labels, **options,
     ):  # fmt: skip
         pass
@@ -69,7 +71,7 @@ def test_the_loss_hides_the_share_of_labels_that_was_asked_for():
     x, y = GaussianMixture(d=2).labelled(n, 1)
     seen = []
     model.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[2]))
-    denoising_loss(model, x.float(), generator(0, "noise", 0), y, schedule=S, drop=0.3)
+    evaluate(Denoising(S, 0.3), model, x.float(), generator(0, "noise", 0), y)
     assert (seen[0] == -1).float().mean().item() == pytest.approx(0.3, abs=0.015)
     assert torch.equal(seen[0][seen[0] >= 0], y[seen[0] >= 0])
 
@@ -78,7 +80,7 @@ def test_the_loss_is_plain_denoising_score_matching_with_labels():
     model, g = net(), generator(5, "noise", 0)
     k, eps = torch.randint(1, 1000, (24,), generator=g), torch.randn(24, 2, generator=g)
     expected = F.mse_loss(model(forward_noise(X, k, eps, S), k, Y), eps)
-    torch.testing.assert_close(denoising_loss(model, X, generator(5, "noise", 0), Y, schedule=S), expected)
+    torch.testing.assert_close(evaluate(Denoising(S), model, X, generator(5, "noise", 0), Y), expected)
 
 
 def test_rows_of_labels_that_training_never_shows_do_not_move():
@@ -102,7 +104,7 @@ def test_mini_batches_keep_point_and_label_together():
     model = net()
     model.register_forward_pre_hook(lambda _, arguments: seen.append((arguments[0], arguments[2])))
     x = torch.where(Y[:, None] == 1, 1e3, -1e3) * torch.ones(24, 2)  # far out, so that noise never changes the sign
-    loss = partial(denoising_loss, schedule=S)
+    loss = Denoising(S)
     for _ in train(model, x, make_optimizer(model, "sgd", 1e-9), loss, seed=0, milestones=[6], batch=7, labels=Y):
         pass
     for noised, label in seen:

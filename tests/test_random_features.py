@@ -5,9 +5,9 @@ import pytest
 import torch
 
 from diffmemlib.experiments.random_features import (
+    AtTime,
     DescentConfig,
     FlowConfig,
-    loss_at_time,
     problem,
     run_descent,
     run_flow,
@@ -34,7 +34,7 @@ def test_descent_with_sampled_noise_follows_the_exact_flow():
     net = RandomFeatures(torch.from_numpy(W).float())
     data = torch.from_numpy(X).float().repeat(400, 1)
     optimizer = make_optimizer(net, "sgd", step * d**2, 0.0)
-    for k in train(net, data, optimizer, loss_at_time(0.3), seed=0, milestones=[50, 200, 1000], batch=len(data)):
+    for k in train(net, data, optimizer, AtTime(0.3), seed=0, milestones=[50, 200, 1000], batch=len(data)):
         found, exact = flow.losses_of(net.B.double()), flow.losses(k * step)
         assert found[0] == pytest.approx(float(exact.train), abs=4e-3)
         assert found[1] == pytest.approx(float(exact.test), abs=4e-3)
@@ -46,8 +46,8 @@ def test_the_loss_is_that_of_the_closed_form_on_average():
     W, X, variances = problem(FlowConfig.from_parameters(SMALL))
     net = RandomFeatures(torch.from_numpy(W).float())
     torch.nn.init.normal_(net.A, generator=torch.Generator().manual_seed(0))
-    data = torch.from_numpy(X).float().repeat(4000, 1)
-    sampled = loss_at_time(0.3)(net, data, generator(0, "loss")).item()
+    data, loss = torch.from_numpy(X).float().repeat(4000, 1), AtTime(0.3)
+    sampled = loss.error(net, data, None, *loss.draw(data, generator(0, "loss"), None)).item()
     train_loss = GradientFlow(W, X, 0.3, variances).losses_of(net.B.double())[0]
     assert sampled == pytest.approx(train_loss, rel=0.01)
 

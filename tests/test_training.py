@@ -2,7 +2,6 @@
 
 import io
 import itertools
-from functools import partial
 
 import pytest
 import torch
@@ -15,9 +14,9 @@ from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.progress import Progress
 from diffmemlib.randomness import generator
 from diffmemlib.training import (
+    Denoising,
     DivergedError,
     batch_indices,
-    denoising_loss,
     log_milestones,
     make_optimizer,
     restore,
@@ -25,7 +24,7 @@ from diffmemlib.training import (
 )
 
 S = Schedule()
-LOSS = partial(denoising_loss, schedule=S)
+LOSS = Denoising(S)
 DATA = torch.randn(24, 2, generator=torch.Generator().manual_seed(0))
 
 

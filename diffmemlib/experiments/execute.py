@@ -6,8 +6,9 @@ import hashlib
 import io
 import time
 import warnings
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,8 @@ from torch import Tensor, nn
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
 from ..runs import Config, Metrics, Result, ResultError, provenance, read_result, write_result
-from ..training import Loss, make_optimizer, time_budget, train
+from ..together import train_together
+from ..training import DivergedError, Loss, Member, make_optimizer, time_budget, train
 
 Arrays = dict[str, np.ndarray]
 
@@ -48,68 +50,139 @@ class Measurement:
         return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds))
 
 
-def execute(
-    config: Config,
-    *,
-    net: nn.Module,
-    data: Tensor,  # training set, float32
-    loss: Loss,
-    optimizer: tuple[str, float, float],  # name, learning rate, momentum
-    batch: int,
-    milestones: list[int],
-    measure: Callable[[nn.Module, int], tuple[Metrics, Arrays]],
-    facts: dict[str, Any],  # about the run, kept in its provenance
-    labels: Tensor | None = None,  # classes of the training set, for a conditional net
-    device: str = "cpu",
-    budget: float | None = None,  # seconds; when they have passed the run saves its state and ends incomplete
-    show_progress: bool = True,
-) -> Result:
+@dataclass(frozen=True)
+class Job:
+    """All that is needed to make one run."""
+
+    config: Config
+    net: nn.Module
+    data: Tensor  # training set, float32
+    loss: Loss
+    optimizer: tuple[str, float, float]  # name, learning rate, momentum
+    batch: int
+    milestones: list[int]
+    measure: Callable[[nn.Module, int], tuple[Metrics, Arrays]]
+    facts: dict[str, Any] = field(default_factory=dict)  # about the run, kept in its provenance
+    labels: Tensor | None = None  # classes of the training set, for a conditional net
+
+    @property
+    def shape(self) -> tuple[Any, ...]:
+        """What runs must share to be trained together."""
+        parameters = tuple((name, tuple(p.shape)) for name, p in self.net.named_parameters())
+        loss, rule = (self.loss, self.optimizer), (self.batch, tuple(self.milestones))
+        return (parameters, tuple(self.data.shape), self.labels is None, *loss, *rule)
+
+
+def execute(job: Job, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
     """Make the run, or go on with it, or read it where it is complete.
 
-    A run that stopped on its budget is stored too, with ``complete: false`` in its provenance: its curves end where
-    it ended; one that stopped before its first milestone is returned with empty curves and not stored. RunBusyError
-    where another process is at it; DivergedError where the loss is no number.
+    budget: seconds; when they have passed the run saves its state and ends. It is stored too, with ``complete: false``
+    in its provenance: its curves end where it ended; one that stopped before its first milestone is returned with empty
+    curves and not stored. RunBusyError where another process is at it; DivergedError where the loss is no number.
     """
-    with exclusive(config.work):
-        try:
-            stored = read_result(config.folder)
-            if stored.provenance["complete"]:
-                return stored
-        except ResultError:
-            pass
-        log = NumberedFiles(config.work / "milestones", ".npz")
-        states = NumberedFiles(config.work / "checkpoints", ".safetensors")
-        _start_afresh_if_lost(log, states, milestones)
-        spent, began = _spent(log), time.monotonic()
-        should_stop = time_budget(budget)
-        net, data = net.to(device), data.to(device)
-        labels = None if labels is None else labels.to(device)
-        progress = Progress(milestones[-1], f"{config.experiment} {config.id}") if show_progress else None
+    with exclusive(job.config.work):
+        if stored := _complete(job.config):
+            return stored
+        work = _Work(job, device)
+        m = work.member
+        progress = Progress(job.milestones[-1], f"{job.config.experiment} {job.config.id}") if show_progress else None
         try:
             for tau in train(
-                net, data, make_optimizer(net, *optimizer), loss,
-                seed=config.seed, milestones=milestones, batch=batch, labels=labels,
-                checkpoints=states, should_stop=should_stop, progress=progress,
+                m.net, m.data, make_optimizer(m.net, *job.optimizer), job.loss,
+                seed=m.seed, milestones=job.milestones, batch=job.batch, labels=m.labels, checkpoints=m.checkpoints,
+                should_stop=time_budget(budget), progress=progress,
             ):  # fmt: skip
-                if log.read(tau) is None:
-                    net.eval()
-                    metrics, arrays = measure(net, tau)
-                    net.train()
-                    log.write(tau, Measurement(metrics, arrays, spent + time.monotonic() - began).pack())
+                work.measure(tau)
         finally:
             if progress:
                 progress.close()
-        measured = _read_all(log, milestones)
+        return work.finish()
+
+
+def execute_together(
+    jobs: Sequence[Job], device: str = "cpu", budget: float | None = None, show_progress: bool = True
+) -> list[Result | DivergedError]:
+    """The same for runs of one shape, trained together; each has its own place in the store, as if made alone.
+
+    Results in the order of the jobs; in place of one that diverged, its error. ValueError where shapes differ;
+    MemoryError where they do not fit. In the provenance `together` is how many there were, `seconds` a run's share.
+    """
+    if len({job.shape for job in jobs}) > 1:
+        raise ValueError("runs that differ in net, n, loss, optimizer, batch or milestones cannot be trained together")
+    found: dict[int, Result | DivergedError] = {}
+    with ExitStack() as locks:
+        for i, job in enumerate(jobs):
+            locks.enter_context(exclusive(job.config.work))
+            if stored := _complete(job.config):
+                found[i] = stored
+        open_ = [i for i in range(len(jobs)) if i not in found]
+        if open_:
+            works = [_Work(jobs[i], device, together=len(open_)) for i in open_]
+            first = jobs[open_[0]]
+            failed: dict[int, DivergedError] = {}
+            progress = Progress(first.milestones[-1], f"{len(open_)} runs together") if show_progress else None
+            try:
+                for tau, here in train_together(
+                    [w.member for w in works], first.optimizer, first.loss, milestones=first.milestones,
+                    batch=first.batch, failed=failed, should_stop=time_budget(budget), progress=progress,
+                ):  # fmt: skip
+                    for j in here:
+                        works[j].measure(tau)
+            finally:
+                if progress:
+                    progress.close()
+            found |= {i: failed[j] if j in failed else works[j].finish() for j, i in enumerate(open_)}
+    return [found[i] for i in range(len(jobs))]
+
+
+def _complete(config: Config) -> Result | None:
+    try:
+        stored = read_result(config.folder)
+    except ResultError:
+        return None
+    return stored if stored.provenance["complete"] else None
+
+
+class _Work:
+    """A run under way: what was measured so far, and the checkpoints it goes on from."""
+
+    def __init__(self, job: Job, device: str, together: int = 1) -> None:
+        self.job, self.device, self.together = job, device, together
+        self.log = NumberedFiles(job.config.work / "milestones", ".npz")
+        states = NumberedFiles(job.config.work / "checkpoints", ".safetensors")
+        _start_afresh_if_lost(self.log, states, job.milestones)
+        self.spent, self.began = _spent(self.log), time.monotonic()
+        labels = None if job.labels is None else job.labels.to(device)
+        self.member = Member(job.net.to(device), job.data.to(device), job.config.seed, labels, states)
+
+    @property
+    def seconds(self) -> float:
+        return self.spent + (time.monotonic() - self.began) / self.together
+
+    def measure(self, tau: int) -> None:
+        """Measure at a milestone what is not measured yet."""
+        if self.log.read(tau) is None:
+            net = self.member.net
+            net.eval()
+            metrics, arrays = self.job.measure(net, tau)
+            net.train()
+            self.log.write(tau, Measurement(metrics, arrays, self.seconds).pack())
+
+    def finish(self) -> Result:
+        """Store what there is."""
+        config, milestones = self.job.config, self.job.milestones
+        measured = _read_all(self.log, milestones)
         curves = _curves(measured)
         origin = provenance(
-            config, device, spent + time.monotonic() - began,
-            hashlib.sha256(data.cpu().numpy().tobytes()).hexdigest(),
-            complete=len(measured) == len(milestones), last_milestone=max(measured, default=0), **facts,
+            config, self.device, self.seconds,
+            hashlib.sha256(self.member.data.cpu().numpy().tobytes()).hexdigest(),
+            complete=len(measured) == len(milestones), last_milestone=max(measured, default=0),
+            together=self.together, **self.job.facts,
         )  # fmt: skip
         if not measured:  # nothing to store yet: the checkpoint goes on from here
             return Result(config.folder, vars(config), curves, origin)
         write_result(config, curves, _stack(measured), origin)
-    return read_result(config.folder)
+        return read_result(config.folder)
 
 
 def _start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
@@ -117,7 +190,7 @@ def _start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones:
     reached = states.latest()
     lost = [tau for tau in milestones if reached and tau < reached[0] and log.read(tau) is None]
     if lost:
-        warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=3)
+        warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=4)
         states.clear()
 
 

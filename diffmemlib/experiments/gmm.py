@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -19,8 +18,8 @@ from ..nets.mlp import ResidualMLP
 from ..randomness import stream
 from ..runs import Config, Metrics, Result
 from ..samplers import SAMPLERS, draw, guided
-from ..training import denoising_loss, log_milestones, loss_at
-from .execute import Arrays, execute, seeded
+from ..training import Denoising, log_milestones, loss_at
+from .execute import Arrays, Job, execute, seeded
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -125,7 +124,12 @@ def training_set(c: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
-    """Make or resume one mixture run and return its stored result; see `execute`.
+    """Make or resume one mixture run and return its stored result; see `execute`."""
+    return execute(job(config, device), device, budget, show_progress)
+
+
+def job(config: GmmConfig, device: str = "cpu") -> Job:
+    """What `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with its bootstrap interval; kl (the paper's
     estimator), kl_fisher and kl_knn, each +- 1.96 standard errors; loss_train, loss_test at t = 0.01 with the range
@@ -178,20 +182,19 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
         }
         return metrics, arrays
 
-    return execute(
+    return Job(
         config,
         net=seeded(
             stream(config.seed, "weights"),
             lambda: ResidualMLP(config.d, config.width, classes=2 if config.conditional else 0),
         ),
         data=data, labels=labels if config.conditional else None,
-        loss=partial(denoising_loss, schedule=schedule, drop=config.label_drop),
+        loss=Denoising(schedule, config.label_drop),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),
         measure=measure,
         facts={"near_duplicates": near_duplicates(data)},
-        device=device, budget=budget, show_progress=show_progress,
     )  # fmt: skip
 
 

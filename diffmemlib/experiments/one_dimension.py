@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 from math import inf
 from typing import Any, ClassVar
 
@@ -17,8 +16,8 @@ from ..nets.mlp import ResidualMLP
 from ..randomness import generator, stream
 from ..runs import Config, Metrics, Result
 from ..samplers import draw
-from ..training import denoising_loss, log_milestones
-from .execute import Arrays, execute, seeded
+from ..training import Denoising, log_milestones
+from .execute import Arrays, Job, execute, seeded
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
 FRESH = 4096  # points at which scores are compared
@@ -120,12 +119,13 @@ def run(
         on_grid = score(torch.from_numpy(GRID)[:, None])[:, 0].numpy().astype(np.float32)
         return metrics, {"score": on_grid, "density": counts / (config.samples * np.diff(BINS))}
 
-    return execute(
+    made = Job(
         config,
         net=seeded(stream(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
-        data=data.repeat(config.draws, 1), loss=partial(denoising_loss, schedule=schedule),
+        data=data.repeat(config.draws, 1), loss=Denoising(schedule),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.n * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
-        measure=measure, facts={}, device=device, budget=budget, show_progress=show_progress,
+        measure=measure,
     )  # fmt: skip
+    return execute(made, device, budget, show_progress)

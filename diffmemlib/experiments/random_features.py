@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from math import expm1, inf, sqrt
 from typing import Any, ClassVar
@@ -19,8 +20,8 @@ from ..nets.random_features import RandomFeatures
 from ..randomness import stream
 from ..rfnn.gradient_flow import GradientFlow
 from ..runs import Config, Metrics, Result, ResultError, provenance, read_result, write_result
-from ..training import Loss, log_milestones
-from .execute import Arrays, execute
+from ..training import log_milestones
+from .execute import Arrays, Job, execute
 
 TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a decade
 
@@ -138,16 +139,19 @@ def run_flow(config: FlowConfig, device: str = "cpu", budget: float | None = Non
     return read_result(config.folder)
 
 
-def loss_at_time(t: float) -> Loss:
+@dataclass(frozen=True)
+class AtTime:
     """The loss of a random-features net at one diffusion time: mean of |sqrt(Delta) s_A(x_t) + xi|^2/d (Eq. 8)."""
-    delta = -expm1(-2 * t)
 
-    def loss(net: nn.Module, x0: Tensor, g: torch.Generator, labels: Tensor | None = None, /) -> Tensor:
-        del labels  # there are none
-        xi = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
+    t: float
+
+    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """xi, one for each point; there are no labels."""
+        return (torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype),)
+
+    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
+        (xi,), delta = drawn, -expm1(-2 * self.t)
         return (sqrt(delta) * net(sqrt(1 - delta) * x0 + sqrt(delta) * xi) + xi).square().mean()
-
-    return loss
 
 
 def run_descent(
@@ -166,13 +170,14 @@ def run_descent(
         values = flow.losses_of(net.B.double())
         return {name: (v, v, v) for name, v in zip(("train", "test", "score_error"), values, strict=True)}, {}
 
-    return execute(
+    made = Job(
         config,
         net=RandomFeatures(torch.from_numpy(W).float()),
         data=torch.from_numpy(X).float().repeat(config.draws, 1),
-        loss=loss_at_time(config.t),
+        loss=AtTime(config.t),
         optimizer=(config.optimizer, config.lr, 0.0),
         batch=len(X) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
-        measure=measure, facts={}, device=device, budget=budget, show_progress=show_progress,
+        measure=measure,
     )  # fmt: skip
+    return execute(made, device, budget, show_progress)

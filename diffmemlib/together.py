@@ -1,0 +1,194 @@
+"""Several nets of one shape trained as one: their parameters stacked, so that small products fill the machine."""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.autograd.graph import saved_tensors_hooks
+from torch.func import functional_call, vmap
+
+from .training import DivergedError, Loss, Member, State, diverged, loop, make_optimizer, pack, unpack
+
+
+class Team:
+    """Members of one shape at the same step, as one `Learner`; each gets the numbers that it would get alone.
+
+    optimizer: name, learning rate, momentum; elementwise, so a slice of the stack moves as the member would. states:
+    the members' optimiser states, empty at the start. failed: filled with the error of a member that diverged, by its
+    position; its slice is trained no further.
+    """
+
+    def __init__(
+        self, members: Sequence[Member], states: Sequence[State], optimizer: tuple[str, float, float], loss: Loss,
+        batch: int, saved: int,
+    ) -> None:  # fmt: skip
+        self.members, self.loss, self.batch = list(members), loss, batch
+        self.saved = [saved] * len(members)
+        self.failed: dict[int, DivergedError] = {}
+        weights = [dict(m.net.named_parameters()) for m in members]
+        self.weights = {name: nn.Parameter(torch.stack([w[name].detach() for w in weights])) for name in weights[0]}
+        self.template = copy.deepcopy(members[0].net)
+        own = [dict(m.net.named_buffers()) for m in members]
+        self.buffers = {  # those that differ; the others are the template's
+            name: torch.stack([o[name] for o in own])
+            for name in own[0]
+            if not all(torch.equal(o[name], own[0][name]) for o in own)
+        }
+        self.optimizer = make_optimizer(self.weights.values(), *optimizer)
+        if states[0]:
+            state = {i: {k: _stacked([s[i][k] for s in states]) for k in states[0][i]} for i in states[0]}
+            self.optimizer.load_state_dict(
+                {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
+            )
+
+    def error(
+        self, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x0: Tensor, labels: Any, *drawn: Tensor
+    ) -> Tensor:
+        """The loss of one slice."""
+
+        def net(*arguments: Tensor) -> Tensor:
+            return functional_call(self.template, {**weights, **buffers}, arguments)
+
+        return self.loss.error(net, x0, labels, *drawn)
+
+    def step(self, tau: int) -> Tensor:
+        points = [m.points(tau, self.batch) for m in self.members]
+        drawn = [self.loss.draw(x, m.noise(tau), y) for m, (x, y) in zip(self.members, points, strict=True)]
+        x0 = torch.stack([x for x, _ in points])
+        labels = None if points[0][1] is None else torch.stack([y for _, y in points if y is not None])
+        numbers = [torch.stack(each) for each in zip(*drawn, strict=True)]
+        in_dims = (0, 0, 0, None if labels is None else 0, *[0] * len(numbers))
+        loss = vmap(self.error, in_dims)(self.weights, self.buffers, x0, labels, *numbers)
+        self.optimizer.zero_grad(set_to_none=True)
+        loss.sum().backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def refuse_divergence(self, loss: Tensor, tau: int) -> None:
+        fine = torch.isfinite(loss)
+        for w in self.weights.values():
+            fine &= torch.isfinite(w).flatten(1).all(1)
+        for i in (~fine).nonzero().flatten().tolist():
+            if i not in self.failed:
+                self.failed[i] = DivergedError(diverged(loss[i], tau, self.saved[i]))
+        if len(self.failed) == len(self.members):
+            raise self.failed[0]
+
+    def save(self, tau: int) -> None:
+        state = self.optimizer.state_dict()["state"]
+        for i, member in enumerate(self.members):
+            if i in self.failed:
+                continue
+            own = {name: w[i] for name, w in self.weights.items()}
+            with torch.no_grad():
+                for name, parameter in member.net.named_parameters():
+                    parameter.copy_(own[name])
+            if member.checkpoints:
+                slices = {j: {k: v[i] if v.ndim else v for k, v in values.items()} for j, values in state.items()}
+                member.checkpoints.write(tau, pack(member.net.state_dict(), slices, tau), keep=2)
+                self.saved[i] = tau
+
+
+def _stacked(values: Sequence[Tensor]) -> Tensor:
+    """Along a new axis; a number that all share, such as Adam's step, stays one."""
+    return torch.stack(list(values)) if values[0].ndim else values[0]
+
+
+def train_together(
+    members: Sequence[Member],
+    optimizer: tuple[str, float, float],  # name, learning rate, momentum
+    loss: Loss,
+    *,
+    milestones: Sequence[int],
+    batch: int,
+    failed: dict[int, DivergedError],  # filled with the error of each member that diverged, by its position
+    **options: Any,  # of `loop`
+) -> Iterator[tuple[int, list[int]]]:
+    """Train members of one shape together, yielding (tau, positions) at every milestone of those that are there.
+
+    Each starts from its last whole checkpoint; those that are behind catch up first. A member that diverges stops
+    alone, its last good checkpoint kept. MemoryError, before the first step, where they do not fit.
+    """
+    refuse_what_does_not_fit(members, loss, batch)
+    last = max(milestones)
+    at, states = [], []
+    for m in members:
+        found = m.checkpoints.latest() if m.checkpoints else None
+        weights, state = unpack(found[1]) if found else ({}, {})
+        if found:
+            m.net.load_state_dict(weights)
+        at.append(found[0] if found else 0)
+        states.append(state)
+    stopped = False
+    should_stop = options.pop("should_stop", lambda: False)
+
+    def watch() -> bool:
+        nonlocal stopped
+        stopped = should_stop()
+        return stopped
+
+    told: set[tuple[int, int]] = set()  # milestones that were yielded, as those of a group's start are met twice
+    while not stopped and (active := [i for i in range(len(members)) if i not in failed and at[i] < last]):
+        low = min(at[i] for i in active)
+        here = [i for i in active if at[i] == low]
+        goal = min((at[i] for i in active if at[i] > low), default=last)
+        team = Team([members[i] for i in here], [states[i] for i in here], optimizer, loss, batch, low)
+        tau = low
+        try:
+            for tau in loop(team, low, [*milestones, goal], goal, should_stop=watch, **options):
+                alive = [i for j, i in enumerate(here) if j not in team.failed and (i, tau) not in told]
+                told |= {(i, tau) for i in alive}
+                if tau in milestones and alive:
+                    yield tau, alive
+        except DivergedError:
+            pass  # all of them, told below
+        failed |= {here[j]: error for j, error in team.failed.items()}
+        state = team.optimizer.state_dict()["state"]
+        for j, i in enumerate(here):
+            at[i] = goal
+            states[i] = {k: {key: v[j] if v.ndim else v for key, v in values.items()} for k, values in state.items()}
+    if not stopped:
+        done = [i for i in range(len(members)) if i not in failed and (i, last) not in told]
+        if done:  # complete before this call
+            yield last, done
+
+
+def refuse_what_does_not_fit(members: Sequence[Member], loss: Loss, batch: int) -> None:
+    """MemoryError where training them together needs more than nine tenths of the memory that is free.
+
+    Counted on one member: what one step keeps for its gradient, and five copies of the weights (the stack, gradient,
+    two of the optimiser, the net itself).
+    """
+    m, kept = members[0], 0
+
+    def count(tensor: Tensor) -> Tensor:
+        nonlocal kept
+        kept += tensor.numel() * tensor.element_size()
+        return tensor
+
+    x0, labels = m.points(0, batch)
+    with saved_tensors_hooks(count, lambda tensor: tensor):
+        loss.error(m.net, x0, labels, *loss.draw(x0, m.noise(0), labels))
+    weights = sum(p.numel() * p.element_size() for p in m.net.parameters())
+    needed, free = len(members) * (kept + 5 * weights), free_memory(m.data.device)
+    if needed > 0.9 * free:
+        raise MemoryError(
+            f"{len(members)} runs together need about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: "
+            f"train at most {int(0.9 * free / needed * len(members))} at once"
+        )
+
+
+def free_memory(device: torch.device) -> int:
+    """Bytes free on a GPU, or available to this process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.mem_get_info(device)[0]
+    try:
+        with open("/proc/meminfo") as file:
+            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    except (OSError, StopIteration):
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2

@@ -1,0 +1,177 @@
+"""Nets trained together are the nets trained alone: numbers, checkpoints, identities, and what goes wrong."""
+
+import itertools
+import re
+
+import pytest
+import torch
+
+from diffmemlib import together
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.diffusion import Schedule
+from diffmemlib.experiments.execute import execute_together, seeded
+from diffmemlib.experiments.gmm import GmmConfig, job, run
+from diffmemlib.experiments.random_features import AtTime
+from diffmemlib.files import NumberedFiles
+from diffmemlib.nets.mlp import ResidualMLP
+from diffmemlib.nets.random_features import RandomFeatures
+from diffmemlib.runs import read_result
+from diffmemlib.together import train_together
+from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, restore, train
+
+S = Schedule()
+SGD, ADAM = ("sgd", 1e-2, 0.95), ("adam", 1e-2, 0.0)
+
+
+def members(folder=None, seeds=(0, 1, 2), labelled: bool = False) -> list[Member]:
+    made = []
+    for seed in seeds:
+        x, y = GaussianMixture(d=2).labelled(24, seed)
+        net = seeded(seed, lambda: ResidualMLP(2, 8, blocks=1, classes=2 if labelled else 0))
+        files = NumberedFiles(folder / str(seed), ".safetensors") if folder else None
+        made.append(Member(net, x.float(), seed, y if labelled else None, files))
+    return made
+
+
+def train_all(team: list[Member], optimizer=SGD, steps=(10, 30), batch=24, failed=None, drop=0.1, **options):
+    failed = {} if failed is None else failed
+    seen = train_together(team, optimizer, Denoising(S, drop), milestones=steps, batch=batch, failed=failed, **options)
+    return [(tau, list(here)) for tau, here in seen]
+
+
+def train_alone(m: Member, optimizer=SGD, steps=(10, 30), batch=24) -> None:
+    for _ in train(
+        m.net, m.data, make_optimizer(m.net, *optimizer), Denoising(S, 0.1),
+        seed=m.seed, milestones=steps, batch=batch, labels=m.labels, checkpoints=m.checkpoints,
+    ):  # fmt: skip
+        pass
+
+
+def assert_same(a: torch.nn.Module, b: torch.nn.Module, exactly: bool = False) -> None:
+    for x, y in zip(a.parameters(), b.parameters(), strict=True):
+        torch.testing.assert_close(x, y, **({"rtol": 0, "atol": 0} if exactly else {"rtol": 1e-4, "atol": 1e-5}))
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM])
+@pytest.mark.parametrize("labelled", [False, True])
+@pytest.mark.parametrize("batch", [24, 7])
+def test_each_net_is_the_one_trained_alone(optimizer, labelled: bool, batch: int):
+    team, alone = members(labelled=labelled), members(labelled=labelled)
+    assert train_all(team, optimizer, batch=batch) == [(10, [0, 1, 2]), (30, [0, 1, 2])]
+    for m, other in zip(team, alone, strict=True):
+        before = [p.clone() for p in other.net.parameters()]
+        train_alone(other, optimizer, batch=batch)
+        assert_same(m.net, other.net)
+        moved = max(float((p - q).detach().abs().max()) for p, q in zip(before, other.net.parameters(), strict=True))
+        assert moved > 0.01, "the comparison needs nets that have moved"
+
+
+def test_nets_with_frozen_parts_of_their_own_keep_them():
+    """Random features differ from member to member, unlike the time table of an MLP."""
+    rows = torch.Generator().manual_seed(0)
+    data, features = torch.randn(3, 12, 4, generator=rows), torch.randn(3, 8, 4, generator=rows)
+    team, alone = (
+        [Member(RandomFeatures(w), x, i) for i, (w, x) in enumerate(zip(features, data, strict=True))] for _ in "ab"
+    )
+    list(train_together(team, ("sgd", 5.0, 0.0), AtTime(0.3), milestones=[40], batch=12, failed={}))
+    for m, other in zip(team, alone, strict=True):
+        optimizer = make_optimizer(other.net, "sgd", 5.0, 0.0)
+        list(train(other.net, other.data, optimizer, AtTime(0.3), seed=other.seed, milestones=[40], batch=12))
+        assert_same(m.net, other.net)
+        assert float(other.net.A.abs().max()) > 0.1
+
+
+@pytest.mark.parametrize("optimizer", [SGD, ADAM])
+def test_stopping_and_resuming_is_bitwise_the_same(tmp_path, optimizer):
+    whole = members()
+    train_all(whole, optimizer)
+    calls = itertools.count(1)
+    train_all(members(tmp_path), optimizer, should_stop=lambda: next(calls) == 17)
+    assert {list(m.checkpoints.paths())[-1] for m in members(tmp_path)} == {17}
+    resumed = members(tmp_path)
+    assert train_all(resumed, optimizer) == [(30, [0, 1, 2])]
+    for a, b in zip(whole, resumed, strict=True):
+        assert_same(a.net, b.net, exactly=True)
+
+
+def test_one_that_is_behind_catches_up_and_all_go_on(tmp_path):
+    """As after a kill between two members' checkpoints, or with a run that was begun alone."""
+    train_alone(members(tmp_path)[1], steps=(10, 20))
+    team, alone = members(tmp_path), members()
+    assert train_all(team) == [(10, [0, 2]), (30, [0, 1, 2])]
+    for m, other in zip(team, alone, strict=True):
+        train_alone(other)
+        assert_same(m.net, other.net)
+
+
+def test_a_checkpoint_made_together_goes_on_alone(tmp_path):
+    train_all(members(tmp_path), ADAM, steps=(10, 20))
+    m, other = members(tmp_path)[2], members()[2]
+    train_alone(m, ADAM)
+    train_alone(other, ADAM)
+    assert_same(m.net, other.net)
+
+
+def test_all_complete_is_told_once_more(tmp_path):
+    train_all(members(tmp_path))
+    assert train_all(members(tmp_path)) == [(30, [0, 1, 2])]
+
+
+def test_one_that_diverges_stops_alone(tmp_path):
+    team = members(tmp_path)
+    train_all(team, steps=(10,))
+    team = members(tmp_path)
+    team[1].data = team[1].data * float("nan")
+    failed: dict[int, DivergedError] = {}
+    assert train_all(team, failed=failed) == [(10, [0, 1, 2]), (30, [0, 2])]
+    assert list(failed) == [1]
+    assert re.search(r"step 10, is kept", str(failed[1]))
+    optimizer = make_optimizer(team[1].net, *SGD)
+    assert restore(team[1].net, optimizer, team[1].checkpoints) == 10
+    for i in (0, 2):
+        other = members()[i]
+        train_alone(other)
+        assert_same(team[i].net, other.net)
+
+
+def test_all_that_diverge_are_told():
+    team = members(seeds=(0, 1))
+    failed: dict[int, DivergedError] = {}
+    assert train_all(team, ("sgd", 1e30, 0.0), failed=failed) == []
+    assert sorted(failed) == [0, 1]
+
+
+def test_what_does_not_fit_is_refused_before_the_first_step(monkeypatch):
+    monkeypatch.setattr(together, "free_memory", lambda device: 30_000)
+    with pytest.raises(MemoryError, match=r"3 runs together need about .* train at most [012] at once"):
+        train_all(members())
+
+
+def test_runs_together_are_stored_each_under_its_own_identity(tmp_path, monkeypatch):
+    given = {"tier": "smoke", "steps": 40, "milestones": 3, "sampler": "ddim", "sampling_steps": 20}
+    configs = [GmmConfig.from_parameters({**given, "seed": seed}) for seed in (0, 1)]
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "alone" / "checkpoints"))
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "alone" / "results"))
+    alone = [run(c, show_progress=False) for c in configs]
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    stopped = execute_together([job(c) for c in configs], budget=0, show_progress=False)
+    assert not any(r.provenance["complete"] for r in stopped)
+    both = execute_together([job(c) for c in configs], show_progress=False)
+    for config, mine, other in zip(configs, both, alone, strict=True):
+        assert mine.id == other.id == config.id == read_result(config.folder).id
+        assert mine.provenance["together"] == 2
+        assert mine.provenance["complete"]
+        a, b = (r.curves.set_index(["step", "metric"])["value"] for r in (mine, other))
+        for metric in ("kl_fisher", "loss_train", "loss_test"):
+            torch.testing.assert_close(
+                *(torch.tensor(v.xs(metric, level="metric").to_numpy()) for v in (a, b)), rtol=1e-3, atol=1e-4
+            )
+    again = execute_together([job(c) for c in configs], show_progress=False)
+    assert [r.provenance["finished"] for r in again] == [r.provenance["finished"] for r in both], "read, not made again"
+
+
+def test_runs_of_different_shape_are_refused():
+    jobs = [job(GmmConfig.from_parameters({"tier": "smoke", "n": n})) for n in (16, 32)]
+    with pytest.raises(ValueError, match="cannot be trained together"):
+        execute_together(jobs)
