@@ -104,7 +104,7 @@ plt.show()
 record(runs, table, "random-features-spectrum")
 
 # %% tags=["remove-input"]
-edges = spectrum(psi_p=64, psi_n=8, t=0.01).bulks[-1]
+edges = spectrum(psi_p=64, psi_n=8, t=0.01).rho_2
 glue("rho2-low", f"{edges.low:.1f}", display=False)
 glue("rho2-high", f"{edges.high:.1f}", display=False)
 for covariance, name in ((((1.0, 1.0),), "Sigma = I"), (((0.5, 0.5), (1.5, 0.5)), "Sigma = 0.5, 1.5")):

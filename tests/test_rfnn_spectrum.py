@@ -163,3 +163,19 @@ def test_the_solver_refuses_what_it_cannot_prove():
         object.__setattr__(broken, "c", broken.c._replace(v2=float("nan")))
         broken.__dict__["top"] = 10.0
         broken.traces(np.array([0.5 + 0.1j]))
+
+
+def test_the_two_times_belong_to_the_bulks_of_theorem_3_2():
+    """rho_1 has the mass psi_n/psi_p, less that of a smaller bulk beside the delta; rho_2 has 1/psi_p, in two parts
+    where the data have two variances."""
+    one = spectrum(psi_p=64, psi_n=8, t=0.01)
+    two = spectrum(psi_p=64, psi_n=8, t=0.01, covariance=((0.5, 0.5), (1.5, 0.5)))
+    for whole, bulks in ((one, 3), (two, 5)):
+        assert len(whole.bulks) == bulks
+        assert whole.rho_1.mass == pytest.approx(7 / 64, rel=1e-3)
+        assert whole.rho_2.mass == pytest.approx(1 / 64, rel=1e-3)
+        unit = 64 / -np.expm1(-0.02)
+        assert (whole.tau_gen, whole.tau_mem) == pytest.approx((unit / whole.rho_2.low, unit / whole.rho_1.low))
+    assert two.rho_1.low == pytest.approx(one.rho_1.low, rel=0.02)
+    merged = spectrum(psi_p=2, psi_n=0.5, t=1.0)
+    assert np.isnan(merged.tau_gen) == (merged.split is None)

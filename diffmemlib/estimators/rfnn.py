@@ -136,18 +136,18 @@ def tau_gen_n() -> Estimate:
 
 def second_bulk_low() -> Estimate:
     """Lower edge of rho_2 at psi_p = 64, psi_n = 8, t = 0.01; the range is that of the eigenvalues counted."""
-    return _edge(-1, "low")
+    return _edge("low")
 
 
 def second_bulk_high() -> Estimate:
     """Its upper edge."""
-    return _edge(-1, "high")
+    return _edge("high")
 
 
-def _edge(which: int, side: str) -> Estimate:
+def _edge(side: str) -> Estimate:
     (run,) = (r for r in results("rfnn-spectrum") if r.config["low"] == r.config["high"])
     c = run.config
-    limit = getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).bulks[which], side)
+    limit = getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side)
     own = run.samples["eigenvalues"][-c["d"] :]  # d of them: the mass 1/psi_p
     seen = float(own.min() if side == "low" else own.max())
     return Estimate(float(limit), min(limit, seen), max(limit, seen), (run,))

@@ -29,13 +29,14 @@ def spectra(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         c = r.config
         case: Case = {"psi_p": c["psi_p"], "psi_n": c["psi_n"], "t": c["t"], "covariance": atoms_of(c)}
         whole, eigenvalues = spectrum(**case), r.samples["eigenvalues"].astype(float)
-        spans = [
-            (0.8 * whole.delta_place, 1.2 * whole.bulks[-1].high),
-            (whole.bulks[-2].low * 0.5, whole.bulks[-2].high * 1.2),
-            (whole.bulks[-1].low * 0.7, whole.bulks[-1].high * 1.15),
-        ]
-        for axis, span, log in zip(row, spans, (True, False, False), strict=True):
-            tables.append(_histogram(axis, eigenvalues, case, span, log).assign(low=c["low"], high=c["high"]))
+        first, second = whole.rho_1, whole.rho_2
+        panels = (
+            ((0.8 * whole.delta_place, 1.2 * second.high), True, 60),
+            ((0.5 * first.low, 1.2 * first.high), False, 60),
+            ((0.7 * second.low, 1.1 * second.high), False, 25),
+        )
+        for axis, (span, log, bins) in zip(row, panels, strict=True):
+            tables.append(_histogram(axis, eigenvalues, case, span, log, bins).assign(low=c["low"], high=c["high"]))
         row[0].axvline(whole.delta_place, color=MEMORY, lw=1)
         name = r"$\Sigma = I$" if c["low"] == c["high"] else rf"$\Sigma$: {c['low']:g} and {c['high']:g}"
         row[0].set(ylabel=f"{name}\nshare per decade", ylim=(0, 0.3), title="all, and the delta (orange)")

@@ -155,7 +155,7 @@ class Spectrum:
     delta_place = s_t^2, delta_weight = max(0, 1 - (1 + psi_n)/psi_p). bulks: from small to large eigenvalues.
     tau_gen: of the left edge of rho_2, the largest eigenvalues, of mass 1/psi_p; NaN where no gap sets them apart.
     tau_mem: of the left edge of rho_1, the bulk below it (of all, where there is no gap). At finite psi_n a smaller
-    bulk may lie between rho_1 and the delta, the last to relax.
+    bulk may lie between rho_1 and the delta, the last to relax. split: index of the first bulk above the gap, or None.
     """
 
     delta_place: float
@@ -163,6 +163,18 @@ class Spectrum:
     bulks: tuple[Bulk, ...]
     tau_gen: float
     tau_mem: float
+    split: int | None
+
+    @property
+    def rho_1(self) -> Bulk:
+        """The bulk of the training set, below the gap; of all eigenvalues where there is none."""
+        return self.bulks[(self.split or 1) - 1]
+
+    @property
+    def rho_2(self) -> Bulk:
+        """The eigenvalues above the gap as one interval, which several variances of the data may split further."""
+        above = self.bulks[self.split or 0 :]
+        return Bulk(above[0].low, above[-1].high, sum(b.mass for b in above))
 
 
 def spectrum(
@@ -179,9 +191,9 @@ def spectrum(
     above = np.cumsum([b.mass for b in bulks[::-1]])  # of one bulk and of those at larger eigenvalues
     last = np.flatnonzero(abs(above * psi_p - 1) < 1e-3)  # where they are rho_2 and nothing else
     if len(last) == 0 or last[0] + 1 == len(bulks):
-        return Spectrum(model.c.s2, weight, bulks, float("nan"), unit / bulks[0].low)
-    first = len(bulks) - 1 - int(last[0])
-    return Spectrum(model.c.s2, weight, bulks, unit / bulks[first].low, unit / bulks[first - 1].low)
+        return Spectrum(model.c.s2, weight, bulks, float("nan"), unit / bulks[0].low, None)
+    split = len(bulks) - 1 - int(last[0])
+    return Spectrum(model.c.s2, weight, bulks, unit / bulks[split].low, unit / bulks[split - 1].low, split)
 
 
 def _delta_weight(model: Model) -> float:
