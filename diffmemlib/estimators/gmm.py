@@ -88,7 +88,7 @@ def largest_n(runs: Sequence[Result]) -> list[Result]:
 def tau_mem_exponent(metric: str = "f_mem") -> Estimate:
     """Slope of log tau_mem against log n."""
     runs = sweep_n()
-    return _estimate(exponent(sizes(runs), tau_mem(runs, metric=metric)), runs)
+    return estimate_of(exponent(sizes(runs), tau_mem(runs, metric=metric)), runs)
 
 
 def tau_mem_exponent_half() -> Estimate:
@@ -104,7 +104,7 @@ def tau_mem_exponent_quarter() -> Estimate:
 def tau_gen_exponent() -> Estimate:
     """Slope of log tau_gen against log n."""
     runs = sweep_n()
-    return _estimate(exponent(sizes(runs), tau_gen(runs)), runs)
+    return estimate_of(exponent(sizes(runs), tau_gen(runs)), runs)
 
 
 def tau_gen_width_exponent(
@@ -112,38 +112,38 @@ def tau_gen_width_exponent(
 ) -> Estimate:
     """Slope of log tau_gen against log W at one n, for a threshold of the score gap."""
     runs = sweep_width(n, widths)
-    return _estimate(exponent(sizes(runs, "width"), tau_gen(runs, kl)), runs)
+    return estimate_of(exponent(sizes(runs, "width"), tau_gen(runs, kl)), runs)
 
 
 def tau_mem_width_exponent() -> Estimate:
     """Slope of log tau_mem against log W, at n = 64."""
     runs = sweep_width(64)
-    return _estimate(exponent(sizes(runs, "width"), tau_mem(runs)), runs)
+    return estimate_of(exponent(sizes(runs, "width"), tau_mem(runs)), runs)
 
 
 def kl_rise_exponent() -> Estimate:
     """Slope against log n of the time of the second rise of KL."""
     runs = sweep_n()
-    return _estimate(exponent(sizes(runs), tau_kl_rise(runs)), runs)
+    return estimate_of(exponent(sizes(runs), tau_kl_rise(runs)), runs)
 
 
 def overfit_exponent() -> Estimate:
     """Slope of log tau_overfit against log n."""
     runs = sweep_n()
-    return _estimate(exponent(sizes(runs), tau_overfit(runs)), runs)
+    return estimate_of(exponent(sizes(runs), tau_overfit(runs)), runs)
 
 
-def fit_collapse() -> Collapse:
+def fit_collapse(runs: Sequence[Result]) -> Collapse:
     """The a that best collapses f_mem(tau / n^a) over several levels of f_mem."""
-    runs = sweep_n()
     curves = [(c.index.to_numpy(), c.to_numpy()) for c in (r.curve("f_mem")["value"] for r in runs)]
     return collapse_exponent(sizes(runs), curves, LEVELS)
 
 
 def collapse() -> Estimate:
-    """`fit_collapse` with the runs it rests on."""
-    fit = fit_collapse()
-    return Estimate(fit.value, fit.low, fit.high, tuple(sweep_n()))
+    """`fit_collapse` of the runs of Fig. 9."""
+    runs = sweep_n()
+    fit = fit_collapse(runs)
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
 def smallest_kl() -> Estimate:
@@ -159,20 +159,21 @@ def smallest_kl() -> Estimate:
 def window() -> Estimate:
     """tau_mem / tau_gen at the largest n."""
     runs = largest_n(sweep_n())
-    return _ratio(tau_mem(runs), tau_gen(runs), runs)
+    return ratio(tau_mem(runs), tau_gen(runs), runs)
 
 
 def overfitting_lag() -> Estimate:
     """tau_mem / tau_overfit over the runs where both were seen."""
     runs = sweep_n()
-    return _ratio(tau_mem(runs), tau_overfit(runs), runs)
+    return ratio(tau_mem(runs), tau_overfit(runs), runs)
 
 
-def _estimate(fit: Fit, runs: Sequence[Result]) -> Estimate:
+def estimate_of(fit: Fit, runs: Sequence[Result]) -> Estimate:
+    """A fitted exponent with the runs behind it."""
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def _ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
+def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
     """Geometric mean over runs of a ratio of times, with its t interval; it needs both times of a run."""
     both = [(a, b, r) for a, b, r in zip(top, bottom, runs, strict=True) if a.status == b.status == "interpolated"]
     value, low, high = (float(np.exp(v)) for v in t_interval([np.log(a.tau / b.tau) for a, b, _ in both]))

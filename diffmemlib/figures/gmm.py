@@ -43,7 +43,7 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
     return pd.concat(tables, ignore_index=True)
 
 
-LABEL = {"kl_fisher": "KL (nats)", "f_mem": r"$f_\mathrm{mem}$"}
+LABEL = {"kl_fisher": "KL (nats)", "kl_fisher_class_0": "KL of a class (nats)", "f_mem": r"$f_\mathrm{mem}$"}
 
 
 def quality_and_memory(

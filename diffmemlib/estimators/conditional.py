@@ -1,0 +1,95 @@
+"""Times of the conditional runs (Fig. 10), class by class, and the effect of guidance and of the sampler."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from ..runs import Result
+from ..sweeps import results
+from ..timescales import exponent
+from . import Estimate
+from .gmm import crossings, estimate_of, fit_collapse, ratio, sizes, t_interval, tau_mem
+
+F_MEM = 0.05  # tau_mem of one class: 25 of its 500 samples are copies
+
+
+def sweep() -> list[Result]:
+    """The runs of Fig. 10: Adam, full batch, W = 128, every n and seed."""
+    return results("conditional")
+
+
+def guided(strength: float) -> list[Result]:
+    """Runs at n = 128 that were sampled with this strength of guidance, by seed."""
+    return [r for r in results("conditional-guidance") if r.config["guidance"] == strength]
+
+
+def collapse() -> Estimate:
+    """The a that best collapses f_mem(tau / n^a)."""
+    runs = sweep()
+    fit = fit_collapse(runs)
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+
+
+def tau_mem_exponent() -> Estimate:
+    """Slope of log tau_mem against log n."""
+    runs = sweep()
+    return estimate_of(exponent(sizes(runs), tau_mem(runs)), runs)
+
+
+def class_ratio(name: str) -> Estimate:
+    """tau_mem of class 1 over that of class 0, geometric mean over the seeds of a sweep."""
+    runs = results(name)
+    first, second = (crossings(runs, f"f_mem_class_{label}", F_MEM) for label in (0, 1))
+    return ratio(second, first, runs)
+
+
+def share_ratio() -> Estimate:
+    """`class_ratio` where class 1 has a fifth of the points."""
+    return class_ratio("conditional-share")
+
+
+def spread_ratio() -> Estimate:
+    """`class_ratio` where class 1 is half as wide."""
+    return class_ratio("conditional-spread")
+
+
+def guidance_ratio(strength: float = 3.0) -> Estimate:
+    """tau_mem with guidance over tau_mem without it, for the same networks."""
+    runs, plain = guided(strength), guided(0.0)
+    return ratio(tau_mem(runs, F_MEM), tau_mem(plain, F_MEM), runs)
+
+
+def guidance_kl(strength: float) -> Estimate:
+    """Smallest divergence from the law of the class over training time (nearest neighbours, mean of classes), nats."""
+    runs = guided(strength)
+    best = [np.mean([r.curve(f"kl_knn_class_{label}")["value"] for label in (0, 1)], 0).min() for r in runs]
+    return Estimate(*t_interval(best), tuple(runs))
+
+
+def by_sampler(step: int | None = None) -> pd.DataFrame:
+    """What samplers of several costs make of one network, at one milestone (None: the last).
+
+    Columns sampler, steps (network evaluations), f_mem and kl_knn with low and high of each.
+    """
+    rows = []
+    for r in results("sampling"):
+        c = r.config
+        default = 999 if c["sampler"] == "euler_maruyama" else 100
+        curves = {metric: r.curve(metric) for metric in ("f_mem", "kl_knn")}
+        at = step or int(curves["f_mem"].index[-1])
+        values = {
+            name if part == "value" else f"{name}_{part}": curve.loc[at, part]
+            for name, curve in curves.items()
+            for part in ("value", "low", "high")
+        }
+        rows.append({"sampler": c["sampler"], "steps": c["sampling_steps"] or default, "step": at, **values})
+    return pd.DataFrame(rows).sort_values(["sampler", "steps"], ignore_index=True)
+
+
+def cheapest(table: pd.DataFrame, metric: str, sampler: str) -> int:
+    """Fewest sampling steps from which on the interval of a metric overlaps that of the most steps."""
+    own = table[table["sampler"] == sampler].sort_values("steps", ascending=False)
+    most = own.iloc[0]
+    same = (own[f"{metric}_low"] <= most[f"{metric}_high"]) & (own[f"{metric}_high"] >= most[f"{metric}_low"])
+    return int(own["steps"][same.cummin()].min())
