@@ -55,7 +55,7 @@ def sampling_cost(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.Da
                 own = table[table["sampler"] == sampler]
                 errors = [own[metric] - own[f"{metric}_low"], own[f"{metric}_high"] - own[metric]]
                 axis.errorbar(own["steps"], own[metric], errors, color=color, marker="o", ms=4, capsize=2, label=name)
-            axis.set(xscale="log", ylim=(0, None))
+            axis.set(xscale="log", ylim=(0, None) if metric == "kl_knn" else (-0.02, 0.7))
         row[0].set_ylabel(f"{title}\nKL (nats)")
         row[1].set_ylabel(r"$f_\mathrm{mem}$")
     for axis in axes[-1]:
