@@ -12,7 +12,8 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call, vmap
 
-from .training import DivergedError, Loss, Member, State, diverged, loop, make_optimizer, pack, unpack
+from .checkpoints import State, pack, unpack
+from .training import DivergedError, Loss, Member, diverged, loop, make_optimizer
 
 
 class Team:

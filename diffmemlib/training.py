@@ -12,11 +12,11 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
-import safetensors.torch
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .checkpoints import pack, restore
 from .diffusion import Schedule, forward_noise
 from .files import NumberedFiles
 from .progress import Progress
@@ -224,44 +224,6 @@ def diverged(loss: Tensor, tau: int, saved: int) -> str:
         f"training diverged: at step {tau} the loss is {loss.item():.3g}, and it or a weight is not finite. The last "
         f"good state, step {saved}, is kept. Lower the learning rate, or look for broken values in the data"
     )
-
-
-State = dict[int, dict[str, Tensor]]  # of an optimiser: for each parameter, by its index
-
-
-def pack(weights: dict[str, Tensor], state: State, tau: int) -> bytes:
-    """Weights, optimiser state and step as safetensors: tensors and text only, nothing that could run."""
-    tensors = {f"net.{name}": value for name, value in weights.items()}
-    for index, values in state.items():
-        tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
-    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
-    return safetensors.torch.save(tensors, metadata={"tau": str(tau), "format": "diffmemlib/1"})
-
-
-def unpack(data: bytes) -> tuple[dict[str, Tensor], State]:
-    """Weights and optimiser state from the bytes of a checkpoint."""
-    weights: dict[str, Tensor] = {}
-    state: State = {}
-    for name, value in safetensors.torch.load(data).items():
-        kind, rest = name.split(".", 1)
-        if kind == "net":
-            weights[rest] = value
-        else:
-            index, key = rest.split(".")
-            state.setdefault(int(index), {})[key] = value
-    return weights, state
-
-
-def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles) -> int:
-    """Load the last whole checkpoint into net and optimizer; returns its step, 0 where there is none."""
-    found = checkpoints.latest()
-    if found is None:
-        return 0
-    tau, data = found
-    weights, state = unpack(data)
-    net.load_state_dict(weights)
-    optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
-    return tau
 
 
 def time_budget(seconds: float | None) -> Callable[[], bool]:

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from diffmemlib import together
+from diffmemlib.checkpoints import restore
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion import Schedule
 from diffmemlib.experiments.execute import execute_together, seeded
@@ -17,7 +18,7 @@ from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.nets.random_features import RandomFeatures
 from diffmemlib.runs import read_result
 from diffmemlib.together import train_together
-from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, restore, train
+from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, train
 
 S = Schedule()
 SGD, ADAM = ("sgd", 1e-2, 0.95), ("adam", 1e-2, 0.0)

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from diffmemlib.checkpoints import restore
 from diffmemlib.diffusion import Schedule
 from diffmemlib.experiments.execute import seeded
 from diffmemlib.files import NumberedFiles
@@ -19,7 +20,6 @@ from diffmemlib.training import (
     batch_indices,
     log_milestones,
     make_optimizer,
-    restore,
     train,
 )
 
