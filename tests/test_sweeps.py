@@ -1,12 +1,13 @@
 """Tables of runs: what they mean, what is refused, and that every run they name is stored and complete."""
 
+import shutil
 import subprocess
 import tomllib
 
 import pytest
 
 from diffmemlib.runs import ROOT, ResultError
-from diffmemlib.sweeps import configurations, results
+from diffmemlib.sweeps import configurations, make, results
 
 LAPTOP = tomllib.loads((ROOT / "config" / "laptop.toml").read_text())
 
@@ -37,6 +38,20 @@ def test_a_bad_table_is_named(tmp_path, text, message):
         table(tmp_path, text)
 
 
+def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    first = list(make("mixture-n", "smoke", together=2))
+    assert [line.split(":")[0] for line in first] == [c.id for c in configurations("mixture-n", "smoke")]
+    stored = results("mixture-n", "smoke")
+    assert {r.provenance["together"] for r in stored} == {2}
+    shutil.rmtree(stored[1].folder)
+    again = list(make("mixture-n", "smoke", together=2))
+    assert [line.split(":")[0] for line in again] == [stored[1].id]
+    with pytest.raises(ValueError, match=r"sweep of rfnn_flow: make its runs with papermill"):
+        list(make("rfnn-n", "smoke"))
+
+
 def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
     with pytest.raises(ResultError, match=r"1 of the 1 runs .*\n  papermill book/runs/one_dimension\.ipynb"):
@@ -48,7 +63,8 @@ def test_every_run_of_the_book_is_stored_and_whole(name):
     for result in results(name):
         assert result.provenance["complete"], f"{result.id} stopped early"
         assert not result.provenance["changed_since_commit"], f"{result.id} was made from uncommitted code"
-        assert len(result.samples["step"]) == result.curves["step"].nunique()
+        steps = result.curves["step"].unique()
+        assert len(result.samples.get("step", steps)) == len(steps)  # a flow is one piece, its samples have no step
 
 
 def test_no_committed_result_is_left_over():
