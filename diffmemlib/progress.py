@@ -7,8 +7,14 @@ import time
 from datetime import timedelta
 from typing import TextIO
 
+import torch
 from torch import Tensor
 from tqdm import tqdm
+
+
+def mean(loss: Tensor | float) -> float:
+    """The loss, or the mean over runs that train together, without those that diverged."""
+    return float(torch.as_tensor(loss).nanmean())
 
 
 class Progress:
@@ -35,7 +41,7 @@ class Progress:
                 self.bar = tqdm(total=self.total, initial=tau - 1, desc=self.label, unit="step", file=self.stream)
         if self.bar is not None:
             if now - self.shown > 1:
-                self.bar.set_postfix(loss=f"{float(loss):.4f}", refresh=False)
+                self.bar.set_postfix(loss=f"{mean(loss):.4f}", refresh=False)
                 self.shown = now
             self.bar.update(tau - self.bar.n)
             return
@@ -46,7 +52,7 @@ class Progress:
         left = timedelta(seconds=round((self.total - tau) / rate)) if rate > 0 else "?"
         self.stream.write(
             f"{self.label} step {tau} of {self.total} ({tau / self.total:.0%}), {rate:.0f} steps/s, "
-            f"{left} left, loss {float(loss):.4f}\n"
+            f"{left} left, loss {mean(loss):.4f}\n"
         )
         self.stream.flush()
 

@@ -139,6 +139,8 @@ def test_a_log_gets_lines_with_rate_and_remaining_time():
     assert "steps/s" in first
     assert "left, loss 0.2500" in first
     assert "0:00:00 left, loss 0.1250" in last
+    progress.show(100, torch.tensor([0.25, 0.75, torch.nan]))  # of three runs together, one diverged
+    assert log.getvalue().splitlines()[-1].endswith("loss 0.5000")
     quiet = io.StringIO()
     Progress(total=100, every=30.0, stream=quiet).show(50, 0.25)
     assert quiet.getvalue() == ""
