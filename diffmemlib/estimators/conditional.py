@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 
@@ -35,6 +37,23 @@ def tau_mem_exponent() -> Estimate:
     """Slope of log tau_mem against log n."""
     runs = sweep()
     return estimate_of(exponent(sizes(runs), tau_mem(runs)), runs)
+
+
+def times_by_level(levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataFrame:
+    """Time at which f_mem reaches each level, over n, geometric mean over seeds: a row for each n, a column a level.
+
+    NaN where a seed does not get there.
+    """
+    runs = sweep()
+    columns = {
+        level: [
+            t.tau / n if t.status == "interpolated" else np.nan
+            for t, n in zip(tau_mem(runs, level), sizes(runs), strict=True)
+        ]
+        for level in levels
+    }
+    logs = np.log(pd.DataFrame(columns).assign(n=sizes(runs)).set_index("n"))
+    return np.exp(logs.groupby("n").agg(lambda v: v.mean(skipna=False)))
 
 
 def class_ratio(name: str) -> Estimate:
