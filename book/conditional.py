@@ -130,9 +130,9 @@ plt.show()
 record([r for group in groups.values() for r in group], table, "conditional-guidance")
 
 # %% tags=["remove-input"]
+print("smallest KL from the class, nats, and tau_mem over that of w = 0:")
 for w in strengths:
-    ratio = f", tau_mem over that of w = 0: {said(estimate.guidance_ratio(w))}" if w else ""
-    print(f"w = {w:g}: smallest KL from the class {said(estimate.guidance_kl(w))} nats{ratio}")
+    print(f"w = {w:g}: {said(estimate.guidance_kl(w))}", f"and {said(estimate.guidance_ratio(w))}" if w else "")
 glue("cond-guidance", said(estimate.guidance_ratio(max(strengths))), display=False)
 glue("cond-w", f"{max(strengths):g}", display=False)
 

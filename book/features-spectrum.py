@@ -41,9 +41,10 @@ from diffmemlib.rfnn.spectrum import spectrum
 #
 # ```{math}
 # :label: eq-rf-coefficients
-# a = \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, \quad b = \mathbb E[v\,\sigma(y)], \quad
-# v^2 = \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \quad
-# s^2 = \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
+# \begin{aligned}
+# a &= \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, & v^2 &= \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \\
+# b &= \mathbb E[v\,\sigma(y)], & s^2 &= \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
+# \end{aligned}
 # ```
 #
 # $y'$ being $y$ with $w$ in place of $v$. Write $Y = W/\sqrt d$, $\alpha = a^2e^{-2t}$ and $\omega_\nu$ for a standard
