@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 
+from diffmemlib.estimators.rfnn import sample_eigenvalues
 from diffmemlib.rfnn.coefficients import checked_atoms, coefficients
 from diffmemlib.rfnn.spectrum import BranchError, Model, spectral_density, spectrum
 
@@ -179,3 +180,20 @@ def test_the_two_times_belong_to_the_bulks_of_theorem_3_2():
     assert two.rho_1.low == pytest.approx(one.rho_1.low, rel=0.02)
     merged = spectrum(psi_p=2, psi_n=0.5, t=1.0)
     assert np.isnan(merged.tau_gen) == (merged.split is None)
+
+
+def test_the_second_moment_is_that_of_true_features():
+    """Tr U^2/p of tanh features tends to the integral of lambda^2 rho, the difference falling with d."""
+    case = {"psi_p": 4.0, "psi_n": 2.0, "t": 0.3}
+    whole, angle = spectrum(**case), (np.arange(4000) + 0.5) * np.pi / 4000
+    expected = whole.delta_weight * whole.delta_place**2
+    for bulk in whole.bulks:
+        half = (bulk.high - bulk.low) / 2
+        lam = bulk.low + half * (1 - np.cos(angle))
+        expected += float((lam**2 * spectral_density(lam, **case) * np.sin(angle)).sum() * half * np.pi / 4000)
+    off = [
+        abs(np.mean([np.mean(sample_eigenvalues(d, seed, **case) ** 2) for seed in range(6)]) / expected - 1)
+        for d in (20, 120)
+    ]
+    assert off[1] < 0.03
+    assert off[1] < off[0]
