@@ -92,7 +92,7 @@ record(runs, table, "random-features-dynamics")
 
 # %% [markdown]
 # Up to $\tau$ of order ten the four training sets cannot be told apart: train and test loss fall together, and
-# $E_\mathrm{score}$ falls tenfold. Then the losses part, later for more data, at the time
+# $E_\mathrm{score}$ falls by more than an order of magnitude. Then the losses part, later for more data, at the time
 # $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$ that the [spectrum](features-spectrum) predicts for each.
 #
 # ## Other diffusion times, other variances

@@ -21,7 +21,7 @@ class Team:
 
     optimizer: name, learning rate, momentum; elementwise, so a slice of the stack moves as the member would. states:
     the members' optimiser states, empty at the start. failed: filled with the error of a member that diverged, by its
-    position; its slice is trained no further.
+    position; its slice goes on as NaN, touches no other and is saved no more.
     """
 
     def __init__(
@@ -90,14 +90,18 @@ class Team:
                 for name, parameter in member.net.named_parameters():
                     parameter.copy_(own[name])
             if member.checkpoints:
-                slices = {j: {k: v[i] if v.ndim else v for k, v in values.items()} for j, values in state.items()}
-                member.checkpoints.write(tau, pack(member.net.state_dict(), slices, tau), keep=2)
+                member.checkpoints.write(tau, pack(member.net.state_dict(), _slice(state, i), tau), keep=2)
                 self.saved[i] = tau
 
 
 def _stacked(values: Sequence[Tensor]) -> Tensor:
     """Along a new axis; a number that all share, such as Adam's step, stays one."""
     return torch.stack(list(values)) if values[0].ndim else values[0]
+
+
+def _slice(state: State, i: int) -> State:
+    """The optimiser state of one member, the inverse of `_stacked`."""
+    return {j: {k: v[i] if v.ndim else v for k, v in values.items()} for j, values in state.items()}
 
 
 def train_together(
@@ -152,7 +156,7 @@ def train_together(
         state = team.optimizer.state_dict()["state"]
         for j, i in enumerate(here):
             at[i] = goal
-            states[i] = {k: {key: v[j] if v.ndim else v for key, v in values.items()} for k, values in state.items()}
+            states[i] = _slice(state, j)
     if not stopped:
         done = [i for i in range(len(members)) if i not in failed and (i, last) not in told]
         if done:  # complete before this call
