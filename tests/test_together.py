@@ -176,3 +176,8 @@ def test_runs_of_different_shape_are_refused():
     jobs = [job(GmmConfig.from_parameters({"tier": "smoke", "n": n})) for n in (16, 32)]
     with pytest.raises(ValueError, match="cannot be trained together"):
         execute_together(jobs)
+
+
+def test_a_milestone_where_members_meet_is_told_once_to_each(tmp_path):
+    train_alone(members(tmp_path)[1], steps=(10, 20))
+    assert train_all(members(tmp_path), steps=(10, 20, 30)) == [(10, [0, 2]), (20, [0, 2]), (20, [1]), (30, [0, 1, 2])]
