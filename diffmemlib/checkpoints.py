@@ -42,5 +42,9 @@ def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: Numbe
     tau, data = found
     weights, state = unpack(data)
     net.load_state_dict(weights)
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, values in state.items():  # laid out in memory as the weights are: a fused optimiser walks both alike
+        p = parameters[index]
+        state[index] = {k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v for k, v in values.items()}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
     return tau

@@ -78,6 +78,8 @@ class Config:
                 hint = f"did you mean {close[0]!r}?" if close else f"known: {', '.join(fields)}"
                 raise ValueError(f"unknown parameter {name!r} of the {cls.experiment} run; {hint}")
         given = {name: value for name, value in parameters.items() if value is not None}
+        if given.get("batch") == "full":
+            given["batch"] = 0
         if given.get("tier") not in TIERS:
             raise ValueError(f"tier = {given.get('tier')!r}: choose one of {', '.join(TIERS)}")
         for name, value in given.items():

@@ -13,11 +13,12 @@ from .experiments.execute import Job, execute_together
 from .experiments.gmm import GmmConfig, job
 from .experiments.one_dimension import OneDimensionConfig
 from .experiments.random_features import DescentConfig, FlowConfig
+from .experiments.unet import UNetConfig
 from .runs import ROOT, Config, Result, ResultError, read_result
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {
-    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig)
+    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig, UNetConfig)
 }
 
 

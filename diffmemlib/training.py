@@ -20,7 +20,7 @@ from .checkpoints import pack, restore
 from .diffusion import Schedule, forward_noise
 from .files import NumberedFiles
 from .progress import Progress
-from .randomness import generator
+from .randomness import generator, stream
 
 CHECK_EVERY = 100  # steps between checks of the loss; each one waits for a GPU
 
@@ -62,11 +62,13 @@ class Loss(Protocol):
 class Denoising:
     """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each.
 
-    drop: probability with which a label, of a conditional net, is hidden (-1; default 0).
+    drop: probability with which a label, of a conditional net, is hidden (-1; default 0). bf16: the net computes in
+    bfloat16, weights and loss staying in float32 (default no).
     """
 
     schedule: Schedule
     drop: float = 0.0
+    bf16: bool = False
 
     def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
         """k (m,), eps (m, ...) and, with labels, a uniform number each."""
@@ -77,9 +79,10 @@ class Denoising:
     def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
         k, eps, *uniform = drawn
         noised = forward_noise(x0, k, eps, self.schedule)
-        if labels is None:
-            return F.mse_loss(net(noised, k), eps)
-        return F.mse_loss(net(noised, k, labels.masked_fill(uniform[0] < self.drop, -1)), eps)
+        given = () if labels is None else (labels.masked_fill(uniform[0] < self.drop, -1),)
+        with torch.autocast(x0.device.type, torch.bfloat16, enabled=self.bf16):
+            predicted = net(noised, k, *given)
+        return F.mse_loss(predicted.to(eps), eps)
 
 
 def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device | str = "cpu") -> Tensor | None:
@@ -141,10 +144,13 @@ class Single:
     def __init__(self, member: Member, optimizer: torch.optim.Optimizer, loss: Loss, batch: int) -> None:
         self.member, self.optimizer, self.loss, self.batch = member, optimizer, loss, batch
         self.saved = 0
+        self.dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in member.net.modules())
 
     def step(self, tau: int) -> Tensor:
         x0, labels = self.member.points(tau, self.batch)
         drawn = self.loss.draw(x0, self.member.noise(tau), labels)
+        if self.dropout:  # it draws from torch's global generator
+            torch.manual_seed(stream(self.member.seed, "dropout", tau))
         loss = self.loss.error(self.member.net, x0, labels, *drawn)
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()

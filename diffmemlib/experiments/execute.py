@@ -222,3 +222,9 @@ def seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         return make()
+
+
+def spread(losses: list[float]) -> tuple[float, float, float]:
+    """Mean of a loss over noises, and the range of +- 2 standard deviations of that mean."""
+    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
+    return mean, mean - 2 * error, mean + 2 * error

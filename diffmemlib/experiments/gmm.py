@@ -19,7 +19,7 @@ from ..randomness import stream
 from ..runs import Config, Metrics, Result
 from ..samplers import SAMPLERS, draw, guided
 from ..training import Denoising, log_milestones, loss_at
-from .execute import Arrays, Job, execute, seeded
+from .execute import Arrays, Job, execute, seeded, spread
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -173,7 +173,7 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
         for name, points, own_labels in (("train", data, labels), ("test", test.float(), test_labels)):
             predict = guided(net, own_labels.to(device)) if config.conditional else net
             losses = loss_at(predict, points.to(device), k_loss, schedule, stream(seed, name))
-            metrics["loss_" + name] = _spread(losses)
+            metrics["loss_" + name] = spread(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
             "samples": x[kept].numpy().astype(np.float16),
@@ -200,8 +200,3 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
 
 def _interval(e: Estimate) -> tuple[float, float, float]:
     return e.value, e.value - 1.96 * e.error, e.value + 1.96 * e.error
-
-
-def _spread(losses: list[float]) -> tuple[float, float, float]:
-    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
-    return mean, mean - 2 * error, mean + 2 * error

@@ -1,0 +1,57 @@
+"""The images that U-Nets learn, by the name of the data set: bytes in, centred numbers out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..randomness import stream
+from .digits import digits
+
+
+@dataclass(frozen=True)
+class Images:
+    """A pool to take training sets from and a held-out set, bytes (m, 1, side, side), without an image in common.
+
+    scale: of the numbers that networks see (default 1: pixels in [0, 1] minus their mean, as in the paper).
+    """
+
+    pool: Tensor
+    test: Tensor
+    scale: float = 1.0
+
+    @property
+    def centre(self) -> float:
+        """Mean pixel of the pool, in [0, 1]."""
+        return float(self.pool.double().mean()) / 255
+
+    def centred(self, images: Tensor) -> Tensor:
+        """Bytes as the float32 numbers that networks see: scale times (pixel in [0, 1] minus the mean pixel)."""
+        return self.scale * (images.float() / 255 - self.centre)
+
+    def pixels(self, samples: Tensor) -> Tensor:
+        """Back to [0, 1], with what lies outside cut off: what is shown, and what features are taken from."""
+        return (samples / self.scale + self.centre).clamp(0, 1)
+
+    def training_set(self, n: int, seed: int) -> Tensor:
+        """n images of the pool, bytes, the first of any larger set of this seed; ValueError for n too large."""
+        if not 2 <= n <= len(self.pool):
+            raise ValueError(f"n = {n}: the pool holds {len(self.pool)} images, and two are the fewest")
+        order = np.random.Generator(np.random.Philox(stream(seed, "train"))).permutation(len(self.pool))
+        return self.pool[torch.from_numpy(order[:n])]
+
+
+def _digits(side: int) -> tuple[Tensor, Tensor]:
+    return digits("train", side)[0], digits("test", side)[0]
+
+
+DATASETS: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"digits": _digits}
+
+
+def images(dataset: str, side: int, scale: float = 1.0) -> Images:
+    """The data set of this name, at this side in pixels."""
+    return Images(*DATASETS[dataset](side), scale)

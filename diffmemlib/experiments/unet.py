@@ -1,0 +1,168 @@
+"""The image experiment (Figs. 2, 3, 6, 7): a U-Net learns n images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import inf
+from typing import Any, ClassVar
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.features import digit_features
+from ..data.images import DATASETS, images
+from ..diffusion import Schedule
+from ..frechet import frechet_interval
+from ..memorization import bootstrap, memorized_fraction, near_duplicates
+from ..nets.unet import UNet
+from ..randomness import stream
+from ..runs import Config, Metrics, Result
+from ..samplers import draw
+from ..training import Denoising, log_milestones, loss_at
+from .execute import Arrays, Job, execute, seeded, spread
+
+TIER = {
+    "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
+              "loss_images": 32},
+    "laptop": {"n": 128, "side": 16, "width": 16, "batch": 32, "samples": 200, "sampling_steps": 25, "milestones": 20,
+               "loss_images": 256},
+    "gpu": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 2000, "sampling_steps": 100, "milestones": 24,
+            "loss_images": 1024},
+    "paper": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 10_000, "sampling_steps": 100,
+              "milestones": 40, "loss_images": 2048},
+}  # fmt: skip
+STEPS_PER_N = {"sgd": 400, "adam": 40}  # at W = 16
+PAPER_STEPS = {"sgd": 2_000_000, "adam": 200_000}
+LEARNING_RATE = {"sgd": 1e-2, "adam": 1e-4}  # the paper's
+LAPTOP_RATE = {"sgd": 5e-2, "adam": 1e-3}  # larger, so that a CPU gets there
+
+
+@dataclass(frozen=True)
+class UNetConfig(Config):
+    """One image run; every field is a parameter of book/runs/unet.ipynb.
+
+    dataset: digits or celeba. n: training images. side: of an image, in pixels. scale: of the numbers that the network
+    sees (1 in the paper: pixels in [0, 1] minus their mean). width: W of the U-Net. optimizer: sgd or adam. lr:
+    learning rate (paper: 1e-2, 1e-4). momentum: of SGD (0.95). batch: images a step; 0 (or "full") is the full batch.
+    dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times to measure, evenly in log tau from step
+    `first`. samples: drawn at a milestone by DDIM with sampling_steps steps. loss_images: at most so many training and
+    held-out images for the losses at t = 0.01. kept: samples stored. bf16: the network computes in bfloat16. compiled:
+    by torch.compile; both change the last digits.
+    """
+
+    experiment: ClassVar[str] = "unet"
+    dataset: str
+    n: int
+    side: int
+    scale: float
+    width: int
+    optimizer: str
+    lr: float
+    momentum: float
+    batch: int
+    dropout: float
+    steps: int
+    first: int
+    milestones: int
+    samples: int
+    sampling_steps: int
+    loss_images: int
+    kept: int
+    bf16: bool
+    compiled: bool
+
+    @classmethod
+    def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        tier, optimizer = given["tier"], given.get("optimizer", "sgd")
+        if optimizer not in LEARNING_RATE:
+            raise ValueError(f"optimizer = {optimizer!r}: choose sgd or adam")
+        numbers = {**TIER[tier], **given}
+        n, width, small = numbers["n"], numbers["width"], tier in ("smoke", "laptop")
+        by_tier = {"smoke": 6, "paper": PAPER_STEPS[optimizer]}
+        return {
+            "seed": 0, "dataset": "digits", "optimizer": optimizer, "momentum": 0.95, "dropout": 0.1,
+            "scale": 4.0 if small else 1.0,
+            "lr": (LAPTOP_RATE if small else LEARNING_RATE)[optimizer],
+            "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
+            "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
+            "bf16": not small, "compiled": not small, **TIER[tier],
+        }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        self.require(
+            dataset=(self.dataset in DATASETS, f"one of {', '.join(DATASETS)}"),
+            n=(self.n >= 2, "at least 2"),
+            scale=(0 < self.scale < inf, "positive"),
+            side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
+            optimizer=(self.optimizer in LEARNING_RATE, "sgd or adam"),
+            lr=(0 < self.lr < inf, "positive"),
+            momentum=(0 <= self.momentum < 1, "at least 0 and below 1"),
+            batch=(self.batch >= 0, "0 for the full batch, or a number of images"),
+            dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
+            first=(self.first >= 1, "at least 1"),
+            steps=(self.steps >= self.first, "at least `first`"),
+            milestones=(self.milestones >= 2, "at least 2"),
+            samples=(self.samples >= 40, "at least 40: more than the features have dimensions"),
+            sampling_steps=(1 <= self.sampling_steps <= 999, "1 to 999"),
+            loss_images=(self.loss_images >= 1, "at least 1"),
+            kept=(0 <= self.kept <= self.samples, "at most `samples`"),
+        )
+
+
+def run(config: UNetConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
+    """Make or resume one image run and return its stored result; see `execute`."""
+    return execute(job(config, device), device, budget, show_progress)
+
+
+def job(config: UNetConfig, device: str = "cpu") -> Job:
+    """What `execute` needs.
+
+    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with bootstrap intervals; fd, the Frechet distance
+    of the digits' features to the held-out images, with its interval; loss_train, loss_test at t = 0.01 with the
+    range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the
+    samples and their nearest training images as bytes, and the two distances of each.
+    """
+    schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
+    chosen = data.training_set(config.n, config.seed)
+    train = data.centred(chosen)
+    k_loss = schedule.step_of(0.01)
+    features = digit_features()
+    reference = _features(features, data.test.float() / 255)
+
+    @torch.no_grad()
+    def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
+        seed = stream(config.seed, "measure", tau)
+        shape = (1, config.side, config.side)
+        x = draw(net, config.samples, shape, schedule, seed, steps=config.sampling_steps, batch=200, device=device)
+        near = memorized_fraction(x, train, seed=seed).neighbours
+        metrics: Metrics = {
+            name: bootstrap(near.memorized(k), seed=seed)
+            for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
+        }
+        metrics["fd"] = frechet_interval(_features(features, data.pixels(x)), reference)
+        for name, points in (("train", train), ("test", data.centred(data.test))):
+            losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, stream(seed, name))
+            metrics["loss_" + name] = spread(losses)
+        kept = slice(config.kept)
+        arrays: Arrays = {
+            "samples": (data.pixels(x[kept]) * 255).round().byte().numpy(),
+            "nearest": chosen[near.index[kept, 0]].numpy(),
+            "distances": near.distance[kept].astype(np.float32),
+        }
+        return metrics, arrays
+
+    net = seeded(stream(config.seed, "weights"), lambda: UNet(config.width, config.dropout))
+    net.to(memory_format=torch.channels_last)  # convolutions follow their weights
+    if config.compiled:
+        net.compile()
+    return Job(
+        config, net=net, data=train, loss=Denoising(schedule, bf16=config.bf16),
+        optimizer=(config.optimizer, config.lr, config.momentum), batch=config.batch or config.n,
+        milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
+        facts={"near_duplicates": near_duplicates(train)},
+    )  # fmt: skip
+
+
+def _features(net: nn.Module, images: Tensor) -> np.ndarray:
+    return np.concatenate([net(part).double().numpy() for part in images.split(256)])

@@ -1,0 +1,75 @@
+"""The U-Net: the paper's parameter counts, its parts against plain formulas, and what it refuses."""
+
+import math
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from diffmemlib.nets.unet import Attention, Block, UNet
+
+
+@pytest.mark.parametrize(
+    ("width", "count"), [(8, 263_089), (16, 1_026_657), (32, 4_055_233), (48, 9_085_729), (64, 16_118_145)]
+)
+def test_the_parameter_counts_are_the_papers(width: int, count: int):
+    net = UNet(width)
+    assert sum(p.numel() for p in net.parameters()) + net.embedding.numel() == count
+
+
+def test_attention_is_soft_max_over_pixels_in_four_heads():
+    torch.manual_seed(0)
+    layer, x = Attention(16), torch.randn(3, 16, 4, 4)
+    pixels = F.group_norm(x, 8, layer.norm.weight, layer.norm.bias).flatten(2).mT  # (3, 16 pixels, 16 channels)
+    q, k, v = (pixels @ layer.qkv.weight.T + layer.qkv.bias).chunk(3, dim=-1)
+    heads = []
+    for h in range(4):
+        part = slice(4 * h, 4 * h + 4)
+        weight = torch.softmax(q[..., part] @ k[..., part].mT / math.sqrt(4), dim=-1)
+        heads.append(weight @ v[..., part])
+    plain = x + (torch.cat(heads, -1) @ layer.out.weight.T + layer.out.bias).mT.reshape(x.shape)
+    torch.testing.assert_close(layer(x), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_a_block_adds_the_time_embedding_between_its_convolutions():
+    torch.manual_seed(0)
+    block, x, e = Block(8, 16, 4, dropout=0.0, attention=False), torch.randn(2, 8, 6, 6), torch.randn(2, 4)
+    h = block.conv_1(F.silu(F.group_norm(x, 8)))  # weights of a fresh norm are 1 and 0
+    h = h + (e @ block.time.weight.T + block.time.bias).view(2, 16, 1, 1)
+    h = block.conv_2(F.silu(F.group_norm(h, 8))) + block.shortcut(x)
+    torch.testing.assert_close(block(x, e), h)
+
+
+@pytest.mark.parametrize("side", [8, 16, 32])
+def test_memory_format_and_batch_do_not_change_the_prediction(side: int):
+    torch.manual_seed(0)
+    net = UNet(8).eval()
+    x, k = torch.randn(3, 1, side, side), torch.tensor([1, 500, 999])
+    plain = net(x, k)
+    assert plain.shape == x.shape
+    torch.testing.assert_close(net(x[1:2], k[1:2]), plain[1:2], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(net.to(memory_format=torch.channels_last)(x, k), plain, rtol=1e-4, atol=1e-5)
+
+
+def test_time_and_every_weight_matter():
+    torch.manual_seed(0)
+    net = UNet(8)
+    x = torch.randn(2, 1, 8, 8)
+    net.eval()
+    assert not torch.allclose(net(x, torch.tensor([1, 1])), net(x, torch.tensor([900, 900])))
+    net(x, torch.tensor([1, 900])).square().sum().backward()
+    assert [name for name, p in net.named_parameters() if p.grad is None or not p.grad.any()] == []
+
+
+def test_dropout_acts_in_training_only():
+    torch.manual_seed(0)
+    net, x, k = UNet(8), torch.randn(2, 1, 8, 8), torch.tensor([5, 6])
+    assert not torch.equal(net(x, k), net(x, k))
+    net.eval()
+    assert torch.equal(net(x, k), net(x, k))
+
+
+@pytest.mark.parametrize("width", [0, 4, 12, 20])
+def test_a_width_that_groups_or_heads_cannot_divide_is_refused(width: int):
+    with pytest.raises(ValueError, match=f"width = {width}.*such as 8, 16, 32, 48, 64"):
+        UNet(width)
