@@ -25,7 +25,7 @@ from .execute import Arrays, Job, execute, seeded, spread
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
               "loss_images": 32},
-    "laptop": {"n": 128, "side": 16, "width": 16, "batch": 32, "samples": 200, "sampling_steps": 25, "milestones": 20,
+    "laptop": {"n": 128, "side": 16, "width": 16, "batch": 32, "samples": 200, "sampling_steps": 50, "milestones": 20,
                "loss_images": 256},
     "gpu": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 2000, "sampling_steps": 100, "milestones": 24,
             "loss_images": 1024},
