@@ -1,7 +1,8 @@
-"""Command line: python -m diffmemlib sweep | bench | claims | picture."""
+"""Command line: python -m diffmemlib sweep | data | bench | claims | picture."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -22,6 +23,36 @@ def sweep(
 
     for line in make(name, tier, together, device, budget):
         typer.echo(line)
+
+
+data = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
+app.add_typer(data, name="data")
+
+
+@data.command()
+def celeba(
+    source: Annotated[Path, typer.Argument(help="CelebA's folder img_align_celeba, or its zip.")],
+    out: Annotated[Path, typer.Option(help="A file .npy; the image runs look for data/celeba-<size>.npy.")],
+    size: Annotated[int, typer.Option(help="Side of an image, in pixels.")] = 32,
+    count: Annotated[int, typer.Option(help="How many images the source holds.")] = 202_599,
+) -> None:
+    """Turn CelebA's images into one array of grey bytes with a manifest; the same command resumes."""
+    from .data.celeba import SourceError, prepare
+
+    try:
+        path = prepare(source, out, size, count)
+    except SourceError as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
+    typer.echo(f"wrote {path} and {path.name}.json")
+
+
+@data.command()
+def features() -> None:
+    """Train the small network behind the digits' Frechet distance again, and write its weights."""
+    from .data.features import WEIGHTS, write
+
+    typer.echo(f"{write():.1%} of the held-out digits named rightly; wrote {WEIGHTS.name}")
 
 
 @app.command()

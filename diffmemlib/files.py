@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import json
 import os
 import re
 import tempfile
@@ -11,11 +12,17 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 
 def digest(data: bytes) -> str:
     """SHA-256 in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
+
+
+def to_json(content: dict[str, Any]) -> bytes:
+    """As the bytes of a readable JSON file, in an order of its own."""
+    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
 def write_atomic(path: Path, data: bytes) -> None:

@@ -26,7 +26,7 @@ import pandas as pd
 import torch
 
 from . import __version__
-from .files import digest, write_atomic
+from .files import digest, to_json, write_atomic
 
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("smoke", "laptop", "gpu", "paper")
@@ -196,11 +196,13 @@ def write_result(
         packed = io.BytesIO()
         np.savez_compressed(packed, allow_pickle=False, **samples)
         files = {
-            "config.json": _json({"experiment": config.experiment, **dataclasses.asdict(config)}),
+            "config.json": to_json({"experiment": config.experiment, **dataclasses.asdict(config)}),
             "curves.parquet": curves.to_parquet(index=False),
             "samples.npz": packed.getvalue(),
         }
-        files["provenance.json"] = _json({**provenance, "sha256": {name: digest(data) for name, data in files.items()}})
+        files["provenance.json"] = to_json(
+            {**provenance, "sha256": {name: digest(data) for name, data in files.items()}}
+        )
         for name, data in files.items():
             write_atomic(fresh / name, data)
         old = folder.parent / f".old-{config.id}"
@@ -280,10 +282,6 @@ def _verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
 
 def _name(folder: Path) -> str:
     return "/".join(folder.parts[-3:])
-
-
-def _json(content: dict[str, Any]) -> bytes:
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
 def _git(*arguments: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from diffmemlib.timescales import Timescale, collapse_exponent, exponent, first_crossing
+from diffmemlib.timescales import Boundary, Timescale, at, collapse_exponent, exponent, first_crossing, phase_boundary
 
 N = np.repeat([64, 128, 256, 512, 1024], 3)
 
@@ -93,3 +93,58 @@ def test_collapse_intervals_cover_the_truth_about_as_often_as_they_say():
         fit = collapse_exponent(N, curves, [0.05, 0.2, 0.5], resamples=300, seed=trial)
         covered += fit.low <= 1 <= fit.high
     assert 0.85 <= covered / 100 <= 0.99
+
+
+GEN = Timescale(100.0, "interpolated")
+TAU = [10.0, 1000.0]
+
+
+def flat(*values: float):
+    """Curves that stay at a value."""
+    return [(TAU, [v, v]) for v in values]
+
+
+def test_a_curve_is_read_between_milestones_in_log_tau():
+    assert at(TAU, [0.0, 0.4], 100) == pytest.approx(0.2)
+    assert at(TAU, [0.0, 0.4], 9) is None
+    assert at(TAU, [0.0, 0.4], 1001) is None
+
+
+def test_the_boundary_of_curves_that_collapse_is_the_law_behind_them():
+    """f_mem = g(tau/n) with g = epsilon at tau/n = 5: the boundary at c tau_gen is n = c tau_gen / 5, here 20 c."""
+    tau, n = np.geomspace(1, 1e5, 200), np.geomspace(1, 4096, 60)
+    curves = [(tau, 0.05 * np.log(tau / size) / np.log(5)) for size in n]
+    for c in (1, 3, 8):
+        found = phase_boundary(n, curves, GEN, c, epsilon=0.05)
+        assert found.status == "interpolated"
+        assert found.n == pytest.approx(20 * c, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("curves", "epsilon", "expected"),
+    [
+        (flat(0.4, 0.2, 0.0), 0.1, Boundary(64 * 2**1.5, "interpolated")),
+        (flat(0.4, 0.1, 0.0), 0.1, Boundary(128, "on grid")),
+        (flat(0.4, 0.2, 0.0), 0.0, Boundary(256, "on grid")),
+        (flat(0.4, 0.3, 0.2), 0.1, Boundary(256, "above range")),
+        (flat(0.05, 0.0, 0.0), 0.1, Boundary(64, "below range")),
+        (flat(0.0, 0.0, 0.0), 0.0, Boundary(64, "below range")),
+        ([*flat(0.4), ([10, 90], [0, 0.01]), *flat(0.0)], 0.1, Boundary(128, "censored")),  # ended before
+        ([([10, 90], [0, 0.4]), *flat(0.2, 0.0)], 0.1, Boundary(64 * 2**1.5, "interpolated")),  # ended, had copies
+        ([*flat(0.4), ([10, 90], [0, 0.4]), *flat(0.0)], 0.1, Boundary(128, "censored")),
+        ([*flat(0.4), ([200, 900], [0.05, 0.4]), *flat(0.0)], 0.1, Boundary(64, "censored")),
+        ([([200, 900], [0.3, 0.4]), *flat(0.0, 0.0)], 0.1, Boundary(64, "censored")),
+    ],
+)
+def test_every_way_a_boundary_is_found_or_not(curves, epsilon: float, expected: Boundary):
+    found = phase_boundary([64, 128, 256], curves, GEN, epsilon=epsilon)
+    assert found.status == expected.status
+    assert found.n == pytest.approx(expected.n)
+
+
+def test_a_boundary_needs_a_known_time_and_sorted_sizes():
+    assert phase_boundary([64], flat(0.4), Timescale(5.0, "censored")).status == "censored"
+    with pytest.raises(ValueError, match="must be increasing, with one curve for each of its 2 sizes"):
+        phase_boundary([128, 64], flat(0.1, 0.1), GEN)
+    with pytest.raises(ValueError, match=r"epsilon = 1\.0"):
+        phase_boundary([64], flat(0.1), GEN, epsilon=1.0)

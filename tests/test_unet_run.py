@@ -86,7 +86,7 @@ def test_copies_of_training_images_count_as_memorised():
         ({"width": 12}, "width = 12: GroupNorm's 8 groups"),
         ({"side": 30}, "side = 30: must be a multiple of 4"),
         ({"dataset": "faces"}, "dataset = 'faces': must be one of digits"),
-        ({"samples": 30}, "samples = 30: must be at least 40"),
+        ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
         ({"batch": "half"}, "parameter batch = 'half' is of type str"),
     ],

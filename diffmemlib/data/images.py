@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from ..randomness import stream
+from . import celeba
 from .digits import digits
 
 
@@ -49,7 +50,7 @@ def _digits(side: int) -> tuple[Tensor, Tensor]:
     return digits("train", side)[0], digits("test", side)[0]
 
 
-DATASETS: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"digits": _digits}
+DATASETS: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"digits": _digits, "celeba": celeba.load}
 
 
 def images(dataset: str, side: int, scale: float = 1.0) -> Images:

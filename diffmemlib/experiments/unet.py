@@ -10,10 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from ..data.features import DIMENSION as DIGIT_DIMENSION
 from ..data.features import digit_features
 from ..data.images import DATASETS, images
 from ..diffusion import Schedule
-from ..frechet import frechet_interval
+from ..frechet import Features, frechet_interval
+from ..inception import DIMENSION as INCEPTION_DIMENSION
+from ..inception import inception_features
 from ..memorization import bootstrap, memorized_fraction, near_duplicates
 from ..nets.unet import UNet
 from ..randomness import stream
@@ -27,7 +30,7 @@ TIER = {
               "loss_images": 32},
     "laptop": {"n": 128, "side": 16, "width": 16, "batch": 32, "samples": 200, "sampling_steps": 50, "milestones": 20,
                "loss_images": 256},
-    "gpu": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 2000, "sampling_steps": 100, "milestones": 24,
+    "gpu": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 2500, "sampling_steps": 100, "milestones": 24,
             "loss_images": 1024},
     "paper": {"n": 1024, "side": 32, "width": 32, "batch": 512, "samples": 10_000, "sampling_steps": 100,
               "milestones": 40, "loss_images": 2048},
@@ -35,6 +38,7 @@ TIER = {
 STEPS_PER_N = {"sgd": 400, "adam": 40}  # at W = 16
 PAPER_STEPS = {"sgd": 2_000_000, "adam": 200_000}
 LEARNING_RATE = {"sgd": 1e-2, "adam": 1e-4}  # the paper's
+FEWEST = {"digits": DIGIT_DIMENSION, "inception": INCEPTION_DIMENSION, "none": 1}  # samples, to be exceeded
 LAPTOP_RATE = {"sgd": 5e-2, "adam": 1e-3}  # larger, so that a CPU gets there
 
 
@@ -48,7 +52,8 @@ class UNetConfig(Config):
     dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times to measure, evenly in log tau from step
     `first`. samples: drawn at a milestone by DDIM with sampling_steps steps. loss_images: at most so many training and
     held-out images for the losses at t = 0.01. kept: samples stored. bf16: the network computes in bfloat16. compiled:
-    by torch.compile; both change the last digits.
+    by torch.compile; both change the last digits. features: behind the Frechet distance: digits, inception (which makes
+    it the FID), or none.
     """
 
     experiment: ClassVar[str] = "unet"
@@ -71,6 +76,7 @@ class UNetConfig(Config):
     kept: int
     bf16: bool
     compiled: bool
+    features: str = "digits"
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -83,6 +89,7 @@ class UNetConfig(Config):
         return {
             "seed": 0, "dataset": "digits", "optimizer": optimizer, "momentum": 0.95, "dropout": 0.1,
             "scale": 4.0 if small else 1.0,
+            "features": "inception" if given.get("dataset") == "celeba" else "digits",
             "lr": (LAPTOP_RATE if small else LEARNING_RATE)[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
@@ -103,7 +110,11 @@ class UNetConfig(Config):
             first=(self.first >= 1, "at least 1"),
             steps=(self.steps >= self.first, "at least `first`"),
             milestones=(self.milestones >= 2, "at least 2"),
-            samples=(self.samples >= 40, "at least 40: more than the features have dimensions"),
+            features=(self.features in ("digits", "inception", "none"), "digits, inception or none"),
+            samples=(
+                self.samples > FEWEST[self.features],
+                f"above {FEWEST[self.features]}, the dimension of the features, for their Frechet distance",
+            ),
             sampling_steps=(1 <= self.sampling_steps <= 999, "1 to 999"),
             loss_images=(self.loss_images >= 1, "at least 1"),
             kept=(0 <= self.kept <= self.samples, "at most `samples`"),
@@ -119,16 +130,16 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     """What `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with bootstrap intervals; fd, the Frechet distance
-    of the digits' features to the held-out images, with its interval; loss_train, loss_test at t = 0.01 with the
-    range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the
-    samples and their nearest training images as bytes, and the two distances of each.
+    to the held-out images (fid where the features are Inception's), with its interval; loss_train, loss_test at
+    t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the samples
+    and their nearest training images as bytes, and the two distances of each.
     """
     schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
     k_loss = schedule.step_of(0.01)
-    features = digit_features()
-    reference = _features(features, data.test.float() / 255)
+    features = _features(config.features, device)
+    reference = None if features is None else _all_features(features, data.test.float() / 255)
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
@@ -140,7 +151,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
             name: bootstrap(near.memorized(k), seed=seed)
             for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
         }
-        metrics["fd"] = frechet_interval(_features(features, data.pixels(x)), reference)
+        if features is not None and reference is not None:
+            own = _all_features(features, data.pixels(x))
+            metrics["fid" if config.features == "inception" else "fd"] = frechet_interval(own, reference)
         for name, points in (("train", train), ("test", data.centred(data.test))):
             losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, stream(seed, name))
             metrics["loss_" + name] = spread(losses)
@@ -164,5 +177,11 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     )  # fmt: skip
 
 
-def _features(net: nn.Module, images: Tensor) -> np.ndarray:
-    return np.concatenate([net(part).double().numpy() for part in images.split(256)])
+def _features(name: str, device: str) -> Features | None:
+    if name == "inception":
+        return inception_features(device=device)
+    return digit_features() if name == "digits" else None
+
+
+def _all_features(features: Features, images: Tensor) -> np.ndarray:
+    return np.concatenate([features(part).double().cpu().numpy() for part in images.split(256)])
