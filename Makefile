@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint lock pairs notebooks bench clean
+.PHONY: help venv book test lint lock pairs notebooks reproduce bench clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -96,6 +96,18 @@ export EXECUTE
 notebooks: pairs ## Run the pages again in place, or one: make notebooks PAGES=book/NAME.ipynb
 	@OMP_NUM_THREADS=1 $(BIN)/python -c "$$EXECUTE" $(PAGES)
 	@$(MAKE) --no-print-directory pairs
+
+# One process a core, or a GPU; on a cluster, jobs of WALLTIME minutes, submitted again until their runs are done.
+TIER ?= laptop
+DEVICE ?= cpu
+ATONCE ?= $(shell $(BIN)/python -c "import os, torch; \
+  print(os.cpu_count() if '$(DEVICE)' == 'cpu' else max(torch.cuda.device_count(), 1))")
+WALLTIME ?= $(if $(SLURM),240,0)
+reproduce: $(STAMP) ## Make the runs that are missing: TIER=smoke|laptop|gpu|paper [FIG=9] [DEVICE=cuda] [SLURM=1 WALLTIME=minutes]
+	@$(BIN)/python -m diffmemlib costs --tier $(TIER) --device $(DEVICE) $(if $(FIG),--figure $(FIG))
+	$(BIN)/snakemake --snakefile workflow/Snakefile --rerun-triggers mtime --quiet rules \
+	  $(if $(SLURM),--workflow-profile workflow/profiles/slurm,--cores $(ATONCE)) \
+	  --config tier=$(TIER) device=$(DEVICE) walltime=$(WALLTIME) $(if $(FIG),fig=$(FIG)) $(ARGS)
 
 bench: $(STAMP) ## Measure training speed on this machine
 	$(BIN)/python -m diffmemlib bench $(ARGS)

@@ -1,11 +1,15 @@
-"""Command line: python -m diffmemlib sweep | data | bench | claims | picture."""
+"""Command line: python -m diffmemlib run | sweep | costs | data | bench | claims | picture."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from .files import RunBusyError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
@@ -21,8 +25,51 @@ def sweep(
     """Make the runs of a sweep that are missing, those of one shape together; the same command resumes."""
     from .sweeps import make
 
-    for line in make(name, tier, together, device, budget):
-        typer.echo(line)
+    with _said():
+        for line in make(name, tier, together, device, budget):
+            typer.echo(line)
+
+
+@app.command()
+def costs(
+    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
+    figure: Annotated[str | None, typer.Option(help="Of the paper, such as 9; all of them unless given.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; where steps are timed.")] = "cpu",
+) -> None:
+    """Say what the runs that are missing will cost: hours and disk."""
+    from .costs import estimate, summary
+    from .reproduce import wanted
+
+    with _said():
+        runs = wanted(tier, figure)
+        typer.echo(summary(runs, estimate(runs, device)) if runs else "Nothing is missing: every run is stored.")
+
+
+@app.command()
+def run(
+    id: Annotated[str, typer.Argument(help="Of a run in the tier's tables: its twelve digits.")],
+    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
+    device: Annotated[str, typer.Option(help='cpu, or cuda for a GPU that is free, or "cuda:1".')] = "cpu",
+    budget: Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")] = None,
+) -> None:
+    """Make one run of the tables, or go on with it; ends with status 75 where it is to be called again."""
+    from .reproduce import run_notebook, wanted
+
+    with _said():
+        found = [c for c in wanted(tier, missing=False) if c.id == id]
+        if not found:
+            raise ValueError(f"no run {id!r} in the tables of tier {tier}")
+        raise typer.Exit(run_notebook(found[0], device, budget))
+
+
+@contextmanager
+def _said() -> Iterator[None]:
+    """End with one sentence and status 1 on an error that the user can mend."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError, RunBusyError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 data = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
@@ -37,14 +84,11 @@ def celeba(
     count: Annotated[int, typer.Option(help="How many images the source holds.")] = 202_599,
 ) -> None:
     """Turn CelebA's images into one array of grey bytes with a manifest; the same command resumes."""
-    from .data.celeba import SourceError, prepare
+    from .data.celeba import prepare
 
-    try:
+    with _said():
         path = prepare(source, out, size, count)
-    except SourceError as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
-    typer.echo(f"wrote {path} and {path.name}.json")
+        typer.echo(f"wrote {path} and {path.name}.json")
 
 
 @data.command()

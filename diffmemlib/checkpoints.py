@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor, nn
@@ -40,7 +41,12 @@ def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: Numbe
     if found is None:
         return 0
     tau, data = found
-    weights, state = unpack(data)
+    try:
+        weights, state = unpack(data)
+    except (safetensors.SafetensorError, ValueError) as error:
+        raise ValueError(
+            f"the checkpoint of step {tau} in {checkpoints.folder} is not one of this library ({error}); remove it"
+        ) from None
     net.load_state_dict(weights)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in state.items():  # laid out in memory as the weights are: a fused optimiser walks both alike

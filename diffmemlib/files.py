@@ -28,19 +28,26 @@ def to_json(content: dict[str, Any]) -> bytes:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: a reader sees all or nothing.
 
-    OSError (a full disk, a read-only folder) passes to the caller; what stood at `path` before is untouched.
+    OSError (a full disk, a read-only folder) says where and what to do; what stood at `path` before is untouched.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary: str | None = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room, or "
+            "let DIFFMEM_RESULTS and DIFFMEM_CHECKPOINTS name a place that can be written, and run the same again",
+        ) from error
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)  # gone already where all went well
 
 
 class NumberedFiles:

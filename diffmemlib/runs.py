@@ -43,6 +43,11 @@ def checkpoints_folder() -> Path:
     return Path(os.environ.get("DIFFMEM_CHECKPOINTS", ROOT / "checkpoints"))
 
 
+def config_folder() -> Path:
+    """Where the tables of runs lie: $DIFFMEM_CONFIG, or config/ beside the library."""
+    return Path(os.environ.get("DIFFMEM_CONFIG", ROOT / "config"))
+
+
 @dataclass(frozen=True)
 class Config:
     """The settings of one run; subclasses add fields, an experiment's name, its notebook and its tiers' defaults."""
@@ -231,6 +236,16 @@ def read_result(folder: Path) -> Result:
     config = json.loads(_verified(folder, provenance, "config.json"))
     curves = pd.read_parquet(io.BytesIO(_verified(folder, provenance, "curves.parquet")))
     return Result(folder, config, curves, provenance)
+
+
+def complete(config: Config) -> Result | None:
+    """The stored run if it is whole and undamaged, else None: then it is to be made, or gone on with."""
+    try:
+        stored = read_result(config.folder)
+        _verified(stored.folder, stored.provenance, "samples.npz")  # the rest was, in reading
+    except ResultError:
+        return None
+    return stored if stored.provenance["complete"] else None
 
 
 def find_results(experiment: str, tier: str, **settings: Any) -> list[Result]:

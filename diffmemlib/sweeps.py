@@ -14,7 +14,7 @@ from .experiments.gmm import GmmConfig, job
 from .experiments.one_dimension import OneDimensionConfig
 from .experiments.random_features import DescentConfig, FlowConfig
 from .experiments.unet import UNetConfig
-from .runs import ROOT, Config, Result, ResultError, read_result
+from .runs import Config, Result, ResultError, complete, config_folder, read_result
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {
@@ -22,28 +22,61 @@ EXPERIMENTS: dict[str, type[Config]] = {
 }
 
 
-def configurations(name: str, tier: str = "laptop", folder: Path = ROOT / "config") -> list[Config]:
+def tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """The sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
+
+    ValueError names the file, the line and what is wrong there.
+    """
+    folder = folder or config_folder()
+    path = folder / f"{tier}.toml"
+    if not path.exists():
+        raise ValueError(f"tier = {tier!r}: there are {', '.join(sorted(p.stem for p in folder.glob('*.toml')))}")
+    try:
+        found = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name}: {error}") from None  # which names line and column
+    for name, table in found.items():
+        where = f"{path.name}, line {_line(path, name)}, {name}"
+        if not isinstance(table, dict) or set(table) != {"experiment", "figures", "runs"}:
+            raise ValueError(f"{where}: a sweep has experiment, figures and runs, and nothing else")
+        if table["experiment"] not in EXPERIMENTS:
+            raise ValueError(f"{where}: experiment must be one of {', '.join(EXPERIMENTS)}")
+        if not all(isinstance(figure, str) for figure in table["figures"]):
+            raise ValueError(f'{where}: figures is a list of texts, such as ["9"]')
+    return found
+
+
+def _line(path: Path, name: str, row: int | None = None) -> int:
+    """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
+    lines = path.read_text().splitlines()
+    header = next((i for i, line in enumerate(lines) if line.strip() == f"[{name}]"), 0)
+    seen = -1
+    for i in range(header, len(lines)):
+        seen += lines[i].split("#")[0].count("{")
+        if row is not None and seen >= row:
+            return i + 1
+    return header + 1
+
+
+def configurations(name: str, tier: str = "laptop", folder: Path | None = None) -> list[Config]:
     """The configurations of one sweep, in the order of the table, the values of a list from first to last.
 
     ValueError names the table, the sweep and what is wrong with its row.
     """
-    path = folder / f"{tier}.toml"
-    tables = tomllib.loads(path.read_text())
-    if name not in tables:
-        raise ValueError(f"{path.name} has no sweep {name!r}; it has {', '.join(tables)}")
-    kind = EXPERIMENTS.get(tables[name].get("experiment"))
-    if kind is None:
-        raise ValueError(f"{path.name}, {name}: experiment must be one of {', '.join(EXPERIMENTS)}")
+    path, all_tables = (folder or config_folder()) / f"{tier}.toml", tables(tier, folder)
+    if name not in all_tables:
+        raise ValueError(f"{path.name} has no sweep {name!r}; it has {', '.join(all_tables)}")
+    kind = EXPERIMENTS[all_tables[name]["experiment"]]
     found: list[Config] = []
-    for row in tables[name].get("runs", []):
+    for i, row in enumerate(all_tables[name]["runs"]):
         for values in itertools.product(*(v if isinstance(v, list) else [v] for v in row.values())):
             parameters: dict[str, Any] = {"tier": tier, **dict(zip(row, values, strict=True))}
             try:
                 found.append(kind.from_parameters(parameters))
             except ValueError as error:
-                raise ValueError(f"{path.name}, {name}, {row}: {error}") from None
+                raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {error}") from None
     if len({c.id for c in found}) != len(found) or not found:
-        raise ValueError(f"{path.name}, {name}: needs at least one run, and none twice")
+        raise ValueError(f"{path.name}, line {_line(path, name)}, {name}: needs at least one run, and none twice")
     return found
 
 
@@ -73,7 +106,7 @@ def make(
             raise ValueError(
                 f"{name} is a sweep of {c.experiment}: make its runs with papermill, {c.command} and so on"
             )
-        if not (c.folder / "provenance.json").exists() or not read_result(c.folder).provenance["complete"]:
+        if not complete(c):
             made = job(c, device)
             groups.setdefault(made.shape, []).append(made)
     for jobs in groups.values():

@@ -232,14 +232,6 @@ def diverged(loss: Tensor, tau: int, saved: int) -> str:
     )
 
 
-def time_budget(seconds: float | None) -> Callable[[], bool]:
-    """A `should_stop` that says yes once this many seconds have passed from now; None never does."""
-    if seconds is None:
-        return lambda: False
-    end = time.monotonic() + seconds
-    return lambda: time.monotonic() >= end
-
-
 @torch.no_grad()
 def loss_at(
     net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, k: int, schedule: Schedule, seed: int, draws: int = 5

@@ -3,13 +3,9 @@
 import dataclasses
 import hashlib
 import io
-import json
-import os
-import random
 import shutil
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pandas as pd
@@ -216,42 +212,6 @@ def test_a_damaged_measurement_is_made_again(store, which: int):
     assert again.provenance["complete"]
     assert (again.folder / "curves.parquet").read_bytes() == curves
     assert files.read(step) is not None
-
-
-KILLED = """
-import json, sys
-from diffmemlib.experiments import gmm
-from diffmemlib.experiments.execute import Measurement
-gmm.run(gmm.GmmConfig.from_parameters(json.loads(sys.argv[1])), show_progress=False)
-"""
-
-
-@pytest.mark.slow
-def test_a_run_killed_at_random_moments_ends_bit_for_bit_the_same(store):
-    """SIGKILL while training, measuring and writing; what is stored at the end is that of an unbroken run."""
-    settings = SMALL | {"steps": 600, "milestones": 8}
-    c = GmmConfig.from_parameters(settings)
-    unbroken = gmm.run(c, show_progress=False)
-    files = {name: (unbroken.folder / name).read_bytes() for name in ("config.json", "curves.parquet", "samples.npz")}
-
-    again = {**os.environ, "DIFFMEM_RESULTS": str(store / "again"), "DIFFMEM_CHECKPOINTS": str(store / "killed")}
-    measured = store / "killed" / c.id / "milestones"
-    rng, kills, done = random.Random(0), 0, -1
-    while done < 0:
-        seen = len(list(measured.glob("*.npz")))
-        process = subprocess.Popen([sys.executable, "-c", KILLED, json.dumps(settings)], env=again)
-        while process.poll() is None and len(list(measured.glob("*.npz"))) == seen:
-            time.sleep(0.01)
-        time.sleep(rng.uniform(0, 0.4))  # into training, measuring or writing
-        process.kill()
-        done = process.wait()
-        kills += done < 0
-    assert done == 0
-    assert kills >= 1
-    folder = store / "again" / "smoke" / "gmm" / c.id
-    for name, data in files.items():
-        assert (folder / name).read_bytes() == data, f"{name} differs after {kills} kills"
-    assert not list(folder.parent.glob(".new-*"))
 
 
 def test_a_measurement_survives_its_file():

@@ -17,8 +17,11 @@ def table(tmp_path, text: str):
     return configurations("x", "smoke", tmp_path)
 
 
+HEAD = '# a comment\n[x]\nexperiment = "gmm"\nfigures = ["9"]\n'
+
+
 def test_a_list_stands_for_a_run_each(tmp_path):
-    runs = table(tmp_path, '[x]\nexperiment = "gmm"\nruns = [{ n = [32, 64], seed = [1, 2] }, { n = 8 }]')
+    runs = table(tmp_path, HEAD + "runs = [{ n = [32, 64], seed = [1, 2] }, { n = 8 }]")
     assert [(c.n, c.seed) for c in runs] == [(32, 1), (32, 2), (64, 1), (64, 2), (8, 0)]
     assert {c.tier for c in runs} == {"smoke"}
 
@@ -26,11 +29,14 @@ def test_a_list_stands_for_a_run_each(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('[y]\nexperiment = "gmm"', "no sweep 'x'; it has y"),
-        ('[x]\nexperiment = "gnn"', "experiment must be one of gmm, one_dimension"),
-        ('[x]\nexperiment = "gmm"\nruns = [{ m = 3 }]', "smoke.toml, x, .*unknown parameter 'm'"),
-        ('[x]\nexperiment = "gmm"\nruns = [{ n = 8 }, { n = 8, seed = 0 }]', "none twice"),
-        ('[x]\nexperiment = "gmm"\nruns = []', "at least one run"),
+        (HEAD.replace("[x]", "[y]") + "runs = []", "smoke.toml has no sweep 'x'; it has y"),
+        (HEAD.replace("gmm", "gnn") + "runs = []", "smoke.toml, line 2, x: experiment must be one of gmm, one_dimens"),
+        (HEAD, "line 2, x: a sweep has experiment, figures and runs, and nothing else"),
+        (HEAD.replace('"9"', "9") + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD + "runs = [\n  { n = 8 },\n  { m = 3 },\n]", "smoke.toml, line 7, x: unknown parameter 'm'"),
+        (HEAD + "runs = [{ n = 8 }, { n = 8, seed = 0 }]", "line 2, x: needs at least one run, and none twice"),
+        (HEAD + "runs = []", "line 2, x: needs at least one run"),
+        (HEAD + "runs = [{ n = 8 }", "smoke.toml: .*(line 5|end of document)"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path, text, message):

@@ -18,9 +18,10 @@ from torch import Tensor, nn
 
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
-from ..runs import Config, Metrics, Result, ResultError, provenance, read_result, write_result
+from ..runs import Config, Metrics, Result, complete, provenance, read_result, write_result
+from ..stopping import stop_when_asked
 from ..together import train_together
-from ..training import DivergedError, Loss, Member, make_optimizer, time_budget, train
+from ..training import DivergedError, Loss, Member, make_optimizer, train
 
 Arrays = dict[str, np.ndarray]
 
@@ -76,23 +77,25 @@ class Job:
 def execute(job: Job, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
     """Make the run, or go on with it, or read it where it is complete.
 
-    budget: seconds; when they have passed the run saves its state and ends. It is stored too, with ``complete: false``
-    in its provenance: its curves end where it ended; one that stopped before its first milestone is returned with empty
-    curves and not stored. RunBusyError where another process is at it; DivergedError where the loss is no number.
+    budget: seconds; when they have passed, or SIGTERM comes, the run saves its state and ends. It is stored too, with
+    ``complete: false`` in its provenance: its curves end where it ended; one that stopped before its first milestone is
+    returned with empty curves and not stored. RunBusyError where another process is at it; DivergedError where the loss
+    is no number.
     """
     with exclusive(job.config.work):
-        if stored := _complete(job.config):
+        if stored := complete(job.config):
             return stored
         work = _Work(job, device)
         m = work.member
         progress = Progress(job.milestones[-1], f"{job.config.experiment} {job.config.id}") if show_progress else None
         try:
-            for tau in train(
-                m.net, m.data, make_optimizer(m.net, *job.optimizer), job.loss,
-                seed=m.seed, milestones=job.milestones, batch=job.batch, labels=m.labels, checkpoints=m.checkpoints,
-                should_stop=time_budget(budget), progress=progress,
-            ):  # fmt: skip
-                work.measure(tau)
+            with stop_when_asked(budget) as should_stop:
+                for tau in train(
+                    m.net, m.data, make_optimizer(m.net, *job.optimizer), job.loss,
+                    seed=m.seed, milestones=job.milestones, batch=job.batch, labels=m.labels,
+                    checkpoints=m.checkpoints, should_stop=should_stop, progress=progress,
+                ):  # fmt: skip
+                    work.measure(tau)
         finally:
             if progress:
                 progress.close()
@@ -113,7 +116,7 @@ def execute_together(
     with ExitStack() as locks:
         for i, job in enumerate(jobs):
             locks.enter_context(exclusive(job.config.work))
-            if stored := _complete(job.config):
+            if stored := complete(job.config):
                 found[i] = stored
         open_ = [i for i in range(len(jobs)) if i not in found]
         if open_:
@@ -122,25 +125,18 @@ def execute_together(
             failed: dict[int, DivergedError] = {}
             progress = Progress(first.milestones[-1], f"{len(open_)} runs together") if show_progress else None
             try:
-                for tau, here in train_together(
-                    [w.member for w in works], first.optimizer, first.loss, milestones=first.milestones,
-                    batch=first.batch, failed=failed, should_stop=time_budget(budget), progress=progress,
-                ):  # fmt: skip
-                    for j in here:
-                        works[j].measure(tau)
+                with stop_when_asked(budget) as should_stop:
+                    for tau, here in train_together(
+                        [w.member for w in works], first.optimizer, first.loss, milestones=first.milestones,
+                        batch=first.batch, failed=failed, should_stop=should_stop, progress=progress,
+                    ):  # fmt: skip
+                        for j in here:
+                            works[j].measure(tau)
             finally:
                 if progress:
                     progress.close()
             found |= {i: failed[j] if j in failed else works[j].finish() for j, i in enumerate(open_)}
     return [found[i] for i in range(len(jobs))]
-
-
-def _complete(config: Config) -> Result | None:
-    try:
-        stored = read_result(config.folder)
-    except ResultError:
-        return None
-    return stored if stored.provenance["complete"] else None
 
 
 class _Work:

@@ -19,7 +19,7 @@ from ..files import exclusive
 from ..nets.random_features import RandomFeatures
 from ..randomness import stream
 from ..rfnn.gradient_flow import GradientFlow
-from ..runs import Config, Metrics, Result, ResultError, provenance, read_result, write_result
+from ..runs import Config, Metrics, Result, complete, provenance, read_result, write_result
 from ..training import log_milestones
 from .execute import Arrays, Job, execute
 
@@ -122,10 +122,8 @@ def run_flow(config: FlowConfig, device: str = "cpu", budget: float | None = Non
     """
     del budget
     with exclusive(config.work):
-        try:
-            return read_result(config.folder)
-        except ResultError:
-            pass
+        if stored := complete(config):
+            return stored
         began = time.monotonic()
         W, X, variances = problem(config)
         flow = GradientFlow(W, X, config.t, variances, device=device)

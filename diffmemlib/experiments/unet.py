@@ -139,7 +139,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     train = data.centred(chosen)
     k_loss = schedule.step_of(0.01)
     features = _features(config.features, device)
-    reference = None if features is None else _all_features(features, data.test.float() / 255)
+    reference = None if features is None else features_of(features, data.test.float() / 255)
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
@@ -152,7 +152,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
             for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
         }
         if features is not None and reference is not None:
-            own = _all_features(features, data.pixels(x))
+            own = features_of(features, data.pixels(x))
             metrics["fid" if config.features == "inception" else "fd"] = frechet_interval(own, reference)
         for name, points in (("train", train), ("test", data.centred(data.test))):
             losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, stream(seed, name))
@@ -183,5 +183,6 @@ def _features(name: str, device: str) -> Features | None:
     return digit_features() if name == "digits" else None
 
 
-def _all_features(features: Features, images: Tensor) -> np.ndarray:
+def features_of(features: Features, images: Tensor) -> np.ndarray:
+    """The features of images in [0, 1], (m, D) float64, a few hundred images at a time."""
     return np.concatenate([features(part).double().cpu().numpy() for part in images.split(256)])

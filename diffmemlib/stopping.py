@@ -1,0 +1,34 @@
+"""When to stop before the end: a budget of seconds, or a signal that asks for it."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+
+def time_budget(seconds: float | None) -> Callable[[], bool]:
+    """Says yes once this many seconds have passed from now, whatever the clock on the wall does; None never does."""
+    if seconds is None:
+        return lambda: False
+    end = time.monotonic() + seconds
+    return lambda: time.monotonic() >= end
+
+
+@contextmanager
+def stop_when_asked(budget: float | None) -> Iterator[Callable[[], bool]]:
+    """The same, and yes also from the first SIGTERM on, which schedulers send before they kill.
+
+    The signal's handler is put back afterwards; outside the main thread, where none can be set, only the budget counts.
+    """
+    spent, asked = time_budget(budget), threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield spent
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    try:
+        yield lambda: asked.is_set() or spent()
+    finally:
+        signal.signal(signal.SIGTERM, before)

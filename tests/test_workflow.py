@@ -1,0 +1,161 @@
+"""The workflow as a user calls it: what is missing is made and nothing else, locally and by Slurm, in slices."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import slurm
+
+from diffmemlib import costs, reproduce
+from diffmemlib.files import RunBusyError
+from diffmemlib.runs import ROOT, complete, read_result
+from diffmemlib.sweeps import configurations
+
+SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--nolock"]
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    return tmp_path
+
+
+def snakemake(*options: str) -> subprocess.CompletedProcess:
+    return subprocess.run([*SNAKEMAKE, *options], cwd=ROOT, capture_output=True, text=True, timeout=900)
+
+
+@pytest.mark.slow
+def test_the_workflow_makes_what_is_missing_and_nothing_else(store):
+    settings = ["--cores", "2", "--config", "tier=smoke", "fig=5"]
+    first = snakemake(*settings)
+    assert first.returncode == 0, first.stderr
+    runs = configurations("rfnn-n", "smoke")
+    assert all(complete(c) for c in runs)
+    finished = {c.id: read_result(c.folder).provenance["finished"] for c in runs}
+    broken = runs[1].folder / "curves.parquet"
+    broken.write_bytes(broken.read_bytes()[:-5])
+    again = snakemake(*settings)
+    assert again.returncode == 0, again.stderr
+    remade = [c.id for c in runs if read_result(c.folder).provenance["finished"] != finished[c.id]]
+    assert remade == [runs[1].id]
+    assert "rule run" in again.stderr
+    assert "rule run" not in snakemake(*settings).stderr
+
+
+@pytest.mark.slow
+def test_a_run_that_fails_is_told_once_and_not_begun_again(store, monkeypatch):
+    table(store, monkeypatch, "{ n = 16, lr = 1e30, samples = 100, kept = 20 }")
+    failed = snakemake("--cores", "1", "--config", "tier=smoke", "budget=60")  # a budget allows many attempts
+    assert failed.returncode != 0
+    (config,) = configurations("x", "smoke")
+    note = ROOT / "executed" / "smoke" / f"gmm-{config.id}.failed"
+    assert "training diverged: at step" in note.read_text()
+    begun = note.with_suffix(".log").read_text().count("Executing notebook")
+    assert begun == 1
+
+
+def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
+    """A tier of one run."""
+    (store / "config").mkdir()
+    text = f'[x]\nexperiment = "gmm"\nfigures = ["9"]\nruns = [{run}]\n'
+    (store / "config" / "smoke.toml").write_text(text)
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(store / "config"))
+
+
+@pytest.mark.slow
+def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
+    """On a real Slurm of one node; the run outlasts the work that one job is given, so it comes again."""
+    if reason := slurm.why_not():
+        if os.environ.get("DIFFMEM_CI"):
+            pytest.fail(f"in CI this test may not be skipped: {reason}")
+        pytest.skip(reason)
+    table(store, monkeypatch, '{ n = 16, steps = 24000, samples = 100, kept = 20, sampler = "ddim" }')
+    with slurm.one_node(store / "slurm"):
+        done = snakemake(
+            "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=8",
+            "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
+            "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-3000:]
+        jobs = subprocess.run(["squeue", "--all", "--states=all", "--noheader"], capture_output=True, text=True).stdout
+    (config,) = configurations("x", "smoke")
+    assert complete(config)
+    assert len(jobs.splitlines()) >= 2, jobs  # 24 000 steps take longer than eight seconds
+
+
+def test_a_run_of_the_tables_stops_on_sigterm_and_goes_on(store):
+    """The signal reaches the kernel, which saves its state; the same command then ends with the unbroken result."""
+    config = configurations("mixture-n", "smoke")[0]
+    command = [sys.executable, "-m", "diffmemlib", "run", config.id, "--tier", "smoke"]
+    process = subprocess.Popen(command, cwd=ROOT)
+    milestones = config.work / "milestones"
+    while process.poll() is None and not any(milestones.glob("*.npz")):
+        time.sleep(0.01)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(120) in (reproduce.UNFINISHED, 0)  # 0 where the signal came after the last step
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+    assert complete(config)
+
+
+def test_a_run_ends_with_75_until_it_is_whole(store):
+    config = configurations("mixture-n", "smoke")[0]
+    assert reproduce.run_notebook(config, budget=0.0) == reproduce.UNFINISHED
+    assert config in reproduce.wanted("smoke", "9")
+    assert reproduce.run_notebook(config) == 0
+    assert config not in reproduce.wanted("smoke", "9")
+    assert config in reproduce.wanted("smoke", "9", missing=False)
+
+
+def test_unknown_figures_and_tiers_are_named():
+    with pytest.raises(ValueError, match="no sweep of tier smoke draws figure '99'; there are"):
+        reproduce.wanted("smoke", "99")
+    with pytest.raises(ValueError, match=r"tier = 'huge': there are .*laptop"):
+        reproduce.wanted("huge")
+
+
+def test_gpus_are_given_out_one_each(tmp_path, monkeypatch):
+    monkeypatch.setattr("tempfile.gettempdir", lambda: str(tmp_path))
+
+    def uuids() -> list[str]:
+        return ["GPU-a", "GPU-b"]
+
+    with reproduce.own_gpu("cuda", uuids) as first, reproduce.own_gpu("cuda", uuids) as second:
+        assert (first, second) == ("cuda:0", "cuda:1")
+        with pytest.raises(RunBusyError, match="all 2 GPUs are at work"), reproduce.own_gpu("cuda", uuids):
+            pass
+    with reproduce.own_gpu("cuda", uuids) as again:
+        assert again == "cuda:0"
+    with reproduce.own_gpu("cpu", uuids) as device:
+        assert device == "cpu"
+    with pytest.raises(ValueError, match="torch sees no CUDA device"), reproduce.own_gpu("cuda", list):
+        pass
+
+
+def test_costs_come_from_stored_runs_or_from_steps_timed_here(store, monkeypatch):
+    runs = configurations("mixture-n", "smoke") + configurations("rfnn-n", "smoke")
+    monkeypatch.setattr(costs, "MEASURED", 0.05)
+    before = costs.estimate(runs)
+    assert all("steps/s measured here" in c.how and c.seconds > 0 for c in before[:4])
+    assert all(c.seconds is None for c in before[4:])
+    text = costs.summary(runs, before)
+    assert text.startswith("6 runs to make: about ")
+    assert "rfnn_flow: 2 runs, not counted" in text
+    reproduce.run_notebook(runs[0])
+    after = costs.estimate(runs[:2])  # the second differs by its seed alone
+    measured = read_result(runs[0].folder).provenance["seconds"]
+    assert all(c.seconds == measured and "1 stored runs like it" in c.how for c in after)
+
+
+def test_every_table_of_every_tier_names_runs_that_can_be_made():
+    for path in sorted((ROOT / "config").glob("*.toml")):
+        assert reproduce.wanted(path.stem, missing=False), path.name
+
+
+def test_executed_notebooks_stay_out_of_the_repository():
+    assert "executed/*" in (Path(ROOT) / ".gitignore").read_text()
