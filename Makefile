@@ -19,6 +19,9 @@ UNPAIRED := $(filter-out $(patsubst %.ipynb,%.py,$(PAGES) $(RUNS)),$(wildcard bo
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg
 JOBS ?= 2
 
+# Which stored runs the book is drawn from, and which `make reproduce` makes.
+TIER ?= laptop
+
 help: ## Show this list
 	@echo "Usage: make TARGET [PYTHON=python3.12] [ARGS='extra arguments of pytest or bench']"
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -40,8 +43,8 @@ $(STAMP): requirements.lock pyproject.toml
 	@touch $@
 
 # --all, since Sphinx repeats no warning of a page that it does not read again, nor sees a change in diffmemlib.
-book: $(STAMP) ## Build the HTML book; a warning is an error
-	@$(BIN)/jupyter-book build . --all -W -n --keep-going || { \
+book: $(STAMP) ## Build the HTML book, drawn at TIER (laptop); a warning is an error
+	@DIFFMEM_TIER=$(TIER) $(BIN)/jupyter-book build . --all -W -n --keep-going || { \
 	  echo "The book was not built: mend each warning and error above, then run make book again." >&2; exit 1; }
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
@@ -98,7 +101,6 @@ notebooks: pairs ## Run the pages again in place, or one: make notebooks PAGES=b
 	@$(MAKE) --no-print-directory pairs
 
 # One process a core, or a GPU; on a cluster, jobs of WALLTIME minutes, submitted again until their runs are done.
-TIER ?= laptop
 DEVICE ?= cpu
 ATONCE ?= $(shell $(BIN)/python -c "import os, torch; \
   print(os.cpu_count() if '$(DEVICE)' == 'cpu' else max(torch.cuda.device_count(), 1))")

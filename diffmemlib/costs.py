@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
@@ -60,10 +60,11 @@ def estimate(configs: Sequence[Config], device: str = "cpu") -> list[Cost]:
 def summary(configs: Sequence[Config], costs: Sequence[Cost]) -> str:
     """A few lines: runs, hours of one process, disk, and what is not known."""
     known = [c.seconds for c in costs if c.seconds is not None]
-    lines = [
-        f"{len(configs)} runs to make: about {_time(sum(known))} of one process in all, {_time(max(known, default=0))} "
-        f"the longest; {sum(c.disk for c in costs) / 2**20:.2g} MB of results"
-    ]
+    hours = (
+        f"about {_time(sum(known))} of one process in all, {_time(max(known))} the longest" if known else "cost unknown"
+    )
+    besides = f", {len(costs) - len(known)} more not counted" if known and len(known) < len(costs) else ""
+    lines = [f"{len(configs)} runs to make: {hours}{besides}; {sum(c.disk for c in costs) / 2**20:.2g} MB of results"]
     experiments = sorted({c.experiment for c in configs})
     for name in experiments:
         own = [cost for c, cost in zip(configs, costs, strict=True) if c.experiment == name]
@@ -122,6 +123,8 @@ def _speed(config: Config, device: str) -> tuple[float, float] | str:
     if config.experiment not in JOBS:
         return "no run like it is stored, and its steps cannot be timed"
     try:
+        if device == "cpu" and isinstance(config, unet.UNetConfig):
+            config = replace(config, compiled=False)  # compiling takes minutes, and gains nothing there
         job = JOBS[config.experiment](config, device)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         return str(error).split(";")[0]

@@ -43,6 +43,11 @@ def checkpoints_folder() -> Path:
     return Path(os.environ.get("DIFFMEM_CHECKPOINTS", ROOT / "checkpoints"))
 
 
+def book_tier() -> str:
+    """The tier that the pages are drawn at: $DIFFMEM_TIER, or laptop."""
+    return os.environ.get("DIFFMEM_TIER", "laptop")
+
+
 def config_folder() -> Path:
     """Where the tables of runs lie: $DIFFMEM_CONFIG, or config/ beside the library."""
     return Path(os.environ.get("DIFFMEM_CONFIG", ROOT / "config"))

@@ -14,7 +14,7 @@ from .experiments.gmm import GmmConfig, job
 from .experiments.one_dimension import OneDimensionConfig
 from .experiments.random_features import DescentConfig, FlowConfig
 from .experiments.unet import UNetConfig
-from .runs import Config, Result, ResultError, complete, config_folder, read_result
+from .runs import Config, Result, ResultError, book_tier, complete, config_folder, read_result
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {
@@ -80,8 +80,13 @@ def configurations(name: str, tier: str = "laptop", folder: Path | None = None) 
     return found
 
 
-def results(name: str, tier: str = "laptop") -> list[Result]:
-    """The stored results of one sweep; ResultError lists the papermill lines of all that are missing."""
+def results(name: str, tier: str | None = None) -> list[Result]:
+    """The stored results of one sweep; ResultError lists the papermill lines of all that are missing.
+
+    tier: that of the book unless given, or laptop where the book's tier has no such sweep.
+    """
+    if tier is None:
+        tier = book_tier() if name in tables(book_tier()) else "laptop"
     configs = configurations(name, tier)
     missing = [c.command for c in configs if not (c.folder / "provenance.json").exists()]
     if missing:

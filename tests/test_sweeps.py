@@ -58,6 +58,15 @@ def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(tmp_path, 
         list(make("rfnn-n", "smoke"))
 
 
+def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
+    monkeypatch.setenv("DIFFMEM_TIER", "smoke")
+    with pytest.raises(ResultError, match=r"4 of the 4 runs of mixture-n are not stored(.|\n)*-p tier smoke"):
+        results("mixture-n")
+    with pytest.raises(ResultError, match=r"1 of the 1 runs of one-dimension (.|\n)*-p tier laptop"):
+        results("one-dimension")
+
+
 def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
     with pytest.raises(ResultError, match=r"1 of the 1 runs .*\n  papermill book/runs/one_dimension\.ipynb"):

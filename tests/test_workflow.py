@@ -75,10 +75,10 @@ def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
         if os.environ.get("DIFFMEM_CI"):
             pytest.fail(f"in CI this test may not be skipped: {reason}")
         pytest.skip(reason)
-    table(store, monkeypatch, '{ n = 16, steps = 24000, samples = 100, kept = 20, sampler = "ddim" }')
+    table(store, monkeypatch, '{ n = 16, steps = 12000, samples = 100, kept = 20, sampler = "ddim" }')
     with slurm.one_node(store / "slurm"):
         done = snakemake(
-            "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=8",
+            "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=6",
             "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
             "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
         )  # fmt: skip
@@ -86,7 +86,7 @@ def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
         jobs = subprocess.run(["squeue", "--all", "--states=all", "--noheader"], capture_output=True, text=True).stdout
     (config,) = configurations("x", "smoke")
     assert complete(config)
-    assert len(jobs.splitlines()) >= 2, jobs  # 24 000 steps take longer than eight seconds
+    assert len(jobs.splitlines()) >= 2, jobs  # 12 000 steps take longer than six seconds
 
 
 def test_a_run_of_the_tables_stops_on_sigterm_and_goes_on(store):
