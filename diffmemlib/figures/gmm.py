@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from ..experiments.gmm import training_set
 from ..runs import Result
 from ..timescales import Timescale
-from .interactive import rounded, scrubber
+from .interactive import quality_and_copies, rounded, scrubber
 from .style import LEARNED, MEMORY, QUALITY, TRAINING, band, shades, subplots
 
 SYMBOL = {"n": "n", "width": "W"}
@@ -43,7 +43,12 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
     return pd.concat(tables, ignore_index=True)
 
 
-LABEL = {"kl_fisher": "KL (nats)", "kl_fisher_class_0": "KL of a class (nats)", "f_mem": r"$f_\mathrm{mem}$"}
+PANEL = {  # name of the axis, its kind and its limits
+    "kl_fisher": ("KL (nats)", "log", (0.1, 100)),
+    "kl_fisher_class_0": ("KL of a class (nats)", "log", (0.1, 100)),
+    "fd": ("Fréchet distance", "log", (0.03, 10)),
+    "f_mem": (r"$f_\mathrm{mem}$", "linear", (-0.02, 1)),
+}
 
 
 def quality_and_memory(
@@ -57,10 +62,10 @@ def quality_and_memory(
     colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
     tables = []
     for (left, right), metric in zip(axes, metrics, strict=True):
-        kl = metric != "f_mem"
+        label, kind, limits = PANEL[metric]
         for axis in (left, right):
-            axis.set(xscale="log", yscale="log" if kl else "linear", ylim=(0.1, 100) if kl else (-0.02, 1))
-        left.set_ylabel(LABEL[metric])
+            axis.set(xscale="log", yscale=kind, ylim=limits)
+        left.set_ylabel(label)
         table = over_seeds(results, metric, key)
         for size, part in table.groupby(key):
             band(left, part, "step", colors[size], f"{symbol} = {size}")
@@ -207,16 +212,8 @@ def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
         x=rounded(train[:, 0], 2), y=rounded(train[:, 1], 2), **dots, name="training points",
         marker={"color": TRAINING, "size": 8, "symbol": "cross-thin-open"}, row=1, col=1,
     )  # fmt: skip
-    figure.add_scatter(x=steps, y=rounded(divergence), name="KL (left)", line={"color": QUALITY}, row=2, col=1)
-    figure.add_scatter(
-        x=steps, y=rounded(f_mem), name="f_mem (right)", line={"color": MEMORY}, row=2, col=1, secondary_y=True
-    )
+    quality_and_copies(figure, 2, steps, divergence, f_mem, "KL (nats)", (-1, 2))
     figure.update_xaxes(range=[-7, 7], row=1, col=1)
     figure.update_yaxes(range=[-5, 5], row=1, col=1)
-    figure.update_xaxes(type="log", title="training step", row=2, col=1)
-    figure.update_yaxes(type="log", range=[-1, 2], title="KL (nats)", row=2, col=1, secondary_y=False)
-    figure.update_yaxes(
-        range=[0, 1], tickvals=[0, 0.5, 1], title="f_mem", showgrid=False, row=2, col=1, secondary_y=True
-    )
     titles = [f"step {s:,}: KL {v:.2f} nats, f_mem {f:.2f}" for s, v, f in zip(steps, divergence, f_mem, strict=True)]
     return scrubber(figure, steps, [0, 1, 2, 3], [frame(i) for i in range(len(steps))], start, titles)

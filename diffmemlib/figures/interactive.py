@@ -9,18 +9,20 @@ from typing import Any
 import plotly.graph_objects as go
 from IPython.display import HTML
 
+from .style import MEMORY, QUALITY
+
 PLOTLY = "../_static/plotly.min.js"  # as seen from a page in book/; copied there when the book is built
 
 
 def scrubber(
-    figure: go.Figure, steps: Sequence[float], moving: Sequence[int], frames: Sequence[Sequence[dict[str, Any]]],
+    figure: go.Figure, steps: Sequence[float], moving: Sequence[int], frames: Sequence[Sequence[Any]],
     start: int = 0, titles: Sequence[str] | None = None, prefix: str = "training step ",
 ) -> go.Figure:  # fmt: skip
     """Give a figure a slider over training steps, or over what `prefix` says.
 
-    moving: indices of the traces that change. frames: for every step, the new data of these traces. start: the
-    step shown first, by index; the figure must already hold its data, so that it says something without moving.
-    titles: one for every step, shown above the figure.
+    moving: indices of the traces that change. frames: for every step, these traces, or the new data of scatters.
+    start: the step shown first, by index; the figure must already hold its data, so that it says something without
+    moving. titles: one for every step, shown above the figure.
     """
     if not len(steps) == len(frames):
         raise ValueError(f"{len(steps)} steps and {len(frames)} frames: one frame a step")
@@ -29,7 +31,7 @@ def scrubber(
         go.Frame(
             name=str(tau),
             traces=list(moving),
-            data=[go.Scatter(**d) for d in data],
+            data=[go.Scatter(**d) if isinstance(d, dict) else d for d in data],
             layout={"title": {"text": title}},
         )
         for tau, data, title in zip(steps, frames, titles, strict=True)
@@ -48,6 +50,22 @@ def scrubber(
         ],
     )
     return figure
+
+
+def quality_and_copies(
+    figure: go.Figure, row: int, steps: Sequence[int], quality: Sequence[float], f_mem: Sequence[float],
+    name: str, limits: tuple[float, float],
+) -> None:  # fmt: skip
+    """Below what moves: quality (left, log axis of these decimal limits) and f_mem (right) against training time."""
+    figure.add_scatter(x=steps, y=rounded(quality), name=f"{name} (left)", line={"color": QUALITY}, row=row, col=1)
+    figure.add_scatter(
+        x=steps, y=rounded(f_mem), name="f_mem (right)", line={"color": MEMORY}, row=row, col=1, secondary_y=True
+    )
+    figure.update_xaxes(type="log", title="training step", row=row, col=1)
+    figure.update_yaxes(type="log", range=list(limits), title=name, row=row, col=1, secondary_y=False)
+    figure.update_yaxes(
+        range=[0, 1], tickvals=[0, 0.5, 1], title="f_mem", showgrid=False, row=row, col=1, secondary_y=True
+    )
 
 
 def show(figure: go.Figure, name: str, description: str, height: int = 620) -> HTML:
