@@ -52,14 +52,18 @@ def run(
     device: Annotated[str, typer.Option(help='cpu, or cuda for a GPU that is free, or "cuda:1".')] = "cpu",
     budget: Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")] = None,
 ) -> None:
-    """Make one run of the tables, or go on with it; ends with status 75 where it is to be called again."""
-    from .reproduce import run_notebook, wanted
+    """Make one run of the tables, or go on with it; ends with status 75 where it is to be called again.
+
+    Several GPUs for one run: torchrun --standalone --nproc-per-node 2 -m diffmemlib run ID --device cuda
+    """
+    from .distributed import started_by_torchrun
+    from .reproduce import run_here, run_notebook, wanted
 
     with _said():
         found = [c for c in wanted(tier, missing=False) if c.id == id]
         if not found:
             raise ValueError(f"no run {id!r} in the tables of tier {tier}")
-        raise typer.Exit(run_notebook(found[0], device, budget))
+        raise typer.Exit((run_here if started_by_torchrun() else run_notebook)(found[0], device, budget))
 
 
 @contextmanager

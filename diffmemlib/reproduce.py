@@ -13,8 +13,10 @@ from pathlib import Path
 
 import torch
 
+from .distributed import first, group
+from .experiments import gmm, unet
 from .files import RunBusyError, exclusive
-from .runs import ROOT, Config, complete
+from .runs import ROOT, Config, Result, complete
 from .sweeps import configurations, tables
 
 UNFINISHED = 75  # exit status of a run that saved its state and wants to be called again (EX_TEMPFAIL)
@@ -54,6 +56,21 @@ def run_notebook(config: Config, device: str = "cpu", budget: float | None = Non
     if complete(config):
         return 0
     return UNFINISHED if status == 0 else status
+
+
+def run_here(config: Config, device: str = "cpu", budget: float | None = None) -> int:
+    """Make the run in this process and those that torchrun started beside it, without a notebook; returns 0.
+
+    ValueError for an experiment that trains no net.
+    """
+    runs: dict[str, Callable[..., Result]] = {"gmm": gmm.run, "unet": unet.run}
+    if config.experiment not in runs:
+        raise ValueError(f"{config.experiment} is not trained by several processes; run it without torchrun")
+    with group(device) as own:
+        result = runs[config.experiment](config, own, budget)
+        if first() and not result.provenance["complete"]:
+            print("Stopped before its end: run the same command again to go on.")
+    return 0
 
 
 @contextmanager

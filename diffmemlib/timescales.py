@@ -66,7 +66,7 @@ def exponent(x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, se
     x: (m,), one per run (n, or W); several runs share an x. times: their crossing times. A value of x with a
     censored run is left out whole: keeping only its faster runs would pull the slope down. The residuals hold
     both the spread over seeds and any departure from a power law; they are widened by sqrt(m/(m-2)) for the two
-    fitted numbers. Needs two values of x left.
+    fitted numbers. Needs two values of x left; with two runs in all the interval is infinite.
     """
     x = np.asarray(x, float)
     keep = _whole(x, times)
@@ -186,7 +186,7 @@ def _slope(
     """Common slope of the rows of y (r, m; NaN is missing) on x (m,), its 95% interval, and each row's intercept.
 
     Wild bootstrap: residuals keep their place and change their sign at random, all those of one column (one run)
-    together.
+    together. Two runs fix a line and leave no residual, so nothing is known of its error: the interval is infinite.
     """
     here = ~np.isnan(y)
     mean_x = (here * x).sum(1) / here.sum(1)
@@ -200,6 +200,8 @@ def _slope(
     intercept = known.sum(1) / here.sum(1) - slope * mean_x
     line = here * (intercept[:, None] + slope * x)
     m = int(here.any(0).sum())
+    if m < 3:
+        return slope, -np.inf, np.inf, intercept
     residual = (known - line) * (m / max(m - 2, 1)) ** 0.5
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, 1, y.shape[1]))
     low, high = np.quantile(fit(line + signs * residual), [0.025, 0.975])

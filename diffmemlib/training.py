@@ -144,18 +144,25 @@ class Single:
     def __init__(self, member: Member, optimizer: torch.optim.Optimizer, loss: Loss, batch: int) -> None:
         self.member, self.optimizer, self.loss, self.batch = member, optimizer, loss, batch
         self.saved = 0
+        self.forward: Callable[..., Tensor] = member.net
+        self.dropout_stream: tuple[str, ...] = ("dropout",)
         self.dropout = any(isinstance(module, nn.Dropout) and module.p > 0 for module in member.net.modules())
 
     def step(self, tau: int) -> Tensor:
         x0, labels = self.member.points(tau, self.batch)
         drawn = self.loss.draw(x0, self.member.noise(tau), labels)
         if self.dropout:  # it draws from torch's global generator
-            torch.manual_seed(stream(self.member.seed, "dropout", tau))
-        loss = self.loss.error(self.member.net, x0, labels, *drawn)
+            torch.manual_seed(stream(self.member.seed, *self.dropout_stream, tau))
+        own_labels = None if labels is None else self.share(labels)
+        loss = self.loss.error(self.forward, self.share(x0), own_labels, *map(self.share, drawn))
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
+
+    def share(self, x: Tensor) -> Tensor:
+        """What this process computes of a batch: all of it."""
+        return x
 
     def refuse_divergence(self, loss: Tensor, tau: int) -> None:
         if not (torch.isfinite(loss) and all(torch.isfinite(p).all() for p in self.member.net.parameters())):
@@ -179,6 +186,7 @@ def train(
     batch: int,  # samples a step; n or more: the full batch
     labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
     checkpoints: NumberedFiles | None = None,
+    kind: type[Single] = Single,  # `distributed.Shared` where several processes train it
     **options: Any,  # of `loop`: checkpoint_seconds, should_stop, progress
 ) -> Iterator[int]:
     """Train one net, and hand control to the caller at every milestone, yielding tau.
@@ -188,7 +196,7 @@ def train(
     measure what it had not yet measured. A loss or a weight that is NaN or infinite raises DivergedError, and the
     last good checkpoint stays.
     """
-    learner = Single(Member(net, data, seed, labels, checkpoints), optimizer, loss, batch)
+    learner = kind(Member(net, data, seed, labels, checkpoints), optimizer, loss, batch)
     learner.saved = restore(net, optimizer, checkpoints) if checkpoints else 0
     return loop(learner, learner.saved, milestones, max(milestones, default=0), **options)
 

@@ -148,3 +148,9 @@ def test_a_boundary_needs_a_known_time_and_sorted_sizes():
         phase_boundary([128, 64], flat(0.1, 0.1), GEN)
     with pytest.raises(ValueError, match=r"epsilon = 1\.0"):
         phase_boundary([64], flat(0.1), GEN, epsilon=1.0)
+
+
+def test_two_runs_give_a_slope_and_no_certainty():
+    fit = exponent([64, 128], [Timescale(100.0, "interpolated"), Timescale(200.0, "interpolated")])
+    assert fit.value == pytest.approx(1.0)
+    assert (fit.low, fit.high) == (-np.inf, np.inf)

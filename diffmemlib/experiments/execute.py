@@ -7,21 +7,23 @@ import io
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
+import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..distributed import Shared, active, agreed, first, meet
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
 from ..runs import Config, Metrics, Result, complete, provenance, read_result, write_result
 from ..stopping import stop_when_asked
 from ..together import train_together
-from ..training import DivergedError, Loss, Member, make_optimizer, train
+from ..training import DivergedError, Loss, Member, Single, make_optimizer, train
 
 Arrays = dict[str, np.ndarray]
 
@@ -82,18 +84,20 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
     returned with empty curves and not stored. RunBusyError where another process is at it; DivergedError where the loss
     is no number.
     """
-    with exclusive(job.config.work):
+    with exclusive(job.config.work) if first() else nullcontext():
         if stored := complete(job.config):
             return stored
         work = _Work(job, device)
         m = work.member
-        progress = Progress(job.milestones[-1], f"{job.config.experiment} {job.config.id}") if show_progress else None
+        show = show_progress and first()
+        progress = Progress(job.milestones[-1], f"{job.config.experiment} {job.config.id}") if show else None
         try:
             with stop_when_asked(budget) as should_stop:
                 for tau in train(
                     m.net, m.data, make_optimizer(m.net, *job.optimizer), job.loss,
                     seed=m.seed, milestones=job.milestones, batch=job.batch, labels=m.labels,
-                    checkpoints=m.checkpoints, should_stop=should_stop, progress=progress,
+                    checkpoints=m.checkpoints, kind=Shared if active() else Single,
+                    should_stop=agreed(should_stop, device), progress=progress,
                 ):  # fmt: skip
                     work.measure(tau)
         finally:
@@ -121,14 +125,14 @@ def execute_together(
         open_ = [i for i in range(len(jobs)) if i not in found]
         if open_:
             works = [_Work(jobs[i], device, together=len(open_)) for i in open_]
-            first = jobs[open_[0]]
+            one = jobs[open_[0]]
             failed: dict[int, DivergedError] = {}
-            progress = Progress(first.milestones[-1], f"{len(open_)} runs together") if show_progress else None
+            progress = Progress(one.milestones[-1], f"{len(open_)} runs together") if show_progress else None
             try:
                 with stop_when_asked(budget) as should_stop:
                     for tau, here in train_together(
-                        [w.member for w in works], first.optimizer, first.loss, milestones=first.milestones,
-                        batch=first.batch, failed=failed, should_stop=should_stop, progress=progress,
+                        [w.member for w in works], one.optimizer, one.loss, milestones=one.milestones,
+                        batch=one.batch, failed=failed, should_stop=should_stop, progress=progress,
                     ):  # fmt: skip
                         for j in here:
                             works[j].measure(tau)
@@ -146,7 +150,9 @@ class _Work:
         self.job, self.device, self.together = job, device, together
         self.log = NumberedFiles(job.config.work / "milestones", ".npz")
         states = NumberedFiles(job.config.work / "checkpoints", ".safetensors")
-        _start_afresh_if_lost(self.log, states, job.milestones)
+        if first():
+            _start_afresh_if_lost(self.log, states, job.milestones)
+        meet()
         self.spent, self.began = _spent(self.log), time.monotonic()
         labels = None if job.labels is None else job.labels.to(device)
         self.member = Member(job.net.to(device), job.data.to(device), job.config.seed, labels, states)
@@ -156,13 +162,14 @@ class _Work:
         return self.spent + (time.monotonic() - self.began) / self.together
 
     def measure(self, tau: int) -> None:
-        """Measure at a milestone what is not measured yet."""
-        if self.log.read(tau) is None:
+        """Measure at a milestone what is not measured yet; of several processes the first does, the others wait."""
+        if first() and self.log.read(tau) is None:
             net = self.member.net
             net.eval()
             metrics, arrays = self.job.measure(net, tau)
             net.train()
             self.log.write(tau, Measurement(metrics, arrays, self.seconds).pack())
+        meet()
 
     def finish(self) -> Result:
         """Store what there is."""
@@ -173,11 +180,13 @@ class _Work:
             config, self.device, self.seconds,
             hashlib.sha256(self.member.data.cpu().numpy().tobytes()).hexdigest(),
             complete=len(measured) == len(milestones), last_milestone=max(measured, default=0),
-            together=self.together, **self.job.facts,
+            together=self.together, processes=dist.get_world_size() if active() else 1, **self.job.facts,
         )  # fmt: skip
         if not measured:  # nothing to store yet: the checkpoint goes on from here
             return Result(config.folder, vars(config), curves, origin)
-        write_result(config, curves, _stack(measured), origin)
+        if first():
+            write_result(config, curves, _stack(measured), origin)
+        meet()
         return read_result(config.folder)
 
 
