@@ -104,11 +104,21 @@ def features() -> None:
 
 
 @app.command()
-def bench() -> None:
+def bench(
+    device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
+    out: Annotated[Path | None, typer.Option(help="A file for the image timings, as JSON.")] = None,
+) -> None:
     """Time the library against direct ways of doing the same."""
     from .bench import table
+    from .bench_images import measure, report
+    from .files import to_json, write_atomic
 
-    typer.echo(table())
+    found = measure(device)
+    typer.echo(report(found))
+    if out:
+        write_atomic(out, to_json(found))
+    if device == "cpu":
+        typer.echo("\n" + table())
 
 
 @app.command()
