@@ -60,6 +60,17 @@ def test_a_run_that_fails_is_told_once_and_not_begun_again(store, monkeypatch):
     assert begun == 1
 
 
+@pytest.mark.slow
+def test_a_run_cut_by_its_budget_is_begun_again_until_it_is_whole(store, monkeypatch):
+    """So short a budget leaves one step to each attempt."""
+    table(store, monkeypatch, "{ n = 16, steps = 3, first = 1, milestones = 2, samples = 100, kept = 20 }")
+    done = snakemake("--cores", "1", "--config", "tier=smoke", "budget=0.001")
+    assert done.returncode == 0, done.stderr
+    (config,) = configurations("x", "smoke")
+    assert complete(config)
+    assert (ROOT / "executed" / "smoke" / f"gmm-{config.id}.log").read_text().count("Executing notebook") == 3
+
+
 def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
     """A tier of one run."""
     (store / "config").mkdir()
@@ -70,23 +81,33 @@ def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
 
 @pytest.mark.slow
 def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
-    """On a real Slurm of one node; the run outlasts the work that one job is given, so it comes again."""
+    """On a real Slurm of one node: the first job is killed, as at its time limit, and later ones end the run."""
     if reason := slurm.why_not():
         if os.environ.get("DIFFMEM_CI"):
             pytest.fail(f"in CI this test may not be skipped: {reason}")
         pytest.skip(reason)
-    table(store, monkeypatch, '{ n = 16, steps = 12000, samples = 100, kept = 20, sampler = "ddim" }')
-    with slurm.one_node(store / "slurm"):
-        done = snakemake(
-            "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=6",
-            "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
-            "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr[-3000:]
-        jobs = subprocess.run(["squeue", "--all", "--states=all", "--noheader"], capture_output=True, text=True).stdout
+    table(store, monkeypatch, '{ n = 16, steps = 6000, samples = 100, kept = 20, sampler = "ddim" }')
     (config,) = configurations("x", "smoke")
+    options = [
+        "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=10",
+        "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
+        "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
+    ]  # fmt: skip
+    with slurm.one_node(store / "slurm"), (store / "log").open("wb") as log:
+        workflow = subprocess.Popen([*SNAKEMAKE, *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
+        while workflow.poll() is None and not any((config.work / "milestones").glob("*.npz")):
+            time.sleep(0.05)
+        (first,) = jobs("--states=running")
+        subprocess.run(["scancel", "--full", "--signal=KILL", first], check=True)
+        assert workflow.wait(600) == 0, (store / "log").read_text()[-3000:]
+        assert len(jobs("--states=all")) >= 2
     assert complete(config)
-    assert len(jobs.splitlines()) >= 2, jobs  # 12 000 steps take longer than six seconds
+
+
+def jobs(states: str) -> list[str]:
+    """Numbers of Slurm's jobs in these states."""
+    listed = subprocess.run(["squeue", "--all", states, "--noheader", "--format=%i"], capture_output=True, text=True)
+    return listed.stdout.split()
 
 
 def test_a_run_of_the_tables_stops_on_sigterm_and_goes_on(store):
