@@ -126,10 +126,11 @@ print("tau_mem / tau_overfit:", said(fits["lag"]))
 # has {glue:text}`images-mem`, and the best collapse of the curves is in $\tau/n^a$ with $a =$
 # {glue:text}`images-collapse`.
 #
-# Two things could bend the law of proportion here that the paper's runs do not have. The batch is fixed and small, so
+# The paper has 1. Two things could bend the law of proportion here that its runs do not have. The batch is fixed and small, so
 # that a step sees a smaller part of a larger training set and its gradient is noisier. And digits of 16 pixels lie in few
-# dimensions: with more of them, the second nearest comes closer, and $d_1/d_2 < k$ asks for a finer copy. These runs
-# cannot tell the two apart; runs with full batches would.
+# dimensions: with more of them, the second nearest comes closer, and $d_1/d_2 < k$ asks for a finer copy. The losses,
+# which know no neighbours, part with the exponent {glue:text}`images-overfit`, so the second is not all of it. Runs with
+# full batches would tell.
 #
 # ## The losses part first
 
