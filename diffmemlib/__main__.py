@@ -35,6 +35,7 @@ def costs(
     tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
     figure: Annotated[str | None, typer.Option(help="Of the paper, such as 9; all of them unless given.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; where steps are timed.")] = "cpu",
+    list_: Annotated[bool, typer.Option("--list", help="Only list them: identity and papermill line.")] = False,
 ) -> None:
     """Say what the runs that are missing will cost: hours and disk."""
     from .costs import estimate, summary
@@ -42,6 +43,9 @@ def costs(
 
     with _said():
         runs = wanted(tier, figure)
+        if list_:
+            typer.echo("\n".join(f"{c.id}  {c.command}" for c in runs))
+            return
         typer.echo(summary(runs, estimate(runs, device)) if runs else "Nothing is missing: every run is stored.")
 
 

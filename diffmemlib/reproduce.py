@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,6 +22,7 @@ from .sweeps import configurations, tables
 
 UNFINISHED = 75  # exit status of a run that saved its state and wants to be called again (EX_TEMPFAIL)
 GRACE = 300.0  # seconds kept back from a job's time limit, for the last measurement and for storing
+BUSY = 60.0  # seconds to wait where another process is at the run
 
 
 def wanted(tier: str, figure: str | None = None, missing: bool = True) -> list[Config]:
@@ -39,9 +41,18 @@ def wanted(tier: str, figure: str | None = None, missing: bool = True) -> list[C
 def run_notebook(config: Config, device: str = "cpu", budget: float | None = None) -> int:
     """Execute the run's notebook by papermill; returns 0, UNFINISHED, or what papermill ended with.
 
+    UNFINISHED also, after a minute, where another process is at the same run.
+
     The executed notebook lies in executed/<tier>/. device: "cuda" takes a GPU of this machine that no other such call
     holds. budget: seconds; the run then saves its state. So it does on SIGTERM, which is handed on to the kernel.
     """
+    try:
+        with exclusive(config.work):
+            pass
+    except RunBusyError as error:  # a job that a workflow left behind, say; it is not for us to fail it
+        print(f"{error}; this one ends in {BUSY:.0f} seconds, to be called again", file=sys.stderr)
+        time.sleep(BUSY)
+        return UNFINISHED
     out = ROOT / "executed" / config.tier / f"{config.experiment}-{config.id}.ipynb"
     out.parent.mkdir(parents=True, exist_ok=True)
     with own_gpu(device) as device:

@@ -11,7 +11,7 @@ import pytest
 import slurm
 
 from diffmemlib import costs, reproduce
-from diffmemlib.files import RunBusyError
+from diffmemlib.files import RunBusyError, exclusive
 from diffmemlib.runs import ROOT, complete, read_result
 from diffmemlib.sweeps import configurations
 
@@ -131,6 +131,15 @@ def test_a_run_ends_with_75_until_it_is_whole(store):
     assert reproduce.run_notebook(config) == 0
     assert config not in reproduce.wanted("smoke", "9")
     assert config in reproduce.wanted("smoke", "9", missing=False)
+
+
+def test_a_run_that_another_process_is_at_is_left_alone(store, monkeypatch, capsys):
+    monkeypatch.setattr(reproduce, "BUSY", 0.0)
+    config = configurations("mixture-n", "smoke")[0]
+    with exclusive(config.work):
+        assert reproduce.run_notebook(config) == reproduce.UNFINISHED
+    assert "another process is working on" in capsys.readouterr().err
+    assert not config.folder.exists()
 
 
 def test_unknown_figures_and_tiers_are_named():
