@@ -46,7 +46,7 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
 PANEL = {  # name of the axis, its kind and its limits
     "kl_fisher": ("KL (nats)", "log", (0.1, 100)),
     "kl_fisher_class_0": ("KL of a class (nats)", "log", (0.1, 100)),
-    "fd": ("Fréchet distance", "log", (0.03, 10)),
+    "fd": ("Fréchet distance", "log", (0.01, 10)),
     "f_mem": (r"$f_\mathrm{mem}$", "linear", (-0.02, 1)),
 }
 

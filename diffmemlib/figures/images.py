@@ -19,6 +19,7 @@ from .gmm import copies, over_seeds
 from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, band, shades, subplots
 
+COPIED = 0.02  # f_mem from which samples are no longer called new
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -80,7 +81,7 @@ def time_scrubber(result: Result, columns: int = 12) -> go.Figure:
     steps = result.samples["step"].tolist()
     fd, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in ("fd", "f_mem"))
     figure = make_subplots(
-        rows=2, cols=1, row_heights=[0.5, 0.5], vertical_spacing=0.08, specs=[[{}], [{"secondary_y": True}]]
+        rows=2, cols=1, row_heights=[0.35, 0.65], vertical_spacing=0.08, specs=[[{}], [{"secondary_y": True}]]
     )
 
     def pictures(i: int) -> go.Image:
@@ -91,12 +92,12 @@ def time_scrubber(result: Result, columns: int = 12) -> go.Figure:
     def marker(i: int) -> dict[str, list[float]]:
         return {"x": [steps[i], steps[i]], "y": [1e-2, 1e2]}
 
-    start = int(fd.argmin())
+    start = int(np.flatnonzero(f_mem < COPIED)[-1])  # the end of the window
     figure.add_trace(pictures(start), row=1, col=1)
     figure.add_scatter(
         **marker(start), mode="lines", line={"color": "#666", "dash": "dot"}, showlegend=False, row=2, col=1
     )
-    quality_and_copies(figure, 2, steps, fd, f_mem, "Fréchet distance", (-1.5, 1))
+    quality_and_copies(figure, 2, steps, fd, f_mem, "Fréchet distance", (-2, 1))
     figure.update_xaxes(visible=False, row=1, col=1)
     figure.update_yaxes(visible=False, row=1, col=1)
     titles = [f"step {s:,}: Fréchet distance {v:.2f}, f_mem {f:.2f}" for s, v, f in zip(steps, fd, f_mem, strict=True)]
