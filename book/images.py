@@ -28,6 +28,7 @@ import matplotlib.pyplot as plt
 from myst_nb import glue
 
 from diffmemlib import claims
+from diffmemlib.data.features import DIMENSION
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators.gmm import F_MEM, LOSS_GAP, sizes
 from diffmemlib.figures import images as draw
@@ -49,6 +50,7 @@ glue("images-good", f"{estimate.FD_GOOD:g}", display=False)
 glue("images-copies", f"{F_MEM:g}", display=False)
 glue("images-parted", f"{LOSS_GAP:.0%}", display=False)
 glue("images-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
+glue("images-features", DIMENSION, display=False)
 glue("images-floor", f"{estimate.floor(c['samples'], c['side'])[0]:.3f}", display=False)
 
 
@@ -71,7 +73,7 @@ def said(e):
 # every training image, {glue:text}`images-hours` hours on one core in all. At every milestone {glue:text}`images-samples`
 # images are sampled by DDIM in {glue:text}`images-sampling_steps` steps.
 #
-# Quality is the Fréchet distance to the held-out digits, between Gaussians fitted to 32 features of a small network.
+# Quality is the Fréchet distance to the held-out digits, between Gaussians fitted to {glue:text}`images-features` features of a small network.
 # Its unit is the total variance of these features over digits: 1 is a large distance, and as many real digits as we
 # sample are at {glue:text}`images-floor`. It is no FID, which takes its features from Inception.
 #
@@ -128,7 +130,7 @@ print("tau_mem / tau_overfit:", said(fits["lag"]))
 # {glue:text}`images-collapse`.
 #
 # The paper has 1. Two things could bend the law of proportion here that its runs do not have. The batch is fixed and small, so
-# that a step sees a smaller part of a larger training set and its gradient is noisier. And digits of 16 pixels lie in few
+# that a step sees a smaller part of a larger training set and its gradient is noisier. And small digits lie in few
 # dimensions: with more of them, the second nearest comes closer, and $d_1/d_2 < k$ asks for a finer copy. The losses,
 # which know no neighbours, part with the exponent {glue:text}`images-overfit`, so the second is not all of it. Runs with
 # full batches would tell.
@@ -151,8 +153,10 @@ record(runs, table, "images-losses")
 # ## Look at them
 
 # %% tags=["remove-input"]
+steps = example.samples["step"].tolist()
+new = max(s for s in steps if s < estimate.tau_mem([example])[0].tau)  # the end of the window
 show(
-    draw.time_scrubber(example),
+    draw.time_scrubber(example, new),
     "images-scrubber",
     "Slider over training time: samples above the training digits nearest to them, copies framed, and below them the "
     "Frechet distance and the memorised fraction with a marker at the chosen time.",
@@ -163,8 +167,6 @@ show(
 record([example], example.curves, "images-scrubber")
 
 # %% mystnb={"figure": {"caption": "Samples of n = 128 at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with d1 < d2/3.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits; in the second several are framed and equal to them."}} tags=["remove-input"]
-steps = example.samples["step"].tolist()
-new = max(s for s in steps if s < estimate.tau_mem([example])[0].tau)
 figure, table = draw.grid(example, [new, steps[-1]])
 plt.show()
 

@@ -75,7 +75,7 @@ def _said() -> Iterator[None]:
     """End with one sentence and status 1 on an error that the user can mend."""
     try:
         yield
-    except (ValueError, FileNotFoundError, RunBusyError) as error:
+    except (ValueError, OSError, MemoryError, RunBusyError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
 

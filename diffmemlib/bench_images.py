@@ -50,9 +50,9 @@ def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) 
     cuda = device.startswith("cuda")
     s = size or SIZES["cuda" if cuda else "cpu"]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
-    plain = _timed(_plain(s, data, device), device, enough)
+    plain = timed(_plain(s, data, device), device, enough)
     learner = ours(s, data.to(device), device, fast=cuda)
-    step = _timed(lambda tau: learner.step(tau), device, enough)
+    step = timed(lambda tau: learner.step(tau), device, enough)
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
     net = learner.member.net.eval()
@@ -141,7 +141,7 @@ def work(s: Size, x: Tensor, device: str, bf16: bool = False) -> tuple[float, fl
     return float(counter.get_total_flops()), 2.0 * kept + 8.0 * weights
 
 
-def _timed(call: Callable[[int], object], device: str, enough: float) -> float:
+def timed(call: Callable[[int], object], device: str, enough: float) -> float:
     """Median seconds of a call, over `enough` seconds of them, after three that are not counted."""
 
     def one(i: int) -> float:
@@ -162,10 +162,10 @@ def _timed(call: Callable[[int], object], device: str, enough: float) -> float:
 def _rate(device: str, dtype: torch.dtype, enough: float) -> float:
     m = 8192 if device.startswith("cuda") else 1024
     a = torch.randn(m, m, device=device).to(dtype)
-    return 2 * m**3 / _timed(lambda _: a @ a, device, enough / 3)
+    return 2 * m**3 / timed(lambda _: a @ a, device, enough / 3)
 
 
 def _bandwidth(device: str, enough: float) -> float:
     a = torch.empty(2**28 if device.startswith("cuda") else 2**24, dtype=torch.float32, device=device)
     b = torch.zeros_like(a)
-    return 2 * a.numel() * 4 / _timed(lambda _: a.copy_(b), device, enough / 3)
+    return 2 * a.numel() * 4 / timed(lambda _: a.copy_(b), device, enough / 3)

@@ -35,18 +35,28 @@ def unpack(data: bytes) -> tuple[dict[str, Tensor], State]:
     return weights, state
 
 
-def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles) -> int:
-    """Load the last whole checkpoint into net and optimizer; returns its step, 0 where there is none."""
-    found = checkpoints.latest()
-    if found is None:
-        return 0
+def latest(checkpoints: NumberedFiles | None) -> tuple[int, dict[str, Tensor], State]:
+    """Step, weights and optimiser state of the last whole checkpoint; 0 and nothing where there is none.
+
+    ValueError for a file that is not one of this library; it is not opened in any other way.
+    """
+    found = checkpoints.latest() if checkpoints else None
+    if checkpoints is None or found is None:
+        return 0, {}, {}
     tau, data = found
     try:
-        weights, state = unpack(data)
+        return tau, *unpack(data)
     except (safetensors.SafetensorError, ValueError) as error:
         raise ValueError(
             f"the checkpoint of step {tau} in {checkpoints.folder} is not one of this library ({error}); remove it"
         ) from None
+
+
+def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles) -> int:
+    """Load the last whole checkpoint into net and optimizer; returns its step, 0 where there is none."""
+    tau, weights, state = latest(checkpoints)
+    if not weights:
+        return 0
     net.load_state_dict(weights)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, values in state.items():  # laid out in memory as the weights are: a fused optimiser walks both alike

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
+from .bench_images import timed
 from .experiments import gmm, unet
 from .experiments.execute import Job
 from .runs import Config, Result, ResultError, find_results
@@ -131,27 +131,9 @@ def _speed(config: Config, device: str) -> tuple[float, float] | str:
     labels = None if job.labels is None else job.labels.to(device)
     member = Member(job.net.to(device), job.data.to(device), 0, labels)
     learner = Single(member, make_optimizer(member.net, *job.optimizer), job.loss, job.batch)
-    step = _seconds(lambda tau: learner.step(tau), device)
+    step = timed(lambda tau: learner.step(tau), device, MEASURED)
     x = member.data[:1].expand(SAMPLED, *member.data.shape[1:]).contiguous()
     k = torch.ones(SAMPLED, dtype=torch.long, device=device)
     member.net.eval()
     with torch.no_grad():
-        return step, _seconds(lambda _: member.net(x, k), device) / SAMPLED
-
-
-def _seconds(call: Callable[[int], object], device: str) -> float:
-    """Of one call, over about a second of them after two that are not counted."""
-
-    def wait() -> None:
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
-
-    for i in range(2):
-        call(i)
-    wait()
-    begin, done = time.perf_counter(), 0
-    while time.perf_counter() - begin < MEASURED:
-        call(2 + done)
-        done += 1
-    wait()
-    return (time.perf_counter() - begin) / done
+        return step, timed(lambda _: member.net(x, k), device, MEASURED) / SAMPLED

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.autograd.graph import saved_tensors_hooks
 from torch.func import functional_call, vmap
 
-from .checkpoints import State, pack, unpack
+from .checkpoints import State, latest, pack
 from .training import DivergedError, Loss, Member, diverged, loop, make_optimizer
 
 
@@ -123,11 +123,10 @@ def train_together(
     last = max(milestones)
     at, states = [], []
     for m in members:
-        found = m.checkpoints.latest() if m.checkpoints else None
-        weights, state = unpack(found[1]) if found else ({}, {})
-        if found:
+        tau, weights, state = latest(m.checkpoints)
+        if weights:
             m.net.load_state_dict(weights)
-        at.append(found[0] if found else 0)
+        at.append(tau)
         states.append(state)
     stopped = False
     should_stop = options.pop("should_stop", lambda: False)

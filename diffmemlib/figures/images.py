@@ -19,7 +19,6 @@ from .gmm import copies, over_seeds
 from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, band, shades, subplots
 
-COPIED = 0.02  # f_mem from which samples are no longer called new
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -76,8 +75,11 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     return figure, pd.concat(tables)
 
 
-def time_scrubber(result: Result, columns: int = 12) -> go.Figure:
-    """Slider over training time: samples above their nearest training images, and both curves with a marker."""
+def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
+    """Slider over training time: samples above their nearest training images, and both curves with a marker.
+
+    first: the milestone shown before the slider is moved.
+    """
     steps = result.samples["step"].tolist()
     fd, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in ("fd", "f_mem"))
     figure = make_subplots(
@@ -92,7 +94,7 @@ def time_scrubber(result: Result, columns: int = 12) -> go.Figure:
     def marker(i: int) -> dict[str, list[float]]:
         return {"x": [steps[i], steps[i]], "y": [1e-2, 1e2]}
 
-    start = int(np.flatnonzero(f_mem < COPIED)[-1])  # the end of the window
+    start = steps.index(first)
     figure.add_trace(pictures(start), row=1, col=1)
     figure.add_scatter(
         **marker(start), mode="lines", line={"color": "#666", "dash": "dot"}, showlegend=False, row=2, col=1
