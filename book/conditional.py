@@ -29,17 +29,17 @@ from myst_nb import glue
 
 from diffmemlib import claims, sweeps
 from diffmemlib.estimators import conditional as estimate
-from diffmemlib.estimators.gmm import F_MEM
+from diffmemlib.estimators import scaling
 from diffmemlib.figures import conditional as draw
-from diffmemlib.figures.gmm import quality_and_memory
+from diffmemlib.figures.curves import quality_and_memory
 from diffmemlib.figures.record import record
 
-runs = estimate.sweep()
+runs = sweeps.results("conditional")
 c = runs[0].config
 glue("cond-drop", f"{c['label_drop']:g}", display=False)
 glue("cond-lr", f"{c['lr']:g}", display=False)
 glue("cond-level", f"{estimate.F_MEM:g}", display=False)
-glue("cond-first", f"{F_MEM:g}", display=False)
+glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 
 
 def said(e):
@@ -72,7 +72,7 @@ plt.show()
 record(runs, table, "conditional")
 
 # %% tags=["remove-input"]
-collapse, exponent = estimate.collapse(), estimate.tau_mem_exponent()
+collapse, exponent = scaling.collapse("conditional"), scaling.tau_mem_exponent("conditional")
 glue("cond-collapse", said(collapse), display=False)
 glue("cond-exponent", said(exponent), display=False)
 print("best collapse in tau/n^a: a =", said(collapse))
@@ -106,7 +106,7 @@ plt.show()
 record([*equal, *share, *spread], table, "conditional-classes")
 
 # %% tags=["remove-input"]
-share_ratio, spread_ratio = estimate.share_ratio(), estimate.spread_ratio()
+share_ratio, spread_ratio = (estimate.class_ratio(f"conditional-{what}") for what in ("share", "spread"))
 glue("cond-share", said(share_ratio), display=False)
 glue("cond-spread", said(spread_ratio), display=False)
 print(f"tau_mem of class 1 over that of class 0, at f_mem = {estimate.F_MEM:g}:")

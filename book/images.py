@@ -30,13 +30,14 @@ from myst_nb import glue
 from diffmemlib import claims
 from diffmemlib.data.features import DIMENSION
 from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators.gmm import F_MEM, LOSS_GAP, sizes
+from diffmemlib.estimators import scaling
 from diffmemlib.figures import images as draw
-from diffmemlib.figures.gmm import quality_and_memory, thresholds, times
+from diffmemlib.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
+from diffmemlib.sweeps import results
 
-runs = estimate.sweep_n()
+runs = results(estimate.SWEEP)
 c = runs[0].config
 n_values = sorted({r.config["n"] for r in runs})
 example = next(r for r in runs if r.config["n"] == 128)
@@ -47,8 +48,8 @@ glue("images-tau-n", f"{ends[0]:.0f} to {ends[-1]:.0f}", display=False)
 glue("images-n-first", n_values[0], display=False)
 glue("images-n-last", n_values[-1], display=False)
 glue("images-good", f"{estimate.FD_GOOD:g}", display=False)
-glue("images-copies", f"{F_MEM:g}", display=False)
-glue("images-parted", f"{LOSS_GAP:.0%}", display=False)
+glue("images-copies", f"{scaling.F_MEM:g}", display=False)
+glue("images-parted", f"{scaling.LOSS_GAP:.0%}", display=False)
 glue("images-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 glue("images-features", DIMENSION, display=False)
 glue("images-floor", f"{estimate.floor(c['samples'], c['side'])[0]:.3f}", display=False)
@@ -93,11 +94,11 @@ record(runs, table, "images")
 
 # %% mystnb={"figure": {"caption": "The three times of every run: samples become good (tau_gen), held-out and training loss part (tau_overfit), first copies (tau_mem). Filled: seen; open: the run ended before.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat, tau_overfit and tau_mem rise with n, tau_mem highest."}} tags=["remove-input"]
 figure, table = times(
-    sizes(runs),
+    scaling.sizes(runs),
     {
         r"$\tau_\mathrm{gen}$": estimate.tau_gen(runs),
-        r"$\tau_\mathrm{mem}$": estimate.tau_mem(runs),
-        r"$\tau_\mathrm{overfit}$": estimate.tau_overfit(runs),
+        r"$\tau_\mathrm{mem}$": scaling.tau_mem(runs),
+        r"$\tau_\mathrm{overfit}$": scaling.tau_overfit(runs),
     },
 )
 plt.show()
@@ -108,11 +109,11 @@ record(runs, table, "images-times")
 # %% tags=["remove-input"]
 fits = {
     "gen": estimate.tau_gen_exponent(),
-    "overfit": estimate.overfit_exponent(),
-    "mem": estimate.tau_mem_exponent(),
-    "half": estimate.tau_mem_exponent_half(),
-    "collapse": estimate.collapse(),
-    "lag": estimate.overfitting_lag(),
+    "overfit": scaling.overfit_exponent(estimate.SWEEP),
+    "mem": scaling.tau_mem_exponent(estimate.SWEEP),
+    "half": scaling.tau_mem_exponent(estimate.SWEEP, "f_mem_1/2"),
+    "collapse": scaling.collapse(estimate.SWEEP),
+    "lag": scaling.overfitting_lag(estimate.SWEEP),
 }
 for name, fit in fits.items():
     glue(f"images-{name}", said(fit), display=False)
@@ -154,7 +155,7 @@ record(runs, table, "images-losses")
 
 # %% tags=["remove-input"]
 steps = example.samples["step"].tolist()
-new = max(s for s in steps if s < estimate.tau_mem([example])[0].tau)  # the end of the window
+new = max(s for s in steps if s < scaling.tau_mem([example])[0].tau)  # the end of the window
 show(
     draw.time_scrubber(example, new),
     "images-scrubber",

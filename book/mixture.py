@@ -31,7 +31,9 @@ from myst_nb import glue
 
 from diffmemlib import claims
 from diffmemlib.estimators import gmm as estimate
+from diffmemlib.estimators import scaling
 from diffmemlib.figures import gmm as draw
+from diffmemlib.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
 
@@ -42,8 +44,8 @@ glue("n-last", n_values[-1], display=False)
 glue("seeds", str(len({r.config["seed"] for r in runs})), display=False)
 glue("good", f"{estimate.KL_GOOD:g}", display=False)
 glue("good-width", f"{estimate.KL_GOOD_WIDTH:g}", display=False)
-glue("copies", f"{estimate.F_MEM:g}", display=False)
-glue("parted", f"{estimate.LOSS_GAP:.0%}", display=False)
+glue("copies", f"{scaling.F_MEM:g}", display=False)
+glue("parted", f"{scaling.LOSS_GAP:.0%}", display=False)
 glue("momentum", f"{runs[0].config['momentum']:g}", display=False)
 glue("lr", f"{runs[0].config['lr']:g}", display=False)
 glue("samples", runs[0].config["samples"], display=False)
@@ -97,7 +99,7 @@ print(f"near-duplicates in the training sets: {sum(r.provenance['near_duplicates
 # (lower right), while the falls no longer do (upper right). The window between the two is where to stop.
 
 # %% mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by n. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
-figure, table = draw.quality_and_memory(runs)
+figure, table = quality_and_memory(runs)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -115,10 +117,10 @@ record(runs, table, "mixture-n")
 # %% mystnb={"figure": {"caption": "The three times of every run against n; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
     r"$\tau_\mathrm{gen}$": estimate.tau_gen(runs),
-    r"$\tau_\mathrm{mem}$": estimate.tau_mem(runs),
-    r"$\tau_\mathrm{over}$": estimate.tau_overfit(runs),
+    r"$\tau_\mathrm{mem}$": scaling.tau_mem(runs),
+    r"$\tau_\mathrm{over}$": scaling.tau_overfit(runs),
 }
-figure, table = draw.times(estimate.sizes(runs), measured)
+figure, table = times(scaling.sizes(runs), measured)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -131,20 +133,20 @@ def said(e, digits=2):
     return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
 
 
-glue("mem-exponent", said(estimate.tau_mem_exponent()), display=False)
+glue("mem-exponent", said(scaling.tau_mem_exponent("mixture-n")), display=False)
 glue("gen-exponent", said(estimate.tau_gen_exponent()), display=False)
-glue("over-exponent", said(estimate.overfit_exponent()), display=False)
-glue("levels", ", ".join(f"{level:g}" for level in estimate.fit_collapse(runs).levels), display=False)
-glue("spread", f"{estimate.fit_collapse(runs).spread - 1:.0%}", display=False)
-glue("collapse-exponent", said(estimate.collapse()), display=False)
-glue("lag", said(estimate.overfitting_lag()), display=False)
+glue("over-exponent", said(scaling.overfit_exponent("mixture-n")), display=False)
+glue("levels", ", ".join(f"{level:g}" for level in scaling.fit_collapse(runs).levels), display=False)
+glue("spread", f"{scaling.fit_collapse(runs).spread - 1:.0%}", display=False)
+glue("collapse-exponent", said(scaling.collapse("mixture-n")), display=False)
+glue("lag", said(scaling.overfitting_lag("mixture-n")), display=False)
 glue("window", said(estimate.window(), 0), display=False)
 glue("window-n", estimate.largest_n(runs)[0].config["n"], display=False)
 print("tau_mem / n, run by run, in units of steps:")
 for n in n_values:
     group = [r for r in runs if r.config["n"] == n]
     end = ", ".join(f"{r.curve('f_mem')['value'].iloc[-1]:.2f}" for r in group)
-    words = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in estimate.tau_mem(group)]
+    words = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in scaling.tau_mem(group)]
     print(f"  n = {n}: {', '.join(words)}; f_mem at the end {end}")
 
 # %% [markdown]
@@ -178,13 +180,13 @@ for n in n_values:
 from diffmemlib.timescales import exponent
 
 for level in (0.02, 0.05, 0.1):
-    fit = exponent(estimate.sizes(runs), estimate.tau_mem(runs, level))
+    fit = exponent(scaling.sizes(runs), scaling.tau_mem(runs, level))
     out = f" ({fit.left_out} runs left out)" if fit.left_out else ""
     print(
         f"threshold f_mem = {level:4.2f}: exponent of tau_mem in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]{out}"
     )
 for level in (2.0, 3.0, 5.0, 10.0):
-    fit = exponent(estimate.sizes(runs), estimate.tau_gen(runs, level))
+    fit = exponent(scaling.sizes(runs), estimate.tau_gen(runs, level))
     print(f"threshold {level:4.0f} nats: exponent of tau_gen in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]")
 
 # %% [markdown]
@@ -193,7 +195,7 @@ for level in (2.0, 3.0, 5.0, 10.0):
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by n, for three thresholds k (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
-figure, table = draw.thresholds(runs)
+figure, table = thresholds(runs)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -201,9 +203,9 @@ record(runs, table, "mixture-k")
 
 # %% tags=["remove-input"]
 for k, e in (
-    ("1/4", estimate.tau_mem_exponent_quarter()),
-    ("1/3", estimate.tau_mem_exponent()),
-    ("1/2", estimate.tau_mem_exponent_half()),
+    ("1/4", scaling.tau_mem_exponent("mixture-n", "f_mem_1/4")),
+    ("1/3", scaling.tau_mem_exponent("mixture-n")),
+    ("1/2", scaling.tau_mem_exponent("mixture-n", "f_mem_1/2")),
 ):
     print(f"k = {k}: exponent of tau_mem in n {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
 
@@ -215,7 +217,7 @@ for k, e in (
 
 # %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths W at n = 64, against training time and against W times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
-figure, table = draw.quality_and_memory(wide, key="width", scale=-1)
+figure, table = quality_and_memory(wide, key="width", scale=-1)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -226,7 +228,7 @@ record(wide, table, "mixture-width")
 
 # %% mystnb={"figure": {"caption": "The fall of the divergence for four widths W at n = 256, against training time and against W times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
 wide_256 = estimate.sweep_width(256)
-figure, table = draw.quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
+figure, table = quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -255,7 +257,7 @@ print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {said(estimate.tau_mem_wi
 
 # %% mystnb={"figure": {"caption": "Samples of one run (n = 64) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = next(r for r in runs if r.config["n"] == 64)
-(gen,), (mem,) = estimate.tau_gen([example]), estimate.tau_mem([example])
+(gen,), (mem,) = estimate.tau_gen([example]), scaling.tau_mem([example])
 milestones = example.samples["step"]
 wanted = [gen.tau / 3, (gen.tau * mem.tau) ** 0.5, milestones[-1]]  # before, within and after the window
 steps = [int(milestones[abs(milestones / tau - 1).argmin()]) for tau in wanted]

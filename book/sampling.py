@@ -28,7 +28,7 @@ from myst_nb import glue
 
 from diffmemlib import sweeps
 from diffmemlib.estimators import conditional as estimate
-from diffmemlib.estimators.gmm import tau_mem
+from diffmemlib.estimators.scaling import tau_mem
 from diffmemlib.figures import conditional as draw
 from diffmemlib.figures.record import record
 

@@ -137,7 +137,7 @@ def claims() -> None:
 def picture() -> None:
     """Draw the picture of the README and the first page from the stored results."""
     from .estimators.gmm import sweep_n
-    from .figures.gmm import quality_and_memory
+    from .figures.curves import quality_and_memory
     from .runs import ROOT
 
     path = ROOT / "book" / "_static" / "two-times.png"

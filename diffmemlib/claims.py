@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -24,15 +25,15 @@ from .runs import ROOT
 
 CLAIMS = ROOT / "book" / "claims.toml"
 VERDICTS = ("reproduced", "consistent", "contradicts", "not tested")
-KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "value", "margin", "at_least", "at_most"}
+KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "arguments", "value", "margin", "at_least", "at_most"}
 
 
 @dataclass(frozen=True)
 class Claim:
     """One row of claims.toml, with its estimate and verdict computed when asked for.
 
-    estimator: "module.function" within diffmemlib.estimators, or None. lowest, highest: the range of numbers that
-    agree with the claim.
+    estimator: "module.function" within diffmemlib.estimators, or None. arguments: what it is called with. lowest,
+    highest: the range of numbers that agree with the claim.
     """
 
     id: str
@@ -41,8 +42,16 @@ class Claim:
     place: str
     paper: str
     estimator: str | None
+    arguments: Mapping[str, Any]
     lowest: float
     highest: float
+
+    @property
+    def call(self) -> str:
+        """How the estimator is called, as text; empty without one."""
+        if self.estimator is None:
+            return ""
+        return f"{self.estimator}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
     @cached_property
     def estimate(self) -> Estimate | None:
@@ -50,7 +59,7 @@ class Claim:
         if self.estimator is None:
             return None
         module, function = self.estimator.split(".")
-        found: Estimate = getattr(import_module(f".estimators.{module}", __package__), function)()
+        found: Estimate = getattr(import_module(f".estimators.{module}", __package__), function)(**self.arguments)
         return found
 
     @property
@@ -103,18 +112,21 @@ def _claim(row: dict[str, Any]) -> Claim:
     if missing := {"id", "chapter", "text", "place", "paper"} - set(row):
         raise ValueError(f"claims.toml, {name}: {', '.join(sorted(missing))} missing")
     forms = [{"value", "margin"} <= set(row), "at_least" in row, "at_most" in row]
+    if "arguments" in row and "estimator" not in row:
+        raise ValueError(f"claims.toml, {name}: arguments go with an estimator")
     if sum(forms) != ("estimator" in row):
         raise ValueError(f"claims.toml, {name}: an estimator goes with value and margin, or at_least, or at_most")
     lowest, highest = row.get("at_least", -inf), row.get("at_most", inf)
     if forms[0]:
         lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
     told = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
-    return Claim(**told, estimator=row.get("estimator"), lowest=lowest, highest=highest)
+    called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {})}
+    return Claim(**told, **called, lowest=lowest, highest=highest)
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
     """The claims with estimates and verdicts, one a row, every column text."""
-    rows = [(c.id, c.text, c.place, c.paper, c.estimator or "", c.ours, _range(c), c.tier, c.verdict) for c in claims]
+    rows = [(c.id, c.text, c.place, c.paper, c.call, c.ours, _range(c), c.tier, c.verdict) for c in claims]
     columns = ["id", "claim", "place", "paper", "estimator", "ours [95%]", "agrees if", "tier", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
@@ -127,7 +139,7 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
             made = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
-            text += f"<details><summary>how</summary><code>{c.estimator}</code>{made}</details>"
+            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{made}</details>"
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
         cells = [text, verdict, ours, f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"]

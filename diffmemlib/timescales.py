@@ -60,21 +60,31 @@ class Fit:
     left_out: int
 
 
-def exponent(x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, seed: int = 0) -> Fit:
+def exponent(
+    x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, seed: int = 0, groups: ArrayLike | None = None
+) -> Fit:
     """Least-squares slope of log tau against log x, with an interval from a wild bootstrap of residuals.
 
-    x: (m,), one per run (n, or W); several runs share an x. times: their crossing times. A value of x with a
-    censored run is left out whole: keeping only its faster runs would pull the slope down. The residuals hold
-    both the spread over seeds and any departure from a power law; they are widened by sqrt(m/(m-2)) for the two
-    fitted numbers. Needs two values of x left; with two runs in all the interval is infinite.
+    x: (m,), one per run (n, or W); several runs share an x. times: their crossing times. groups: (m,), a prefactor for
+    each value, so that runs which also differ in something else (n, where x is W) share the exponent alone; default one
+    group. A value of x with a censored run is left out whole, in its group: keeping only its faster runs would pull the
+    slope down. The residuals hold both the spread over seeds and any departure from a power law; they are widened for
+    the fitted numbers, by sqrt(m/(m-2)) in one group. Needs a group with two values of x left; where there are no more
+    runs than fitted numbers the interval is infinite. The prefactor is the groups' geometric mean.
     """
     x = np.asarray(x, float)
-    keep = _whole(x, times)
-    if len(np.unique(x[keep])) < 2:
+    groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
+    keep = np.zeros(len(x), bool)
+    for g in np.unique(groups):
+        here = groups == g
+        whole = _whole(x[here], [t for t, own in zip(times, here, strict=True) if own])
+        keep[here] = whole if len(np.unique(x[here][whole])) > 1 else False
+    if not keep.any():
         raise ValueError("an exponent needs two sizes at which every run crossed the threshold")
-    log_x, log_tau = np.log(x[keep]), np.log([t.tau for t, whole in zip(times, keep, strict=True) if whole])
-    value, low, high, intercept = _slope(log_x, log_tau[None], resamples, seed)
-    return Fit(value, low, high, float(np.exp(intercept[0])), int(keep.sum()), int((~keep).sum()))
+    log_tau = np.log([t.tau for t, whole in zip(times, keep, strict=True) if whole])
+    rows = np.array([np.where(groups[keep] == g, log_tau, np.nan) for g in np.unique(groups[keep])])
+    value, low, high, intercept = _slope(np.log(x[keep]), rows, 1 + len(rows), resamples, seed)
+    return Fit(value, low, high, float(np.exp(intercept.mean())), int(keep.sum()), int((~keep).sum()))
 
 
 @dataclass(frozen=True)
@@ -168,7 +178,7 @@ def collapse_exponent(
     if not counts.any():
         raise ValueError(f"no level of {list(levels)} is crossed at two sizes: the collapse cannot be measured")
     log_x, log_tau = np.log(x), rows[counts]
-    value, low, high, intercepts = _slope(log_x, log_tau, resamples, seed)
+    value, low, high, intercepts = _slope(log_x, log_tau, 2, resamples, seed)
     residual = log_tau - intercepts[:, None] - value * log_x
     spread = float(np.exp(np.sqrt(np.nanmean(residual**2))))
     return Collapse(value, low, high, spread, tuple(np.asarray(levels, float)[counts].tolist()))
@@ -181,12 +191,13 @@ def _whole(x: NDArray[np.float64], times: Sequence[Timescale]) -> NDArray[np.boo
 
 
 def _slope(
-    x: NDArray[np.float64], y: NDArray[np.float64], resamples: int, seed: int
+    x: NDArray[np.float64], y: NDArray[np.float64], fitted: int, resamples: int, seed: int
 ) -> tuple[float, float, float, NDArray[np.float64]]:
     """Common slope of the rows of y (r, m; NaN is missing) on x (m,), its 95% interval, and each row's intercept.
 
     Wild bootstrap: residuals keep their place and change their sign at random, all those of one column (one run)
-    together. Two runs fix a line and leave no residual, so nothing is known of its error: the interval is infinite.
+    together. fitted: numbers that the fit takes from the runs. As many runs as these leave no residual, so nothing is
+    known of the error: the interval is infinite.
     """
     here = ~np.isnan(y)
     mean_x = (here * x).sum(1) / here.sum(1)
@@ -200,9 +211,9 @@ def _slope(
     intercept = known.sum(1) / here.sum(1) - slope * mean_x
     line = here * (intercept[:, None] + slope * x)
     m = int(here.any(0).sum())
-    if m < 3:
+    if m <= fitted:
         return slope, -np.inf, np.inf, intercept
-    residual = (known - line) * (m / max(m - 2, 1)) ** 0.5
+    residual = (known - line) * (m / (m - fitted)) ** 0.5
     signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, 1, y.shape[1]))
     low, high = np.quantile(fit(line + signs * residual), [0.025, 0.975])
     return slope, float(low), float(high), intercept

@@ -52,6 +52,7 @@ def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
     [
         ('estimater = "gmm.window"\n', "a: unknown estimater"),
         ('estimator = "gmm.window"\n', "an estimator goes with"),
+        ('arguments = { sweep = "mixture-n" }\n', "arguments go with an estimator"),
         ("value = 1.0\nmargin = 0.2\n", "an estimator goes with"),
         ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
         (GOOD, "stands twice"),

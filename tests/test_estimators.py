@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.estimators import gmm as estimate
+from diffmemlib.estimators import scaling
 from diffmemlib.runs import Result
 
 TAU = np.geomspace(10, 1e6, 241)
@@ -29,13 +30,14 @@ def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_ri
 @pytest.fixture
 def runs(monkeypatch):
     found = [made(n, seed) for n in (256, 1024, 4096) for seed in (0, 1)]
-    monkeypatch.setattr(estimate, "sweep_n", lambda: found)
+    for module in (estimate, scaling):
+        monkeypatch.setattr(module, "results", lambda sweep: found)
     return found
 
 
 @pytest.mark.parametrize(
     ("times", "expected"),
-    [(estimate.tau_mem, 200.0), (estimate.tau_overfit, 50.0), (estimate.tau_kl_rise, 100.0)],
+    [(scaling.tau_mem, 200.0), (scaling.tau_overfit, 50.0), (estimate.tau_kl_rise, 100.0)],
 )
 def test_times_in_units_of_n(runs, times, expected):
     for run, time in zip(runs, times(runs), strict=True):
@@ -51,15 +53,15 @@ def test_a_chance_gap_before_the_losses_part_is_not_overfitting(runs):
     run = runs[0]
     early = (run.curves["metric"] == "loss_train") & (run.curves["step"] < 20)
     run.curves.loc[early, "value"] = 0.8
-    assert estimate.tau_overfit([run])[0].tau == pytest.approx(50 * 256, rel=0.02)
+    assert scaling.tau_overfit([run])[0].tau == pytest.approx(50 * 256, rel=0.02)
 
 
 def test_exponents(runs):
     for e in (
-        estimate.tau_mem_exponent(),
+        scaling.tau_mem_exponent("a sweep"),
         estimate.kl_rise_exponent(),
-        estimate.overfit_exponent(),
-        estimate.collapse(),
+        scaling.overfit_exponent("a sweep"),
+        scaling.collapse("a sweep"),
     ):
         assert e.value == pytest.approx(1, abs=0.01)
     assert estimate.tau_gen_exponent().value == pytest.approx(0, abs=0.01)
@@ -67,12 +69,12 @@ def test_exponents(runs):
 
 def test_ratios_and_their_t_intervals(runs):
     assert estimate.window().value == pytest.approx(200 * 4096 / 500, rel=0.02)
-    assert estimate.overfitting_lag().value == pytest.approx(4, rel=0.02)
-    mean, low, high = estimate.t_interval([1.0, 2.0, 3.0])
+    assert scaling.overfitting_lag("a sweep").value == pytest.approx(4, rel=0.02)
+    mean, low, high = scaling.t_interval([1.0, 2.0, 3.0])
     assert (mean, high - mean) == pytest.approx((2.0, 4.302653 / 3**0.5), rel=1e-6)
     assert mean - low == pytest.approx(high - mean)
     with pytest.raises(ValueError, match="two or more"):
-        estimate.t_interval([1.0])
+        scaling.t_interval([1.0])
 
 
 def test_smallest_kl_is_the_mean_over_seeds_of_the_largest_n(runs):

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmemlib.estimators import gmm as estimate
-from diffmemlib.figures import gmm, one_dimension
+from diffmemlib.estimators import scaling
+from diffmemlib.figures import curves, gmm, one_dimension
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
 from diffmemlib.figures.style import shades
@@ -29,7 +29,7 @@ def made(n: int, seed: int, tau_mem: float, complete: bool = True, steps: tuple[
 
 
 def test_over_seeds_takes_mean_and_widest_interval():
-    table = gmm.over_seeds([made(8, 0, 100), made(8, 1, 300)], "f_mem", "n")
+    table = curves.over_seeds([made(8, 0, 100), made(8, 1, 300)], "f_mem", "n")
     row = table[table.step == 100].iloc[0]
     values = [100 / (100 + 900), 100 / (100 + 2700)]
     assert row["value"] == pytest.approx(np.mean(values))
@@ -39,13 +39,13 @@ def test_over_seeds_takes_mean_and_widest_interval():
 
 
 def test_over_seeds_leaves_out_steps_that_one_seed_did_not_reach():
-    table = gmm.over_seeds([made(8, 0, 100), made(8, 1, 100, steps=(10, 100))], "f_mem", "n")
+    table = curves.over_seeds([made(8, 0, 100), made(8, 1, 100, steps=(10, 100))], "f_mem", "n")
     assert table["step"].tolist() == [10, 100]
 
 
 def test_times_table_holds_every_run_and_marks_censored_ones():
     runs = [made(8, 0, 100), made(8, 1, 1e9)]
-    _, table = gmm.times([8, 8], {"x": estimate.tau_mem(runs)})
+    _, table = curves.times([8, 8], {"x": scaling.tau_mem(runs)})
     assert table["status"].tolist() == ["interpolated", "censored"]
 
 

@@ -55,6 +55,38 @@ def test_a_size_with_a_censored_run_is_left_out_whole():
     assert (fit.points, fit.left_out) == (12, 3)
 
 
+def test_groups_share_the_exponent_and_have_their_own_prefactor():
+    widths, n = np.tile([8, 16, 32], 3), np.repeat([32, 64, 128], 3)
+    fit = exponent(
+        widths, [Timescale(9 * m**1.3 / w, "interpolated") for w, m in zip(widths, n, strict=True)], groups=n
+    )
+    assert fit.value == pytest.approx(-1)
+    assert fit.high - fit.low < 1e-9
+    assert fit.prefactor == pytest.approx(9 * 64**1.3)
+
+
+def test_intervals_with_groups_cover_the_truth_about_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    widths, n = np.tile([8, 16, 32], 4), np.repeat([32, 64, 128, 256], 3)
+    covered = 0
+    for trial in range(200):
+        noisy = n**1.3 / widths * np.exp(0.1 * rng.standard_normal(len(n)))
+        fit = exponent(widths, [Timescale(t, "interpolated") for t in noisy], 300, trial, groups=n)
+        covered += fit.low <= -1 <= fit.high
+    assert 0.85 <= covered / 200 <= 0.99
+
+
+def test_a_censored_run_leaves_its_group_with_the_others():
+    widths, n = np.tile([8, 16, 32], 2), np.repeat([32, 64], 3)
+    times = [Timescale(9.0 * m / w, "interpolated") for w, m in zip(widths, n, strict=True)]
+    times[3] = Timescale(1.0, "censored")
+    fit = exponent(widths, times, groups=n)
+    assert fit.value == pytest.approx(-1)
+    assert (fit.points, fit.left_out) == (5, 1)
+    times[4] = Timescale(1.0, "censored")  # one width is left at n = 64: it says nothing of the slope
+    assert exponent(widths, times, groups=n).points == 3
+
+
 def test_an_exponent_needs_two_sizes():
     with pytest.raises(ValueError, match="two sizes"):
         exponent([64, 64], [Timescale(1.0, "interpolated")] * 2)

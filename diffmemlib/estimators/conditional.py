@@ -9,16 +9,10 @@ import pandas as pd
 
 from ..runs import Result
 from ..sweeps import results
-from ..timescales import exponent
 from . import Estimate
-from .gmm import crossings, estimate_of, fit_collapse, ratio, sizes, t_interval, tau_mem
+from .scaling import crossings, ratio, sizes, t_interval, tau_mem
 
 F_MEM = 0.05  # tau_mem of one class: 25 of its 500 samples are copies
-
-
-def sweep() -> list[Result]:
-    """The runs of Fig. 10: Adam, full batch, W = 128, every n and seed."""
-    return results("conditional")
 
 
 def guided(strength: float) -> list[Result]:
@@ -26,25 +20,12 @@ def guided(strength: float) -> list[Result]:
     return [r for r in results("conditional-guidance") if r.config["guidance"] == strength]
 
 
-def collapse() -> Estimate:
-    """The a that best collapses f_mem(tau / n^a)."""
-    runs = sweep()
-    fit = fit_collapse(runs)
-    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
-
-
-def tau_mem_exponent() -> Estimate:
-    """Slope of log tau_mem against log n."""
-    runs = sweep()
-    return estimate_of(exponent(sizes(runs), tau_mem(runs)), runs)
-
-
 def times_by_level(levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataFrame:
     """Time at which f_mem reaches each level, over n, geometric mean over seeds: a row for each n, a column a level.
 
     NaN where a seed does not get there.
     """
-    runs = sweep()
+    runs = results("conditional")
     columns = {
         level: [
             t.tau / n if t.status == "interpolated" else np.nan
@@ -56,21 +37,11 @@ def times_by_level(levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataF
     return np.exp(logs.groupby("n").agg(lambda v: v.mean(skipna=False)))
 
 
-def class_ratio(name: str) -> Estimate:
+def class_ratio(sweep: str) -> Estimate:
     """tau_mem of class 1 over that of class 0, geometric mean over the seeds of a sweep."""
-    runs = results(name)
+    runs = results(sweep)
     first, second = (crossings(runs, f"f_mem_class_{label}", F_MEM) for label in (0, 1))
     return ratio(second, first, runs)
-
-
-def share_ratio() -> Estimate:
-    """`class_ratio` where class 1 has a fifth of the points."""
-    return class_ratio("conditional-share")
-
-
-def spread_ratio() -> Estimate:
-    """`class_ratio` where class 1 is half as wide."""
-    return class_ratio("conditional-spread")
 
 
 def guidance_ratio(strength: float = 3.0) -> Estimate:

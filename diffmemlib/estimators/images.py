@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+import numpy as np
 import pandas as pd
 
 from ..data.features import digit_features
@@ -12,16 +13,14 @@ from ..experiments.unet import features_of
 from ..frechet import frechet_interval
 from ..runs import Result
 from ..sweeps import results
-from ..timescales import Timescale, exponent
+from ..timescales import Timescale, phase_boundary
 from . import Estimate
-from .gmm import crossings, estimate_of, fit_collapse, ratio, sizes, tau_mem, tau_overfit
+from .scaling import crossings, exponent_of, ratio, sizes, tau_mem, tau_overfit
 
+SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
+CAPACITY = "images-capacity"  # the same at several W
+COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
 FD_GOOD = 0.5  # tau_gen: the first time that the Frechet distance is below half of the digits' own variance
-
-
-def sweep_n() -> list[Result]:
-    """The runs of every n: Adam, W = 16, batches of 32."""
-    return results("images-n")
 
 
 def tau_gen(runs: Sequence[Result], fd: float = FD_GOOD) -> list[Timescale]:
@@ -29,40 +28,50 @@ def tau_gen(runs: Sequence[Result], fd: float = FD_GOOD) -> list[Timescale]:
     return crossings(runs, "fd", fd, rising=False)
 
 
-def tau_gen_exponent() -> Estimate:
+def tau_gen_exponent(sweep: str = SWEEP) -> Estimate:
     """Slope of log tau_gen against log n."""
-    runs = sweep_n()
-    return estimate_of(exponent(sizes(runs), tau_gen(runs)), runs)
+    runs = results(sweep)
+    return exponent_of(tau_gen(runs), runs)
 
 
-def tau_mem_exponent(metric: str = "f_mem") -> Estimate:
-    """Slope of log tau_mem against log n."""
-    runs = sweep_n()
-    return estimate_of(exponent(sizes(runs), tau_mem(runs, metric=metric)), runs)
+TIMES: dict[str, Callable[[Sequence[Result]], list[Timescale]]] = {
+    "tau_gen": tau_gen,
+    "tau_mem": tau_mem,
+    "tau_overfit": tau_overfit,
+}
 
 
-def tau_mem_exponent_half() -> Estimate:
-    """The same at k = 1/2."""
-    return tau_mem_exponent("f_mem_1/2")
+def width_exponent(time: str) -> Estimate:
+    """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_gen, tau_mem, ..."""
+    runs = results(CAPACITY)
+    return exponent_of(TIMES[time](runs), runs, "width", each="n")
 
 
-def collapse() -> Estimate:
-    """The a that best collapses f_mem(tau / n^a)."""
-    runs = sweep_n()
-    fit = fit_collapse(runs)
-    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+def tau_gen_of(runs: Sequence[Result]) -> Timescale:
+    """Geometric mean of tau_gen, which does not depend on n, over the runs of one width that saw it."""
+    times = tau_gen(runs)
+    seen = [t.tau for t in times if t.status == "interpolated"]
+    return Timescale(float(np.exp(np.mean(np.log(seen)))), "interpolated") if seen else times[-1]
 
 
-def overfit_exponent() -> Estimate:
-    """Slope of log tau_overfit against log n."""
-    runs = sweep_n()
-    return estimate_of(exponent(sizes(runs), tau_overfit(runs)), runs)
+def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
+    """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, n, status."""
+    rows = []
+    for width in sorted(set(sizes(runs, "width"))):
+        own = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
+        curves = [(f.index.to_numpy(), f.to_numpy()) for f in (r.curve("f_mem")["value"] for r in own)]
+        tau = tau_gen_of(own)
+        for factor in c:
+            found = phase_boundary(sizes(own), curves, tau, factor, COPIES)
+            rows.append((width, factor, factor * tau.tau, found.n, found.status))
+    return pd.DataFrame(rows, columns=["width", "c", "tau", "n", "status"])
 
 
-def overfitting_lag() -> Estimate:
-    """tau_mem / tau_overfit over the runs where both were seen."""
-    runs = sweep_n()
-    return ratio(tau_mem(runs), tau_overfit(runs), runs)
+def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
+    """A time of the runs of one sweep over that of another's, at the same n; geometric mean over n."""
+    other = {r.config["n"]: r for r in results(than)}
+    runs = [r for r in results(sweep) if r.config["n"] in other]
+    return ratio(TIMES[time](runs), TIMES[time]([other[r.config["n"]] for r in runs]), runs)
 
 
 def floor(count: int, side: int) -> tuple[float, float, float]:
@@ -70,12 +79,3 @@ def floor(count: int, side: int) -> tuple[float, float, float]:
     data, features = images("digits", side), digit_features()
     real, held_out = (features_of(features, x.float() / 255) for x in (data.pool[:count], data.test))
     return frechet_interval(real, held_out)
-
-
-def times(runs: Sequence[Result]) -> pd.DataFrame:
-    """All three times of every run, in steps, with how each was found."""
-    rows = []
-    for r, *found in zip(runs, tau_gen(runs), tau_overfit(runs), tau_mem(runs), strict=True):
-        named = zip(("tau_gen", "tau_overfit", "tau_mem"), found, strict=True)
-        rows.append({"n": r.config["n"], "seed": r.config["seed"]} | {k: t.tau for k, t in named})
-    return pd.DataFrame(rows)

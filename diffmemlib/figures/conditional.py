@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..runs import Result
-from .gmm import over_seeds
+from .curves import over_seeds
 from .style import MEMORY, QUALITY, band, shades, subplots
 
 CLASS = {0: MEMORY, 1: QUALITY}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -15,10 +15,12 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from ..runs import Result
-from .gmm import copies, over_seeds
+from ..timescales import at
+from .curves import PANEL, copies, over_seeds
 from .interactive import quality_and_copies, scrubber
-from .style import MEMORY, band, shades, subplots
+from .style import MEMORY, QUALITY, band, shades, subplots
 
+LINES = (":", "--", "-", "-.", (0, (1, 3)))  # one for each n
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -72,6 +74,90 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.plot([], [], "k--", label="training")
     axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
     axis.legend(fontsize=8)
+    return figure, pd.concat(tables)
+
+
+def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Quality against tau and W tau, f_mem against tau and W tau/n; colour: W, line: n (Fig. 3, left and middle)."""
+    widths, ns = (sorted({r.config[key] for r in runs}) for key in ("width", "n"))
+    colors, styles = shades(widths), dict(zip(ns, LINES, strict=False))
+    figure, axes = subplots(2, 2, figsize=(9.5, 6))
+    tables = []
+    for r in runs:
+        c, width, n = r.config, r.config["width"], r.config["n"]
+        table = r.curves[r.curves["metric"].isin(["fd", "f_mem"])].assign(
+            width=width, n=n, W_tau=lambda d, w=width: w * d["step"], W_tau_n=lambda d, w=width, n=n: w * d["step"] / n
+        )
+        for (left, right), metric, scaled in zip(axes, ("fd", "f_mem"), ("W_tau", "W_tau_n"), strict=True):
+            own = table[table["metric"] == metric]
+            for axis, x in ((left, "step"), (right, scaled)):
+                axis.plot(own[x], own["value"], color=colors[width], linestyle=styles[n], lw=1.4)
+        tables.append(table.assign(seed=c["seed"]))
+    for row, metric, labels in zip(
+        axes, ("fd", "f_mem"), ((r"$\tau$ (steps)", r"$W\tau$"), (r"$\tau$ (steps)", r"$W\tau/n$")), strict=True
+    ):
+        name, kind, limits = PANEL[metric]
+        for axis, label in zip(row, labels, strict=True):
+            axis.set(xscale="log", yscale=kind, ylim=limits, xlabel=label)
+        row[0].set_ylabel(name)
+    for width in widths:
+        axes[0, 1].plot([], [], color=colors[width], label=f"W = {width}")
+    for n in ns:
+        axes[1, 0].plot([], [], color="0.3", linestyle=styles[n], lw=1.4, label=f"n = {n}")
+    axes[0, 1].legend(fontsize=8)
+    axes[1, 0].legend(fontsize=8, loc="upper left")
+    return figure, pd.concat(tables)
+
+
+def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) -> tuple[plt.Figure, pd.DataFrame]:
+    """Which (W, n) memorise at c tau_gen(W), a panel for each c, and the boundary in between (Fig. 3, right).
+
+    boundary: columns width, c, tau, n, status. copies_above: of f_mem. A run that ended before that time counts where
+    it had copies by then, and is open where it had none.
+    """
+    factors = boundary["c"].unique()
+    figure, axes = subplots(1, len(factors), figsize=(9.5, 3.6), sharey=True)
+    kinds = {
+        "copies": {"marker": "s", "color": MEMORY},
+        "none": {"marker": "o", "color": QUALITY},
+        "ended before": {"marker": "o", "color": QUALITY, "mfc": "none"},
+    }
+    rows = []
+    for axis, (c, part) in zip(axes, boundary.groupby("c"), strict=True):
+        when = part.set_index("width")["tau"]
+        for r in runs:
+            f, tau = r.curve("f_mem")["value"], when.loc[r.config["width"]]
+            value = at(f.index, f, tau)
+            kind = "copies" if (f.iloc[-1] if value is None else value) > copies_above else "none"
+            kind = "ended before" if value is None and kind == "none" else kind
+            axis.plot(r.config["width"], r.config["n"], ls="", ms=8, **kinds[kind])
+            rows.append((c, r.config["width"], r.config["n"], tau, value, kind))
+        found = part[part["status"].isin(["interpolated", "on grid"])]
+        axis.plot(found["width"], found["n"], color="0.3", marker="_", ms=16, lw=1.2)
+        axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", xscale="log", yscale="log", xlabel="$W$")
+        axis.set_xticks(sorted(when.index), [str(w) for w in sorted(when.index)])
+        axis.minorticks_off()
+    ns = sorted({r.config["n"] for r in runs})
+    axes[0].set_yticks(ns, [str(n) for n in ns])
+    axes[0].set_ylabel("$n$")
+    for label, style in kinds.items():
+        axes[-1].plot([], [], ls="", ms=8, label=label, **style)
+    figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
+    return figure, pd.DataFrame(rows, columns=["c", "width", "n", "tau", "f_mem", "phase"])
+
+
+def compared(sets: Mapping[str, Sequence[Result]]) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem against tau/n, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7)."""
+    figure, axes = subplots(1, len(sets), figsize=(9.5, 3.4), sharey=True)
+    colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
+    for axis, (title, runs) in zip(axes, sets.items(), strict=True):
+        table = over_seeds(runs, "f_mem", "n").assign(set=title)
+        for n, part in table.groupby("n"):
+            band(axis, part.assign(scaled=part["step"] / n), "scaled", colors[n], f"n = {n}")
+        axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", ylim=PANEL["f_mem"][2])
+        axis.legend(loc="upper left", fontsize=8)
+        tables.append(table)
+    axes[0].set_ylabel(PANEL["f_mem"][0])
     return figure, pd.concat(tables)
 
 

@@ -1,0 +1,120 @@
+"""Curves of quality and memory against training time, of any trained runs, and the times read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ..runs import Result
+from ..timescales import Timescale
+from .style import MEMORY, QUALITY, band, shades, subplots
+
+SYMBOL = {"n": "n", "width": "W"}
+
+
+def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame:
+    """One metric of all runs, joined over seeds: columns key, step, value, low, high, seeds.
+
+    value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals. Seeds
+    of one size with other milestones are interpolated in log tau, and only times that all of them cover are kept.
+    key: the setting that tells sizes apart (n, width).
+    """
+    tables = []
+    for size in sorted({r.config[key] for r in results}):
+        curves = [r.curve(metric) for r in results if r.config[key] == size]
+        first, last = max(c.index[0] for c in curves), min(c.index[-1] for c in curves)
+        steps = np.array([s for s in curves[0].index if first <= s <= last])
+        on = [{col: np.interp(np.log(steps), np.log(c.index), c[col]) for col in c} for c in curves]
+        joined = {
+            "value": np.mean([o["value"] for o in on], 0),
+            "low": np.min([o["low"] for o in on], 0),
+            "high": np.max([o["high"] for o in on], 0),
+        }
+        tables.append(pd.DataFrame({key: size, "step": steps, **joined, "seeds": len(curves)}))
+    return pd.concat(tables, ignore_index=True)
+
+
+PANEL = {  # name of the axis, its kind and its limits
+    "kl_fisher": ("KL (nats)", "log", (0.1, 100)),
+    "kl_fisher_class_0": ("KL of a class (nats)", "log", (0.1, 100)),
+    "fd": ("Fréchet distance", "log", (0.01, 10)),
+    "f_mem": (r"$f_\mathrm{mem}$", "linear", (-0.02, 1)),
+}
+
+
+def quality_and_memory(
+    results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """KL and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
+
+    key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right.
+    """
+    figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
+    colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
+    tables = []
+    for (left, right), metric in zip(axes, metrics, strict=True):
+        label, kind, limits = PANEL[metric]
+        for axis in (left, right):
+            axis.set(xscale="log", yscale=kind, ylim=limits)
+        left.set_ylabel(label)
+        table = over_seeds(results, metric, key)
+        for size, part in table.groupby(key):
+            band(left, part, "step", colors[size], f"{symbol} = {size}")
+            band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+        tables.append(table.assign(metric=metric))
+    axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
+    axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
+    axes[-1, 0].legend(loc="upper left" if len(metrics) > 1 else "upper right")
+    return figure, pd.concat(tables)
+
+
+def times(
+    sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n"
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Crossing times of every run against its size on log axes; open triangles are lower bounds (censored runs).
+
+    measured: name -> times, one per run, in the order of sizes.
+    """
+    figure, axis = subplots(figsize=(6.5, 4.2))
+    marks = dict(zip(measured, (QUALITY, MEMORY, "#666666", "#009e73"), strict=False))
+    rows = []
+    for name, all_times in measured.items():
+        for size, t in zip(sizes, all_times, strict=True):
+            rows.append((name, size, t.tau, t.status))
+            exact = t.status == "interpolated"
+            axis.plot(size, t.tau, "o" if exact else "^", color=marks[name], mfc=marks[name] if exact else "none", ms=6)
+        table = pd.DataFrame(rows, columns=["time", key, "tau", "status"])
+        mean = table[(table["time"] == name) & (table["status"] == "interpolated")].groupby(key)["tau"]
+        axis.plot(np.exp(mean.agg(lambda v: np.log(v).mean())), color=marks[name], label=name)
+    axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
+    axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
+    axis.minorticks_off()
+    axis.legend()
+    return figure, table
+
+
+def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem against tau/n for k = 1/4, 1/3, 1/2, a panel each."""
+    names = {"f_mem_1/4": "k = 1/4", "f_mem": "k = 1/3", "f_mem_1/2": "k = 1/2"}
+    figure, axes = subplots(1, 3, figsize=(9.5, 3.2), sharey=True, sharex=True)
+    colors, tables = shades([r.config["n"] for r in results]), []
+    axis: Axes
+    for axis, (metric, title) in zip(axes, names.items(), strict=True):
+        table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
+        for n, part in table.groupby("n"):
+            axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
+        axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
+        tables.append(table)
+    axes[0].set_ylabel(r"$f_\mathrm{mem}$")
+    axes[0].legend(loc="upper left", fontsize=8)
+    return figure, pd.concat(tables)
+
+
+def copies(result: Result, k: float = 1 / 3) -> np.ndarray:
+    """Which kept samples are memorised, (milestones, kept) booleans."""
+    distance = result.samples["distances"]
+    return distance[:, :, 0] < k * distance[:, :, 1]
