@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -19,8 +20,8 @@ from .randomness import generator
 from .rfnn.gradient_flow import GradientFlow
 from .rfnn.learning_curves import learning_curves
 from .rfnn.spectrum import START, Model, spectral_density
-from .together import train_together
-from .training import Denoising, Member, make_optimizer, train
+from .together import Team
+from .training import Denoising, Learner, Member, Single, loop, make_optimizer
 
 SGD = ("sgd", 6e-3, 0.95)
 
@@ -130,27 +131,34 @@ def limit(d: int = 100, draws: int = 4) -> tuple[str, float, float, float]:
     return f"learning curve, {draws} draws at d = {d}", fast, slow, float(off)
 
 
-def together(n: int, models: int = 8, steps: int = 60, repeats: int = 3) -> dict[str, float]:
-    """Training steps of mixture nets (W = 128, full batch, SGD): all of them stacked, against one after another.
+def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7) -> dict[str, float]:
+    """Training steps of mixture nets (W = 128, full batch, SGD): stacked, and stacked and compiled, against in turn.
 
-    Both do all that a training loop does, from the same start and with the same numbers.
+    All do what a training loop does, from the same start and with the same numbers. They take turns, and the medians
+    are reported, so that a machine that is busy for a while slows all alike; compiling is not timed.
     """
+    law, loss = GaussianMixture(), Denoising(Schedule())
 
     def members() -> list[Member]:
-        law = GaussianMixture()
         return [Member(seeded(i, ResidualMLP), law.sample(n, i).float(), i) for i in range(models)]
 
-    def alone() -> None:
-        for m in members():
-            optimizer = make_optimizer(m.net, *SGD)
-            list(train(m.net, m.data, optimizer, loss, seed=m.seed, milestones=[steps], batch=n))
+    def alone() -> list[Single]:
+        return [Single(m, make_optimizer(m.net, *SGD), loss, n) for m in members()]
 
-    def stacked() -> None:
-        list(train_together(members(), SGD, loss, milestones=[steps], batch=n, failed={}))
+    def team(compiled: bool) -> list[Team]:
+        return [Team(members(), [{}] * models, SGD, loss, n, 0, compiled)]
 
-    loss = Denoising(Schedule())
-    slow, fast = seconds(alone, repeats), seconds(stacked, repeats)
-    return {"n": n, "models": models, "alone": 1e3 * slow / steps, "stacked": 1e3 * fast / steps, "ratio": slow / fast}
+    ways: dict[str, Sequence[Learner]] = {"alone": alone(), "stacked": team(False), "compiled": team(True)}
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for repeat in range(repeats + 1):
+        for name, learners in ways.items():
+            began = time.perf_counter()
+            for learner in learners:
+                for _ in loop(learner, repeat * steps, [], (repeat + 1) * steps):
+                    pass
+            times[name].append(1e3 * (time.perf_counter() - began) / steps)
+    found = {name: median(values[1:]) for name, values in times.items()}  # the first of each warms up, or compiles
+    return {"n": n, "models": models, **found}
 
 
 def table() -> str:
@@ -161,10 +169,14 @@ def table() -> str:
         r = neighbours(n, d, samples)
         lines.append(f"{n:6} {d:5} {samples:8} {r['seconds']:9.2f} {r['direct']:11.1f} {r['ratio']:6.0f}")
     lines += ["", f"a step of 8 mixture nets, {torch.get_num_threads()} threads", ""]
-    lines.append(f"{'n':>6} {'models':>8} {'together (ms)':>14} {'in turn (ms)':>13} {'ratio':>6}")
+    lines.append(f"{'n':>6} {'in turn (ms)':>13} {'stacked (ms)':>13} {'ratio':>6} {'compiled (ms)':>14} {'ratio':>6}")
     for n in (64, 256, 1024):
         r = together(n)
-        lines.append(f"{n:6} {r['models']:8} {r['stacked']:14.1f} {r['alone']:13.1f} {r['ratio']:6.2f}")
+        ratios = {name: r["alone"] / r[name] for name in ("stacked", "compiled")}
+        lines.append(
+            f"{n:6} {r['alone']:13.1f} {r['stacked']:13.1f} {ratios['stacked']:6.2f} {r['compiled']:14.1f} "
+            f"{ratios['compiled']:6.2f}"
+        )
     lines += ["", "random features, against direct ways of doing the same", ""]
     lines.append(f"{'':36} {'ours (s)':>9} {'direct (s)':>11} {'ratio':>6} {'apart by':>9}")
     for name, fast, slow, off in (density(), dynamics(), limit()):

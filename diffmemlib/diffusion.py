@@ -61,9 +61,9 @@ class Schedule:
 def forward_noise(x0: Tensor, k: Tensor, noise: Tensor, schedule: Schedule) -> Tensor:
     """Noised data x_k = sqrt(abar_k) x0 + sqrt(1 - abar_k) noise (Eq. 20).
 
-    x0, noise: (n, ...). k: steps, integer, (n,). Returns (n, ...) in the type of x0.
+    x0, noise: (n, ...). k: steps, integer, (n,). Returns (n, ...) in the type of x0. All may have a first axis more.
     """
-    shape = (-1,) + (1,) * (x0.ndim - 1)
+    shape = k.shape + (1,) * (x0.ndim - k.ndim)
     signal = schedule.signal.to(x0)[k].view(shape)
     sigma = schedule.noise.to(x0)[k].view(shape)
     return signal * x0 + sigma * noise

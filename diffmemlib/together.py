@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import copy
 import os
-from collections.abc import Iterator, Mapping, Sequence
+import shutil
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
-from torch.func import functional_call, vmap
 
 from .checkpoints import State, latest, pack
+from .nets.stackable import stack
 from .training import DivergedError, Loss, Member, diverged, loop, make_optimizer
+
+COMPILE_FROM = 5000  # steps that repay the ten seconds which torch.compile takes
 
 
 class Team:
@@ -21,41 +23,27 @@ class Team:
 
     optimizer: name, learning rate, momentum; elementwise, so a slice of the stack moves as the member would. states:
     the members' optimiser states, empty at the start. failed: filled with the error of a member that diverged, by its
-    position; its slice goes on as NaN, touches no other and is saved no more.
+    position; its slice goes on as NaN, touches no other and is saved no more. compiled: the nets by torch.compile, and
+    on a GPU in CUDA graphs, which a small net needs most; changes the last digits.
     """
 
     def __init__(
         self, members: Sequence[Member], states: Sequence[State], optimizer: tuple[str, float, float], loss: Loss,
-        batch: int, saved: int,
+        batch: int, saved: int, compiled: bool = False,
     ) -> None:  # fmt: skip
         self.members, self.loss, self.batch = list(members), loss, batch
         self.saved = [saved] * len(members)
         self.failed: dict[int, DivergedError] = {}
-        weights = [dict(m.net.named_parameters()) for m in members]
-        self.weights = {name: nn.Parameter(torch.stack([w[name].detach() for w in weights])) for name in weights[0]}
-        self.template = copy.deepcopy(members[0].net)
-        own = [dict(m.net.named_buffers()) for m in members]
-        self.buffers = {  # those that differ; the others are the template's
-            name: torch.stack([o[name] for o in own])
-            for name in own[0]
-            if not all(torch.equal(o[name], own[0][name]) for o in own)
-        }
-        self.optimizer = make_optimizer(self.weights.values(), *optimizer)
+        self.net = stack([m.net for m in members])
+        if compiled:
+            on_gpu = members[0].data.device.type == "cuda"
+            self.net.compile(mode="reduce-overhead" if on_gpu else "default", dynamic=False)
+        self.optimizer = make_optimizer(self.net, *optimizer)
         if states[0]:
             state = {i: {k: _stacked([s[i][k] for s in states]) for k in states[0][i]} for i in states[0]}
             self.optimizer.load_state_dict(
                 {"state": state, "param_groups": self.optimizer.state_dict()["param_groups"]}
             )
-
-    def error(
-        self, weights: Mapping[str, Tensor], buffers: Mapping[str, Tensor], x0: Tensor, labels: Any, *drawn: Tensor
-    ) -> Tensor:
-        """The loss of one slice."""
-
-        def net(*arguments: Tensor) -> Tensor:
-            return functional_call(self.template, {**weights, **buffers}, arguments)
-
-        return self.loss.error(net, x0, labels, *drawn)
 
     def step(self, tau: int) -> Tensor:
         points = [m.points(tau, self.batch) for m in self.members]
@@ -63,8 +51,7 @@ class Team:
         x0 = torch.stack([x for x, _ in points])
         labels = None if points[0][1] is None else torch.stack([y for _, y in points if y is not None])
         numbers = [torch.stack(each) for each in zip(*drawn, strict=True)]
-        in_dims = (0, 0, 0, None if labels is None else 0, *[0] * len(numbers))
-        loss = vmap(self.error, in_dims)(self.weights, self.buffers, x0, labels, *numbers)
+        loss = self.loss.error(self.net, x0, labels, *numbers).mean(1)
         self.optimizer.zero_grad(set_to_none=True)
         loss.sum().backward()
         self.optimizer.step()
@@ -72,7 +59,7 @@ class Team:
 
     def refuse_divergence(self, loss: Tensor, tau: int) -> None:
         fine = torch.isfinite(loss)
-        for w in self.weights.values():
+        for w in self.net.parameters():
             fine &= torch.isfinite(w).flatten(1).all(1)
         for i in (~fine).nonzero().flatten().tolist():
             if i not in self.failed:
@@ -85,10 +72,9 @@ class Team:
         for i, member in enumerate(self.members):
             if i in self.failed:
                 continue
-            own = {name: w[i] for name, w in self.weights.items()}
             with torch.no_grad():
-                for name, parameter in member.net.named_parameters():
-                    parameter.copy_(own[name])
+                for own, stacked in zip(member.net.parameters(), self.net.parameters(), strict=True):
+                    own.copy_(stacked[i])
             if member.checkpoints:
                 member.checkpoints.write(tau, pack(member.net.state_dict(), _slice(state, i), tau), keep=2)
                 self.saved[i] = tau
@@ -112,6 +98,7 @@ def train_together(
     milestones: Sequence[int],
     batch: int,
     failed: dict[int, DivergedError],  # filled with the error of each member that diverged, by its position
+    compiled: bool | None = None,  # None: where there are steps enough and a compiler
     **options: Any,  # of `loop`
 ) -> Iterator[tuple[int, list[int]]]:
     """Train members of one shape together, yielding (tau, positions) at every milestone of those that are there.
@@ -121,6 +108,8 @@ def train_together(
     """
     refuse_what_does_not_fit(members, loss, batch)
     last = max(milestones)
+    if compiled is None:
+        compiled = last >= COMPILE_FROM and shutil.which(os.environ.get("CXX", "g++")) is not None
     at, states = [], []
     for m in members:
         tau, weights, state = latest(m.checkpoints)
@@ -141,7 +130,7 @@ def train_together(
         low = min(at[i] for i in active)
         here = [i for i in active if at[i] == low]
         goal = min((at[i] for i in active if at[i] > low), default=last)
-        team = Team([members[i] for i in here], [states[i] for i in here], optimizer, loss, batch, low)
+        team = Team([members[i] for i in here], [states[i] for i in here], optimizer, loss, batch, low, compiled)
         tau = low
         try:
             for tau in loop(team, low, [*milestones, goal], goal, should_stop=watch, **options):

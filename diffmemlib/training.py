@@ -49,13 +49,13 @@ def make_optimizer(
 
 
 class Loss(Protocol):
-    """A training loss in two parts, so that several nets can share the second: random numbers, and the error."""
+    """A training loss in two parts, so that stacked nets can share the second: random numbers, and the error."""
 
     def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
         """The random numbers of one step on clean points x0, (m, ...)."""
 
     def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
-        """The loss of the net for these numbers; a scalar."""
+        """The loss of each point for these numbers, (m,), or (nets, m) of stacked nets; the mean is trained on."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ class Denoising:
         given = () if labels is None else (labels.masked_fill(uniform[0] < self.drop, -1),)
         with torch.autocast(x0.device.type, torch.bfloat16, enabled=self.bf16):
             predicted = net(noised, k, *given)
-        return F.mse_loss(predicted.to(eps), eps)
+        return F.mse_loss(predicted.to(eps), eps, reduction="none").flatten(k.ndim).mean(-1)
 
 
 def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device | str = "cpu") -> Tensor | None:
@@ -154,7 +154,7 @@ class Single:
         if self.dropout:  # it draws from torch's global generator
             torch.manual_seed(stream(self.member.seed, *self.dropout_stream, tau))
         own_labels = None if labels is None else self.share(labels)
-        loss = self.loss.error(self.forward, self.share(x0), own_labels, *map(self.share, drawn))
+        loss = self.loss.error(self.forward, self.share(x0), own_labels, *map(self.share, drawn)).mean()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()

@@ -20,7 +20,7 @@ X = X.float()
 
 
 def evaluate(loss: Denoising, model, x0, g, labels):
-    return loss.error(model, x0, labels, *loss.draw(x0, g, labels))
+    return loss.error(model, x0, labels, *loss.draw(x0, g, labels)).mean()
 
 
 def net() -> ResidualMLP:

@@ -47,7 +47,7 @@ def test_the_loss_is_that_of_the_closed_form_on_average():
     net = RandomFeatures(torch.from_numpy(W).float())
     torch.nn.init.normal_(net.A, generator=torch.Generator().manual_seed(0))
     data, loss = torch.from_numpy(X).float().repeat(4000, 1), AtTime(0.3)
-    sampled = loss.error(net, data, None, *loss.draw(data, generator(0, "loss"), None)).item()
+    sampled = loss.error(net, data, None, *loss.draw(data, generator(0, "loss"), None)).mean().item()
     train_loss = GradientFlow(W, X, 0.3, variances).losses_of(net.B.double())[0]
     assert sampled == pytest.approx(train_loss, rel=0.01)
 

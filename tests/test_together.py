@@ -16,6 +16,8 @@ from diffmemlib.experiments.random_features import AtTime
 from diffmemlib.files import NumberedFiles
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.nets.random_features import RandomFeatures
+from diffmemlib.nets.stackable import stack
+from diffmemlib.nets.unet import UNet
 from diffmemlib.runs import read_result
 from diffmemlib.together import train_together
 from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, train
@@ -67,6 +69,37 @@ def test_each_net_is_the_one_trained_alone(optimizer, labelled: bool, batch: int
         assert moved > 0.01, "the comparison needs nets that have moved"
 
 
+def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path):
+    whole, alone = members(labelled=True), members(labelled=True)
+    train_all(whole, compiled=True)
+    for m, other in zip(whole, alone, strict=True):
+        train_alone(other)
+        assert_same(m.net, other.net)
+    train_all(members(tmp_path, labelled=True), steps=(10,), compiled=True)
+    resumed = members(tmp_path, labelled=True)
+    train_all(resumed, compiled=True)
+    for a, b in zip(whole, resumed, strict=True):
+        assert_same(a.net, b.net, exactly=True)
+
+
+def test_long_runs_are_compiled_where_there_is_a_compiler(monkeypatch):
+    compiled: list[bool] = []
+
+    class Seen(together.Team):
+        def __init__(self, *arguments):
+            compiled.append(arguments[-1])
+            super().__init__(*arguments[:-1], False)
+
+    monkeypatch.setattr(together, "Team", Seen)
+    monkeypatch.setattr(together, "COMPILE_FROM", 30)
+    train_all(members(), steps=(20,))
+    monkeypatch.setattr(together.shutil, "which", lambda name: "/usr/bin/" + name)
+    train_all(members(), steps=(30,))
+    monkeypatch.setattr(together.shutil, "which", lambda name: None)
+    train_all(members(), steps=(30,))
+    assert compiled == [False, True, False]
+
+
 def test_nets_with_frozen_parts_of_their_own_keep_them():
     """Random features differ from member to member, unlike the time table of an MLP."""
     rows = torch.Generator().manual_seed(0)
@@ -80,6 +113,23 @@ def test_nets_with_frozen_parts_of_their_own_keep_them():
         list(train(other.net, other.data, optimizer, AtTime(0.3), seed=other.seed, milestones=[40], batch=12))
         assert_same(m.net, other.net)
         assert float(other.net.A.detach().abs().max()) > 0.1
+
+
+def test_stacked_nets_compute_what_each_computes():
+    nets = [m.net for m in members(labelled=True)]
+    rows = torch.Generator().manual_seed(0)
+    x = torch.randn(3, 5, 2, generator=rows)
+    k, y = torch.randint(1, S.T, (3, 5), generator=rows), torch.randint(-1, 2, (3, 5), generator=rows)
+    together_, apart = stack(nets)(x, k, y), torch.stack([net(*z) for net, *z in zip(nets, x, k, y, strict=True)])
+    torch.testing.assert_close(together_, apart)
+    assert float((apart[0] - apart[1]).detach().abs().max()) > 0.1, "nets that agree would show nothing"
+
+
+def test_a_net_that_cannot_be_stacked_is_refused_by_name():
+    with pytest.raises(
+        ValueError, match="UNet has a Linear, which cannot be stacked: train such nets one after another"
+    ):
+        stack([UNet(8), UNet(8)])
 
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM])

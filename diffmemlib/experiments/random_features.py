@@ -149,7 +149,7 @@ class AtTime:
 
     def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
         (xi,), delta = drawn, -expm1(-2 * self.t)
-        return (sqrt(delta) * net(sqrt(1 - delta) * x0 + sqrt(delta) * xi) + xi).square().mean()
+        return (sqrt(delta) * net(sqrt(1 - delta) * x0 + sqrt(delta) * xi) + xi).square().mean(-1)
 
 
 def run_descent(

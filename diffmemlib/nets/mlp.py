@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from .stackable import Embedding, LayerNorm, Linear
+
 
 def sinusoidal_table(T: int, width: int) -> Tensor:
     """Position embedding of Vaswani et al. for steps 0 ... T-1: width/2 sines, then width/2 cosines; (T, width)."""
@@ -23,9 +25,9 @@ class ResidualBlock(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.first = nn.Linear(width, width)
-        self.second = nn.Linear(width, width)
-        self.norm = nn.LayerNorm(width)
+        self.first = Linear(width, width)
+        self.second = Linear(width, width)
+        self.norm = LayerNorm(width)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         return self.norm(x + self.second(F.gelu(self.first(x + embedding))))
@@ -44,15 +46,16 @@ class ResidualMLP(nn.Module):
     def __init__(self, d: int = 8, width: int = 128, blocks: int = 3, T: int = 1000, classes: int = 0) -> None:
         super().__init__()
         self.register_buffer("embedding", sinusoidal_table(T, width), persistent=False)
-        self.into = nn.Linear(d, width)
+        self.into = Linear(d, width)
         self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
-        self.out = nn.Linear(width, d)
-        self.label = nn.Embedding(classes + 1, width) if classes else None  # row 0: no label
+        self.out = Linear(width, d)
+        self.label = Embedding(classes + 1, width) if classes else None  # row 0: no label
 
     def forward(self, x: Tensor, k: Tensor, label: Tensor | None = None) -> Tensor:
         """x: noised samples, (m, d). k: their steps, integer, (m,). Returns the predicted noise, (m, d).
 
-        label: (m,) classes 0 ..., or -1 for a label that is hidden; None hides all.
+        label: (m,) classes 0 ..., or -1 for a label that is hidden; None hides all. Of stacked nets all of these have a
+        first axis of nets.
         """
         embedding, x = self.embedding[k], self.into(x)
         if self.label is not None:

@@ -7,8 +7,10 @@ import math
 import torch
 from torch import Tensor, nn
 
+from .stackable import Stackable
 
-class RandomFeatures(nn.Module):
+
+class RandomFeatures(nn.Module, Stackable):
     """Score s_A(x) = A tanh(W x/sqrt(d))/sqrt(p), with A = 0 at the start (Eq. 7).
 
     W: frozen features, (p, d). A, the only parameter, is (d, p).
@@ -27,6 +29,6 @@ class RandomFeatures(nn.Module):
         return self.A.detach() / math.sqrt(len(self.W))
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: noised samples, (m, d). Returns the score, (m, d)."""
-        p, d = self.W.shape
-        return torch.tanh(x @ self.W.T / math.sqrt(d)) @ self.A.T / math.sqrt(p)
+        """x: noised samples, (m, d), or (nets, m, d) where stacked. Returns the score, as x."""
+        p, d = self.W.shape[-2:]
+        return torch.tanh(x @ self.W.mT / math.sqrt(d)) @ self.A.mT / math.sqrt(p)
