@@ -39,20 +39,25 @@ SIZES = {
     "cuda": Size(width=32, side=32, batch=512, samples=10_000, sampling_steps=100, train=32_768),  # the paper's
 }
 
+WAYS = {"eager": None, "CUDA graphs": "reduce-overhead", "compiled": "default"}  # and torch.compile's name for each
+
 
 def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:
     """All timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
 
     plain: an eager float32 loop with a DataLoader and Adam as they come. ours: the training loop's own step, data on
-    the device, channels last, fused optimiser; on CUDA compiled and in bfloat16. floor: the larger of FLOPs over the
-    rate of a large matrix product, and of bytes over the bandwidth of a copy, both timed here.
+    the device, channels last, fused optimiser; on CUDA in bfloat16, in all WAYS, of which the fastest counts. floor:
+    the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here.
     """
     cuda = device.startswith("cuda")
     s = size or SIZES["cuda" if cuda else "cpu"]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
     plain = timed(_plain(s, data, device), device, enough)
-    learner = ours(s, data.to(device), device, fast=cuda)
-    step = timed(lambda tau: learner.step(tau), device, enough)
+    ways = {}
+    for way in WAYS if cuda else ("eager",):
+        learner = ours(s, data.to(device), device, way, bf16=cuda)
+        ways[way] = timed(learner.step, device, enough)
+    step = min(ways.values())
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
     net = learner.member.net.eval()
@@ -65,7 +70,7 @@ def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) 
     neighbours = time.perf_counter() - began
     return {
         "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
-        "size": asdict(s), "plain_step": plain, "our_step": step, "ratio": plain / step,
+        "size": asdict(s), "plain_step": plain, "ways": ways, "our_step": step, "ratio": plain / step,
         "steps_per_second": 1 / step, "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
         "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9,
         "floor": max(flops / rate, moved / bandwidth), "over_floor": step / max(flops / rate, moved / bandwidth),
@@ -80,6 +85,7 @@ def report(found: dict[str, Any]) -> str:
 U-Net, W = {s["width"]}, {s["side"]} x {s["side"]}, batch {s["batch"]}, on {f["device"]}, {f["threads"]} threads
   a training step: {1e3 * f["our_step"]:.1f} ms ({f["steps_per_second"]:.1f} steps/s); a plain loop takes \
 {1e3 * f["plain_step"]:.1f} ms, {f["ratio"]:.2f} times that
+  by way: {", ".join(f"{way} {1e3 * t:.1f} ms" for way, t in f["ways"].items())}
   floor {1e3 * f["floor"]:.1f} ms, {f["over_floor"]:.1f} times below: {f["teraflops_a_step"]:.3g} TFLOP at \
 {f["matmul_teraflops_per_second"]:.3g} TFLOP/s, {f["gigabytes_a_step"]:.3g} GB at \
 {f["copy_gigabytes_per_second"]:.3g} GB/s
@@ -87,14 +93,14 @@ U-Net, W = {s["width"]}, {s["side"]} x {s["side"]}, batch {s["batch"]}, on {f["d
   their neighbours among {s["train"]}: {f["neighbours"]:.2f} s"""
 
 
-def ours(s: Size, data: Tensor, device: str, fast: bool) -> Single:
-    """The learner of an image run; fast: compiled, in bfloat16."""
+def ours(s: Size, data: Tensor, device: str, way: str = "eager", bf16: bool = False) -> Single:
+    """The learner of an image run, in one of WAYS."""
     net = seeded(0, lambda: UNet(s.width)).to(device)
     net.to(memory_format=torch.channels_last)
-    if fast:
-        net.compile()
+    if way != "eager":
+        net.compile(mode=WAYS[way])
     optimizer = make_optimizer(net, "adam", 1e-4)
-    return Single(Member(net, data, 0), optimizer, Denoising(Schedule(), bf16=fast), s.batch)
+    return Single(Member(net, data, 0), optimizer, Denoising(Schedule(), bf16=bf16), s.batch)
 
 
 def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:

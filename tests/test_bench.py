@@ -16,6 +16,7 @@ TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)
 def test_everything_is_measured_and_can_be_stored():
     found = measure("cpu", TINY, enough=0.01)
     assert json.loads(json.dumps(found)) == found
+    assert found["our_step"] == found["ways"]["eager"]
     assert found["ratio"] == found["plain_step"] / found["our_step"]
     assert found["over_floor"] == found["our_step"] / found["floor"]
     assert all(found[name] > 0 for name in ("floor", "sampling", "neighbours", "copy_gigabytes_per_second"))
@@ -26,7 +27,7 @@ def test_everything_is_measured_and_can_be_stored():
 
 def test_our_step_has_the_loss_of_the_plain_one():
     data = torch.randn(TINY.batch, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    learner = ours(TINY, data, "cpu", fast=False)
+    learner = ours(TINY, data, "cpu")
     learner.member.net.eval()  # no dropout
     learner.dropout = False
     schedule, plain = Schedule(), seeded(0, lambda: UNet(8)).eval()

@@ -13,9 +13,9 @@ from ..experiments.unet import features_of
 from ..frechet import frechet_interval
 from ..runs import Result
 from ..sweeps import results
-from ..timescales import Timescale, phase_boundary
+from ..timescales import Timescale, first_crossing, phase_boundary
 from . import Estimate
-from .scaling import crossings, exponent_of, ratio, sizes, tau_mem, tau_overfit
+from .scaling import exponent_of, ratio, sizes, tau_mem, tau_overfit
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
 CAPACITY = "images-capacity"  # the same at several W
@@ -24,8 +24,15 @@ FD_GOOD = 0.5  # tau_gen: the first time that the Frechet distance is below half
 
 
 def tau_gen(runs: Sequence[Result], fd: float = FD_GOOD) -> list[Timescale]:
-    """First time that the Frechet distance falls to 0.5."""
-    return crossings(runs, "fd", fd, rising=False)
+    """First time that the Frechet distance, as a running median of three milestones, falls to 0.5.
+
+    Distances swing from milestone to milestone, with SGD most of all, so that a single one can be small by chance.
+    """
+    times = []
+    for r in runs:
+        smooth = r.curve("fd")["value"].rolling(3, center=True, min_periods=2).median()
+        times.append(first_crossing(smooth.index.to_numpy(), smooth.to_numpy(), fd, rising=False))
+    return times
 
 
 def tau_gen_exponent(sweep: str = SWEEP) -> Estimate:

@@ -1,0 +1,89 @@
+"""Numbers and figures of the image chapters, on made-up runs whose times are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.estimators import images as estimate
+from diffmemlib.figures import images as draw
+from diffmemlib.runs import Result
+
+
+def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0) -> Result:
+    """tau_gen = 8000/W; f_mem rises in proportion to log tau from 20 tau_gen n/1000, by 0.02 a factor e."""
+    tau = np.geomspace(10, 1e6, 241)
+    tau = tau[tau <= end]
+    good = slower * 8000 / width
+    curves = {
+        "fd": estimate.FD_GOOD * good / tau,
+        "f_mem": np.clip(0.02 * np.log(tau / (0.02 * good * n)), 0, 1),
+        "loss_test": 1 + 0 * tau,
+        "loss_train": 1 - 0.05 * tau / (0.01 * good * n),
+    }
+    rows = [(t, name, v, v, v) for name, values in curves.items() for t, v in zip(tau, values, strict=True)]
+    table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
+    return Result(None, {"n": n, "seed": 0, "width": width, "tier": "smoke"}, table, {"complete": True})
+
+
+@pytest.fixture
+def grid() -> list[Result]:
+    return [made(n, width) for width in (8, 16, 32) for n in (64, 128, 256)]
+
+
+def test_width_exponents_of_all_three_times(grid, monkeypatch):
+    monkeypatch.setattr(estimate, "results", lambda sweep: grid)
+    for time in estimate.TIMES:
+        e = estimate.width_exponent(time)
+        assert e.value == pytest.approx(-1, abs=0.01)
+        assert len(e.runs) == 9
+
+
+def test_one_sweep_against_another_at_the_same_n(monkeypatch):
+    sweeps = {"slow": [made(n, slower=3) for n in (32, 64, 128)], "fast": [made(n) for n in (64, 128, 256)]}
+    monkeypatch.setattr(estimate, "results", sweeps.get)
+    e = estimate.longer("slow", "tau_mem", than="fast")
+    assert e.value == pytest.approx(3, rel=0.02)
+    assert [r.config["n"] for r in e.runs] == [64, 128]
+
+
+def test_one_lucky_distance_is_not_yet_generation():
+    run = made(64)
+    distances = (run.curves["metric"] == "fd").to_numpy().nonzero()[0]
+    run.curves.loc[distances[20], "value"] = 0.1
+    assert estimate.tau_gen([run])[0].tau == pytest.approx(500, rel=0.02)
+
+
+def test_the_time_of_generation_of_a_width_rests_on_the_runs_that_saw_it():
+    seen = estimate.tau_gen_of([made(64), made(128, slower=4), made(256, end=100)])
+    assert (seen.status, seen.tau) == ("interpolated", pytest.approx(1000, rel=0.02))
+    assert estimate.tau_gen_of([made(64, end=100)]).status == "censored"
+
+
+def test_the_boundary_is_where_copies_begin_at_every_width(grid):
+    """f_mem = 0.01 at 0.02 tau_gen n exp(1/2), so at c tau_gen the boundary is c/(0.02 exp(1/2)), whatever W."""
+    table = estimate.boundaries(grid, (3, 5, 100))
+    for c, part in table.groupby("c"):
+        if c == 100:
+            assert set(part["status"]) == {"above range"}
+        else:
+            np.testing.assert_allclose(part["n"], c / (0.02 * np.exp(0.5)), rtol=0.05)
+    np.testing.assert_allclose(table["tau"], table["c"] * 8000 / table["width"], rtol=0.02)
+
+
+def test_phases_tell_copies_from_none_and_from_runs_that_ended(grid):
+    short = made(512, 16, end=1000)
+    runs = [*grid, short]
+    _, table = draw.phases(runs, estimate.boundaries(grid, (3, 8)), estimate.COPIES)
+    phase = table.set_index(["c", "width", "n"])["phase"]
+    assert (phase[3, 16, 64], phase[3, 16, 128]) == ("copies", "none")
+    assert phase[8, 16, 128] == "copies"
+    assert phase[8, 16, 512] == "ended before"
+
+
+def test_capacity_and_comparison_hold_every_run(grid):
+    _, table = draw.capacity(grid)
+    assert len(table.groupby(["width", "n"])) == 9
+    row = table[(table["width"] == 8) & (table["n"] == 64)].iloc[0]
+    assert (row["W_tau"], row["W_tau_n"]) == (8 * row["step"], 8 * row["step"] / 64)
+    _, both = draw.compared({"a": grid[:3], "b": grid[3:6]})
+    assert both.groupby("set")["n"].nunique().to_dict() == {"a": 3, "b": 3}
