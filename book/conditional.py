@@ -40,12 +40,6 @@ glue("cond-drop", f"{c['label_drop']:g}", display=False)
 glue("cond-lr", f"{c['lr']:g}", display=False)
 glue("cond-level", f"{estimate.F_MEM:g}", display=False)
 glue("cond-first", f"{scaling.F_MEM:g}", display=False)
-
-
-def said(e):
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
-
-
 # %% [markdown]
 # ## The experiment
 #
@@ -73,10 +67,10 @@ record(runs, table, "conditional")
 
 # %% tags=["remove-input"]
 collapse, exponent = scaling.collapse("conditional"), scaling.tau_mem_exponent("conditional")
-glue("cond-collapse", said(collapse), display=False)
-glue("cond-exponent", said(exponent), display=False)
-print("best collapse in tau/n^a: a =", said(collapse))
-print("exponent of tau_mem in n:   ", said(exponent))
+glue("cond-collapse", str(collapse), display=False)
+glue("cond-exponent", str(exponent), display=False)
+print("best collapse in tau/n^a: a =", collapse)
+print("exponent of tau_mem in n:   ", exponent)
 print("time at which f_mem reaches a level, in units of n (geometric mean over seeds):")
 by_level = estimate.times_by_level()
 print(by_level.to_string(float_format="{:.0f}".format))
@@ -107,11 +101,11 @@ record([*equal, *share, *spread], table, "conditional-classes")
 
 # %% tags=["remove-input"]
 share_ratio, spread_ratio = (estimate.class_ratio(f"conditional-{what}") for what in ("share", "spread"))
-glue("cond-share", said(share_ratio), display=False)
-glue("cond-spread", said(spread_ratio), display=False)
+glue("cond-share", str(share_ratio), display=False)
+glue("cond-spread", str(spread_ratio), display=False)
 print(f"tau_mem of class 1 over that of class 0, at f_mem = {estimate.F_MEM:g}:")
-print("a fifth of the points:", said(share_ratio))
-print("half as wide:         ", said(spread_ratio))
+print("a fifth of the points:", share_ratio)
+print("half as wide:         ", spread_ratio)
 
 # %% [markdown]
 # A class with a quarter of the other's points reaches $f_\mathrm{mem} =$ {glue:text}`cond-level` in
@@ -134,8 +128,8 @@ record([r for group in groups.values() for r in group], table, "conditional-guid
 # %% tags=["remove-input"]
 print("smallest KL from the class, nats, and tau_mem over that of w = 0:")
 for w in strengths:
-    print(f"w = {w:g}: {said(estimate.guidance_kl(w))}", f"and {said(estimate.guidance_ratio(w))}" if w else "")
-glue("cond-guidance", said(estimate.guidance_ratio(max(strengths))), display=False)
+    print(f"w = {w:g}: {estimate.guidance_kl(w)}", f"and {estimate.guidance_ratio(w)}" if w else "")
+glue("cond-guidance", str(estimate.guidance_ratio(max(strengths))), display=False)
 glue("cond-w", f"{max(strengths):g}", display=False)
 
 # %% [markdown]

@@ -116,20 +116,15 @@ plt.show()
 # %% tags=["remove-input"]
 record(by_variance, table, "random-features-variance")
 
-
 # %% tags=["remove-input"]
-def said(e):
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
-
-
 delta, of_n, mem, limit = (
     f() for f in (estimate.tau_gen_delta, estimate.tau_gen_n, estimate.tau_mem_simulated, estimate.tau_mem_limit)
 )
 for name, e in {"gen-delta": delta, "gen-n": of_n, "mem-range": mem, "mem-limit": limit}.items():
-    glue(name, said(e), display=False)
-print("exponent of the time at which E_score has halved: in Delta_t", said(delta), "and in psi_n", said(of_n))
-print("exponent in psi_n of the time at which L_gen = 0.3: simulated, psi_n = 4 to 32, ", said(mem))
-print("                                                    limit, 1 << psi_n << psi_p, ", said(limit))
+    glue(name, str(e), display=False)
+print("exponent of the time at which E_score has halved: in Delta_t", delta, "and in psi_n", of_n)
+print("exponent in psi_n of the time at which L_gen = 0.3: simulated, psi_n = 4 to 32, ", mem)
+print("                                                    limit, 1 << psi_n << psi_p, ", limit)
 
 # %% [markdown]
 # The time at which $E_\mathrm{score}$ has halved has the exponent {glue:text}`gen-delta` in $\Delta_t$ and

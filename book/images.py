@@ -53,12 +53,6 @@ glue("images-parted", f"{scaling.LOSS_GAP:.0%}", display=False)
 glue("images-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 glue("images-features", DIMENSION, display=False)
 glue("images-floor", f"{estimate.floor(c['samples'], c['side'])[0]:.3f}", display=False)
-
-
-def said(e):
-    return f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]"
-
-
 # %% [markdown]
 # ## The experiment
 #
@@ -116,16 +110,16 @@ fits = {
     "lag": scaling.overfitting_lag(estimate.SWEEP),
 }
 for name, fit in fits.items():
-    glue(f"images-{name}", said(fit), display=False)
+    glue(f"images-{name}", str(fit), display=False)
 print("exponents in n")
-print("  tau_gen:    ", said(fits["gen"]))
-print("  tau_overfit:", said(fits["overfit"]))
-print("  tau_mem:    ", said(fits["mem"]))
-print("  collapse:   ", said(fits["collapse"]))
-print("tau_mem / tau_overfit:", said(fits["lag"]))
+print("  tau_gen:    ", fits["gen"])
+print("  tau_overfit:", fits["overfit"])
+print("  tau_mem:    ", fits["mem"])
+print("  collapse:   ", fits["collapse"])
+print("tau_mem / tau_overfit:", fits["lag"])
 
 # %% [markdown]
-# $\tau_\mathrm{gen}$, the first time that the distance is below {glue:text}`images-good`, has the exponent
+# $\tau_\mathrm{gen}$, the first time that the distance (a running median of three) is below {glue:text}`images-good`, has the exponent
 # {glue:text}`images-gen` in $n$; $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$ {glue:text}`images-copies`,
 # has {glue:text}`images-mem`, and the best collapse of the curves is in $\tau/n^a$ with $a =$
 # {glue:text}`images-collapse`.

@@ -127,20 +127,14 @@ plt.show()
 record(runs, table, "mixture-times")
 
 # %% tags=["remove-input"]
-
-
-def said(e, digits=2):
-    return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]"
-
-
-glue("mem-exponent", said(scaling.tau_mem_exponent("mixture-n")), display=False)
-glue("gen-exponent", said(estimate.tau_gen_exponent()), display=False)
-glue("over-exponent", said(scaling.overfit_exponent("mixture-n")), display=False)
+glue("mem-exponent", str(scaling.tau_mem_exponent("mixture-n")), display=False)
+glue("gen-exponent", str(estimate.tau_gen_exponent()), display=False)
+glue("over-exponent", str(scaling.overfit_exponent("mixture-n")), display=False)
 glue("levels", ", ".join(f"{level:g}" for level in scaling.fit_collapse(runs).levels), display=False)
 glue("spread", f"{scaling.fit_collapse(runs).spread - 1:.0%}", display=False)
-glue("collapse-exponent", said(scaling.collapse("mixture-n")), display=False)
-glue("lag", said(scaling.overfitting_lag("mixture-n")), display=False)
-glue("window", said(estimate.window(), 0), display=False)
+glue("collapse-exponent", str(scaling.collapse("mixture-n")), display=False)
+glue("lag", str(scaling.overfitting_lag("mixture-n")), display=False)
+glue("window", str(estimate.window()), display=False)
 glue("window-n", estimate.largest_n(runs)[0].config["n"], display=False)
 print("tau_mem / n, run by run, in units of steps:")
 for n in n_values:
@@ -237,10 +231,10 @@ record(wide_256, table, "mixture-width-256")
 # %% tags=["remove-input"]
 for threshold in (estimate.KL_GOOD_WIDTH, 2.0, 3.0, 10.0):
     e = estimate.tau_gen_width_exponent(256, threshold)
-    print(f"n = 256, threshold {threshold:4.1f} nats: exponent of tau_gen in W {said(e)}")
+    print(f"n = 256, threshold {threshold:4.1f} nats: exponent of tau_gen in W {e}")
 e = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
-print(f"n = 256, threshold {estimate.KL_GOOD_WIDTH:4.1f} nats, W up to 128 only: exponent of tau_gen in W {said(e)}")
-print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {said(estimate.tau_mem_width_exponent())}")
+print(f"n = 256, threshold {estimate.KL_GOOD_WIDTH:4.1f} nats, W up to 128 only: exponent of tau_gen in W {e}")
+print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {estimate.tau_mem_width_exponent()}")
 
 # %% [markdown]
 # The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where

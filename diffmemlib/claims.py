@@ -76,10 +76,8 @@ class Claim:
 
     @property
     def ours(self) -> str:
-        """The estimate and its interval, with two decimals, or none from ten up."""
-        e = self.estimate
-        digits = 0 if e and abs(e.value) >= 10 else 2
-        return f"{e.value:.{digits}f} [{e.low:.{digits}f}, {e.high:.{digits}f}]" if e else ""
+        """The estimate and its interval; empty without one."""
+        return str(self.estimate) if self.estimate else ""
 
 
 def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:

@@ -53,6 +53,18 @@ def test_one_lucky_distance_is_not_yet_generation():
     assert estimate.tau_gen([run])[0].tau == pytest.approx(500, rel=0.02)
 
 
+def test_brightness_that_goes_with_the_distance_is_seen(monkeypatch):
+    """Samples as bright as their distance is large, up to a monotone map; the training digits are black."""
+    run, steps = made(64), np.geomspace(10, 1e6, 241)[::40]
+    fd = run.curve("fd")["value"].loc[steps].to_numpy()
+    flat = np.ones((1, 1, 1, 2, 2))
+    stored = {
+        "step": steps, "samples": (10 * np.log10(100 * fd + 1)).reshape(-1, 1, 1, 1, 1) * flat, "nearest": 0 * flat
+    }  # fmt: skip
+    monkeypatch.setattr(Result, "samples", stored)
+    assert estimate.brightness_correlation([run]) == pytest.approx(1)
+
+
 def test_the_time_of_generation_of_a_width_rests_on_the_runs_that_saw_it():
     seen = estimate.tau_gen_of([made(64), made(128, slower=4), made(256, end=100)])
     assert (seen.status, seen.tau) == ("interpolated", pytest.approx(1000, rel=0.02))

@@ -15,3 +15,8 @@ class Estimate:
     low: float
     high: float
     runs: tuple[Result, ...]
+
+    def __str__(self) -> str:
+        """The number and its interval, with two decimals, or none from ten up."""
+        digits = 0 if abs(self.value) >= 10 else 2
+        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+from scipy import stats
 
 from ..data.features import digit_features
 from ..data.images import images
@@ -18,7 +19,7 @@ from . import Estimate
 from .scaling import exponent_of, ratio, sizes, tau_mem, tau_overfit
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
-CAPACITY = "images-capacity"  # the same at several W
+CAPACITY = "images-width"  # the same at several W
 COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
 FD_GOOD = 0.5  # tau_gen: the first time that the Frechet distance is below half of the digits' own variance
 
@@ -79,6 +80,20 @@ def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
     other = {r.config["n"]: r for r in results(than)}
     runs = [r for r in results(sweep) if r.config["n"] in other]
     return ratio(TIMES[time](runs), TIMES[time]([other[r.config["n"]] for r in runs]), runs)
+
+
+def brightness_correlation(runs: Sequence[Result]) -> float:
+    """Spearman's rank correlation, over milestones, of the distance and of |mean brightness - that of training images|.
+
+    Brightness of the kept samples and of the training images nearest to them.
+    """
+    gaps, distances = [], []
+    for r in runs:
+        stored = r.samples
+        means = [stored[name].mean((1, 2, 3, 4), dtype=float) for name in ("samples", "nearest")]
+        gaps.append(np.abs(means[0] - means[1]))
+        distances.append(r.curve("fd")["value"].loc[stored["step"]])
+    return float(stats.spearmanr(np.concatenate(gaps), np.concatenate(distances)).statistic)
 
 
 def floor(count: int, side: int) -> tuple[float, float, float]:
