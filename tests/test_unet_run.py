@@ -58,6 +58,15 @@ def test_a_stored_run_is_what_its_network_gives(tmp_path, monkeypatch):
     assert (stored["distances"][..., 0] <= stored["distances"][..., 1]).all()
 
 
+def test_draws_repeat_a_full_batch_and_one_changes_no_identity():
+    given = {"tier": "smoke", "n": 8, "batch": "full"}
+    plain, three = (unet.UNetConfig.from_parameters(given | extra) for extra in ({}, {"draws": 3}))
+    assert plain.id == unet.UNetConfig.from_parameters(given | {"draws": 1}).id != three.id
+    once, thrice = unet.job(plain), unet.job(three)
+    assert thrice.batch == len(thrice.data) == 24
+    assert torch.equal(thrice.data, torch.cat([once.data] * 3))
+
+
 def test_ddim_is_that_of_the_formula():
     """The sampler on a U-Net against a plain loop over Eq. 22 in float64."""
     schedule, net = Schedule(), seeded(0, lambda: UNet(8)).double().eval()
@@ -87,6 +96,7 @@ def test_copies_of_training_images_count_as_memorised():
         ({"dataset": "faces"}, "dataset = 'faces': must be one of digits"),
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
+        ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),
         ({"batch": "half"}, "parameter batch = 'half' is of type str"),
     ],
 )

@@ -46,6 +46,7 @@ optimizer = None  # "sgd" or "adam"
 lr = None
 momentum = None
 batch = None  # images a step; "full" or 0: all of them
+draws = None  # times and noises for each image and step of a full batch
 dropout = None
 steps = None
 first = None  # step of the first milestone
