@@ -144,7 +144,7 @@ for n in n_values:
     print(f"  n = {n}: {', '.join(words)}; f_mem at the end {end}")
 
 # %% [markdown]
-# Fitted to all runs, with 95% bootstrap intervals:
+# Fitted to all runs, with 95% Student intervals:
 #
 # | exponent of $n$ | ours | the paper |
 # | --- | --- | --- |

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
 Status = Literal["interpolated", "at first point", "censored"]
 
@@ -46,7 +47,7 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
 
 @dataclass(frozen=True)
 class Fit:
-    """An exponent with its 95% bootstrap interval, the prefactor at the interval's centre, and what it rests on.
+    """An exponent with its 95% interval, the prefactor at the interval's centre, and what it rests on.
 
     value, low, high: the exponent. prefactor: tau = prefactor * x^value. points: runs that entered. left_out: runs
     that could not, because a run at the same x was censored.
@@ -60,17 +61,15 @@ class Fit:
     left_out: int
 
 
-def exponent(
-    x: ArrayLike, times: Sequence[Timescale], resamples: int = 2000, seed: int = 0, groups: ArrayLike | None = None
-) -> Fit:
-    """Least-squares slope of log tau against log x, with an interval from a wild bootstrap of residuals.
+def exponent(x: ArrayLike, times: Sequence[Timescale], groups: ArrayLike | None = None) -> Fit:
+    """Least-squares slope of log tau against log x, with a Student interval from the residuals.
 
     x: (m,), one per run (n, or W); several runs share an x. times: their crossing times. groups: (m,), a prefactor for
     each value, so that runs which also differ in something else (n, where x is W) share the exponent alone; default one
     group. A value of x with a censored run is left out whole, in its group: keeping only its faster runs would pull the
-    slope down. The residuals hold both the spread over seeds and any departure from a power law; they are widened for
-    the fitted numbers, by sqrt(m/(m-2)) in one group. Needs a group with two values of x left; where there are no more
-    runs than fitted numbers the interval is infinite. The prefactor is the groups' geometric mean.
+    slope down. The residuals hold both the spread over seeds and any departure from a power law. Needs a group with two
+    values of x left; where there are no more runs than fitted numbers the interval is infinite, and with one more it is
+    wide. The prefactor is the groups' geometric mean.
     """
     x = np.asarray(x, float)
     groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
@@ -83,7 +82,7 @@ def exponent(
         raise ValueError("an exponent needs two sizes at which every run crossed the threshold")
     log_tau = np.log([t.tau for t, whole in zip(times, keep, strict=True) if whole])
     rows = np.array([np.where(groups[keep] == g, log_tau, np.nan) for g in np.unique(groups[keep])])
-    value, low, high, intercept = _slope(np.log(x[keep]), rows, 1 + len(rows), resamples, seed)
+    value, low, high, intercept = _slope(np.log(x[keep]), rows, 1 + len(rows))
     return Fit(value, low, high, float(np.exp(intercept.mean())), int(keep.sum()), int((~keep).sum()))
 
 
@@ -160,10 +159,7 @@ def phase_boundary(
     return Boundary(float(n[-1]), "above range")
 
 
-def collapse_exponent(
-    x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]], levels: Sequence[float],
-    resamples: int = 2000, seed: int = 0,
-) -> Collapse:  # fmt: skip
+def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]], levels: Sequence[float]) -> Collapse:
     """The a for which curves value(tau / x^a) lie closest together, measured along log tau.
 
     At each level every curve has a crossing time; a is the slope that the levels share,
@@ -178,7 +174,7 @@ def collapse_exponent(
     if not counts.any():
         raise ValueError(f"no level of {list(levels)} is crossed at two sizes: the collapse cannot be measured")
     log_x, log_tau = np.log(x), rows[counts]
-    value, low, high, intercepts = _slope(log_x, log_tau, 2, resamples, seed)
+    value, low, high, intercepts = _slope(log_x, log_tau, 2)
     residual = log_tau - intercepts[:, None] - value * log_x
     spread = float(np.exp(np.sqrt(np.nanmean(residual**2))))
     return Collapse(value, low, high, spread, tuple(np.asarray(levels, float)[counts].tolist()))
@@ -191,29 +187,27 @@ def _whole(x: NDArray[np.float64], times: Sequence[Timescale]) -> NDArray[np.boo
 
 
 def _slope(
-    x: NDArray[np.float64], y: NDArray[np.float64], fitted: int, resamples: int, seed: int
+    x: NDArray[np.float64], y: NDArray[np.float64], fitted: int
 ) -> tuple[float, float, float, NDArray[np.float64]]:
     """Common slope of the rows of y (r, m; NaN is missing) on x (m,), its 95% interval, and each row's intercept.
 
-    Wild bootstrap: residuals keep their place and change their sign at random, all those of one column (one run)
-    together. fitted: numbers that the fit takes from the runs. As many runs as these leave no residual, so nothing is
-    known of the error: the interval is infinite.
+    The interval is Student's, from an error that lets every column (one run) have its own spread and all its rows move
+    together: HC2 of MacKinnon and White (1985), which for one row with equal spreads is the textbook's on average.
+    fitted: numbers that the fit takes from the runs. Where there are no more runs than these, nothing is known of the
+    error: the interval is infinite.
     """
     here = ~np.isnan(y)
     mean_x = (here * x).sum(1) / here.sum(1)
     centred = here * (x - mean_x[:, None])
-
-    def fit(values: NDArray[np.float64]) -> NDArray[np.float64]:
-        return (values * centred).sum((-2, -1)) / (centred**2).sum()  # slope of (..., r, m)
-
-    known = np.nan_to_num(y)
-    slope = float(fit(known))
+    known, total = np.nan_to_num(y), (centred**2).sum()
+    slope = float((known * centred).sum() / total)
     intercept = known.sum(1) / here.sum(1) - slope * mean_x
-    line = here * (intercept[:, None] + slope * x)
     m = int(here.any(0).sum())
     if m <= fitted:
         return slope, -np.inf, np.inf, intercept
-    residual = (known - line) * (m / (m - fitted)) ** 0.5
-    signs = np.random.default_rng(seed).choice([-1.0, 1.0], size=(resamples, 1, y.shape[1]))
-    low, high = np.quantile(fit(line + signs * residual), [0.025, 0.975])
-    return slope, float(low), float(high), intercept
+    residual = known - here * (intercept[:, None] + slope * x)
+    share = (here / here.sum(1, keepdims=True)).sum(0) / np.maximum(here.sum(0), 1)
+    leverage = share + (centred**2).sum(0) / total  # how far the fit follows a column
+    own = (centred * residual).sum(0) / np.sqrt(np.maximum(1 - leverage, 1e-9))
+    half = float(stats.t.ppf(0.975, m - fitted) * np.sqrt((own**2).sum()) / total)
+    return slope, slope - half, slope + half, intercept

@@ -38,6 +38,15 @@ def test_width_exponents_of_all_three_times(grid, monkeypatch):
         assert len(e.runs) == 9
 
 
+def test_the_held_out_loss_tells_generation_without_samples(monkeypatch):
+    runs = [made(n) for n in (64, 128, 256)]
+    for run in runs:
+        held_out = run.curves["metric"] == "loss_test"
+        run.curves.loc[held_out, "value"] = 25 * run.config["n"] ** 0.5 / run.curves.loc[held_out, "step"]
+    monkeypatch.setattr(estimate, "results", lambda sweep: runs)
+    assert estimate.loss_exponent("any").value == pytest.approx(0.5, abs=0.02)
+
+
 def test_one_sweep_against_another_at_the_same_n(monkeypatch):
     sweeps = {"slow": [made(n, slower=3) for n in (32, 64, 128)], "fast": [made(n) for n in (64, 128, 256)]}
     monkeypatch.setattr(estimate, "results", sweeps.get)
@@ -54,12 +63,12 @@ def test_one_lucky_distance_is_not_yet_generation():
 
 
 def test_brightness_that_goes_with_the_distance_is_seen(monkeypatch):
-    """Samples as bright as their distance is large, up to a monotone map; the training digits are black."""
-    run, steps = made(64), np.geomspace(10, 1e6, 241)[::40]
+    """Samples whose brightness goes up and down with their distance; the training digits are black."""
+    run, steps = made(64), np.geomspace(10, 1e6, 241)[[0, 10, 40, 60, 110, 200]]
     fd = run.curve("fd")["value"].loc[steps].to_numpy()
     flat = np.ones((1, 1, 1, 2, 2))
     stored = {
-        "step": steps, "samples": (10 * np.log10(100 * fd + 1)).reshape(-1, 1, 1, 1, 1) * flat, "nearest": 0 * flat
+        "step": steps, "samples": (200 + 10 * np.log(fd)).reshape(-1, 1, 1, 1, 1) * flat, "nearest": 0 * flat
     }  # fmt: skip
     monkeypatch.setattr(Result, "samples", stored)
     assert estimate.brightness_correlation([run]) == pytest.approx(1)
@@ -89,7 +98,7 @@ def test_phases_tell_copies_from_none_and_from_runs_that_ended(grid):
     phase = table.set_index(["c", "width", "n"])["phase"]
     assert (phase[3, 16, 64], phase[3, 16, 128]) == ("copies", "none")
     assert phase[8, 16, 128] == "copies"
-    assert phase[8, 16, 512] == "ended before"
+    assert phase[8, 16, 512] == "not known"
 
 
 def test_capacity_and_comparison_hold_every_run(grid):

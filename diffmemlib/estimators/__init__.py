@@ -1,4 +1,4 @@
-"""From stored runs to the numbers that the pages quote and the claims are judged by, a module an experiment."""
+"""From stored runs to the numbers of pages and claims: a module an experiment, `scaling` for what they share."""
 
 from __future__ import annotations
 

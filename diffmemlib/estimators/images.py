@@ -16,12 +16,13 @@ from ..runs import Result
 from ..sweeps import results
 from ..timescales import Timescale, first_crossing, phase_boundary
 from . import Estimate
-from .scaling import exponent_of, ratio, sizes, tau_mem, tau_overfit
+from .scaling import crossings, exponent_of, ratio, sizes, tau_mem, tau_overfit
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
 CAPACITY = "images-width"  # the same at several W
 COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
 FD_GOOD = 0.5  # tau_gen: the first time that the Frechet distance is below half of the digits' own variance
+LOSS_GOOD = 0.25  # of the held-out loss at t = 0.01: a time of generation that needs no samples
 
 
 def tau_gen(runs: Sequence[Result], fd: float = FD_GOOD) -> list[Timescale]:
@@ -49,6 +50,12 @@ TIMES: dict[str, Callable[[Sequence[Result]], list[Timescale]]] = {
 }
 
 
+def loss_exponent(sweep: str = SWEEP) -> Estimate:
+    """Slope against log n of the log of the first time that the held-out loss falls to 0.25."""
+    runs = results(sweep)
+    return exponent_of(crossings(runs, "loss_test", LOSS_GOOD, rising=False), runs)
+
+
 def width_exponent(time: str) -> Estimate:
     """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_gen, tau_mem, ..."""
     runs = results(CAPACITY)
@@ -63,7 +70,7 @@ def tau_gen_of(runs: Sequence[Result]) -> Timescale:
 
 
 def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
-    """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, n, status."""
+    """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, tau_seen, n, status."""
     rows = []
     for width in sorted(set(sizes(runs, "width"))):
         own = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
@@ -71,29 +78,37 @@ def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
         tau = tau_gen_of(own)
         for factor in c:
             found = phase_boundary(sizes(own), curves, tau, factor, COPIES)
-            rows.append((width, factor, factor * tau.tau, found.n, found.status))
-    return pd.DataFrame(rows, columns=["width", "c", "tau", "n", "status"])
+            rows.append((width, factor, factor * tau.tau, tau.status == "interpolated", found.n, found.status))
+    return pd.DataFrame(rows, columns=["width", "c", "tau", "tau_seen", "n", "status"])
 
 
 def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
-    """A time of the runs of one sweep over that of another's, at the same n; geometric mean over n."""
-    other = {r.config["n"]: r for r in results(than)}
-    runs = [r for r in results(sweep) if r.config["n"] in other]
-    return ratio(TIMES[time](runs), TIMES[time]([other[r.config["n"]] for r in runs]), runs)
+    """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean."""
+    other = {(r.config["n"], r.config["seed"]): r for r in results(than)}
+    runs = [r for r in results(sweep) if (r.config["n"], r.config["seed"]) in other]
+    same = [other[r.config["n"], r.config["seed"]] for r in runs]
+    return ratio(TIMES[time](runs), TIMES[time](same), runs)
 
 
 def brightness_correlation(runs: Sequence[Result]) -> float:
-    """Spearman's rank correlation, over milestones, of the distance and of |mean brightness - that of training images|.
+    """Spearman's rank correlation of what two things do from one milestone to the next.
 
-    Brightness of the kept samples and of the training images nearest to them.
+    They are the distance, and how far the mean brightness of the kept samples is from that of the training images
+    nearest to them. Changes, since both fall in the course of training.
     """
     gaps, distances = [], []
     for r in runs:
         stored = r.samples
         means = [stored[name].mean((1, 2, 3, 4), dtype=float) for name in ("samples", "nearest")]
-        gaps.append(np.abs(means[0] - means[1]))
-        distances.append(r.curve("fd")["value"].loc[stored["step"]])
+        gaps.append(np.diff(np.abs(means[0] - means[1])))
+        distances.append(np.diff(np.log(r.curve("fd")["value"].loc[stored["step"]])))
     return float(stats.spearmanr(np.concatenate(gaps), np.concatenate(distances)).statistic)
+
+
+def swing(runs: Sequence[Result]) -> float:
+    """Standard deviation of the distance's logarithm from one milestone to the next, as a factor."""
+    changes = [np.diff(np.log(r.curve("fd")["value"])) for r in runs]
+    return float(np.exp(np.std(np.concatenate(changes))))
 
 
 def floor(count: int, side: int) -> tuple[float, float, float]:

@@ -13,6 +13,7 @@ from ..runs import Result
 from ..timescales import Timescale
 from .style import MEMORY, QUALITY, band, shades, subplots
 
+SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
 SYMBOL = {"n": "n", "width": "W"}
 
 
@@ -49,7 +50,7 @@ PANEL = {  # name of the axis, its kind and its limits
 def quality_and_memory(
     results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1
 ) -> tuple[plt.Figure, pd.DataFrame]:
-    """KL and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
+    """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
     key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right.
     """
@@ -75,7 +76,9 @@ def quality_and_memory(
 def times(
     sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n"
 ) -> tuple[plt.Figure, pd.DataFrame]:
-    """Crossing times of every run against its size on log axes; open triangles are lower bounds (censored runs).
+    """Crossing times of every run against its size on log axes; open triangles are bounds.
+
+    Upwards: lower bounds, of runs that ended before. Downwards: upper bounds, of runs that had crossed when first seen.
 
     measured: name -> times, one per run, in the order of sizes.
     """
@@ -85,8 +88,8 @@ def times(
     for name, all_times in measured.items():
         for size, t in zip(sizes, all_times, strict=True):
             rows.append((name, size, t.tau, t.status))
-            exact = t.status == "interpolated"
-            axis.plot(size, t.tau, "o" if exact else "^", color=marks[name], mfc=marks[name] if exact else "none", ms=6)
+            fill = marks[name] if t.status == "interpolated" else "none"
+            axis.plot(size, t.tau, SHAPE[t.status], color=marks[name], mfc=fill, ms=6)
         table = pd.DataFrame(rows, columns=["time", key, "tau", "status"])
         mean = table[(table["time"] == name) & (table["status"] == "interpolated")].groupby(key)["tau"]
         axis.plot(np.exp(mean.agg(lambda v: np.log(v).mean())), color=marks[name], label=name)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -20,7 +21,7 @@ from .curves import PANEL, copies, over_seeds
 from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, QUALITY, band, shades, subplots
 
-LINES = (":", "--", "-", "-.", (0, (1, 3)))  # one for each n
+LINES = (":", "--", "-", "-.")  # one for each n, and again
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -80,7 +81,7 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Quality against tau and W tau, f_mem against tau and W tau/n; colour: W, line: n (Fig. 3, left and middle)."""
     widths, ns = (sorted({r.config[key] for r in runs}) for key in ("width", "n"))
-    colors, styles = shades(widths), dict(zip(ns, LINES, strict=False))
+    colors, styles = shades(widths), dict(zip(ns, cycle(LINES), strict=False))
     figure, axes = subplots(2, 2, figsize=(9.5, 6))
     tables = []
     for r in runs:
@@ -112,24 +113,25 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) -> tuple[plt.Figure, pd.DataFrame]:
     """Which (W, n) memorise at c tau_gen(W), a panel for each c, and the boundary in between (Fig. 3, right).
 
-    boundary: columns width, c, tau, n, status. copies_above: of f_mem. A run that ended before that time counts where
-    it had copies by then, and is open where it had none.
+    boundary: as `estimators.images.boundaries` gives it. copies_above: of f_mem. A mark is open where the run
+    ended before that time without copies, or that time is not known.
     """
     factors = boundary["c"].unique()
     figure, axes = subplots(1, len(factors), figsize=(9.5, 3.6), sharey=True)
     kinds = {
         "copies": {"marker": "s", "color": MEMORY},
         "none": {"marker": "o", "color": QUALITY},
-        "ended before": {"marker": "o", "color": QUALITY, "mfc": "none"},
+        "not known": {"marker": "o", "color": QUALITY, "mfc": "none"},
     }
     rows = []
     for axis, (c, part) in zip(axes, boundary.groupby("c"), strict=True):
-        when = part.set_index("width")["tau"]
+        when, known = part.set_index("width")["tau"], part.set_index("width")["tau_seen"]
         for r in runs:
             f, tau = r.curve("f_mem")["value"], when.loc[r.config["width"]]
             value = at(f.index, f, tau)
             kind = "copies" if (f.iloc[-1] if value is None else value) > copies_above else "none"
-            kind = "ended before" if value is None and kind == "none" else kind
+            if kind == "none" and (value is None or not known.loc[r.config["width"]]):
+                kind = "not known"
             axis.plot(r.config["width"], r.config["n"], ls="", ms=8, **kinds[kind])
             rows.append((c, r.config["width"], r.config["n"], tau, value, kind))
         found = part[part["status"].isin(["interpolated", "on grid"])]

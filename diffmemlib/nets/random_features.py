@@ -26,7 +26,7 @@ class RandomFeatures(nn.Module, Stackable):
     @property
     def B(self) -> Tensor:
         """A/sqrt(p), (d, p), detached."""
-        return self.A.detach() / math.sqrt(len(self.W))
+        return self.A.detach() / math.sqrt(self.W.shape[-2])
 
     def forward(self, x: Tensor) -> Tensor:
         """x: noised samples, (m, d), or (nets, m, d) where stacked. Returns the score, as x."""
