@@ -73,9 +73,11 @@ def run(
 @contextmanager
 def _said() -> Iterator[None]:
     """End with one sentence and status 1 on an error that the user can mend."""
+    from .runs import ResultError  # not above: it brings torch, which --help can do without
+
     try:
         yield
-    except (ValueError, OSError, MemoryError, RunBusyError) as error:
+    except (ValueError, OSError, MemoryError, ResultError, RunBusyError) as error:
         typer.echo(f"Error: {error}", err=True)
         raise typer.Exit(1) from None
 
@@ -130,7 +132,8 @@ def claims() -> None:
     """Print the claims table, computed from the stored results."""
     from .claims import load, table
 
-    typer.echo(table(load())[["id", "ours [95%]", "agrees if", "verdict"]].to_string(index=False))
+    with _said():
+        typer.echo(table(load())[["id", "ours [95%]", "agrees if", "verdict"]].to_string(index=False))
 
 
 @app.command()
@@ -141,8 +144,9 @@ def picture() -> None:
     from .runs import ROOT
 
     path = ROOT / "book" / "_static" / "two-times.png"
-    quality_and_memory(sweep_n())[0].savefig(path)
-    typer.echo(f"wrote {path.relative_to(ROOT)}")
+    with _said():
+        quality_and_memory(sweep_n())[0].savefig(path)
+        typer.echo(f"wrote {path.relative_to(ROOT)}")
 
 
 if __name__ == "__main__":
