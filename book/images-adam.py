@@ -62,7 +62,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin together."}} tags=["remove-input"]
 figure, table = quality_and_memory(sgd, metrics=("fd", "f_mem"))
 plt.show()
 
@@ -70,7 +70,7 @@ plt.show()
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]
-# On the right, against $\tau/n$, the rises coincide. On top the distance swings, from one milestone to the next by a factor
+# On the right, against $\tau/n$, the rises begin together; the largest $n$ then climbs more slowly. On top the distance swings, from one milestone to the next by a factor
 # of {glue:text}`adam-swing` (one standard deviation; under Adam, {glue:text}`adam-swing-other`). These are swings of
 # brightness: the changes of the distance, and of how far the mean brightness of samples is from that of the training
 # digits nearest to them, have rank correlation {glue:text}`adam-brightness`. $\tau_\mathrm{gen}$ is therefore read off a
@@ -78,7 +78,7 @@ record(sgd, table, "adam-sgd")
 #
 # ## Side by side
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they coincide; under Adam they rise earlier, and the larger n somewhat later."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD all begin to rise at the same place, under Adam earlier."}} tags=["remove-input"]
 figure, table = draw.compared({f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam})
 plt.show()
 
@@ -124,7 +124,7 @@ print("  tau_mem:    ", found["slower-mem"])
 
 # %% [markdown]
 # Under SGD $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$ {glue:text}`adam-copies`, has the exponent
-# {glue:text}`adam-mem` in $n$: it is proportional to $n$. With Adam, the same training sets and the same small batches, it
+# {glue:text}`adam-mem` in $n$; proportion to $n$ is 1. With Adam, the same training sets and the same small batches, it
 # has {glue:text}`adam-adam-mem`.
 #
 # $\tau_\mathrm{gen}$ falls with $n$ here ({glue:text}`adam-gen`), since brightness settles the later the fewer the images;
