@@ -18,8 +18,8 @@
 # # Images: Adam and SGD
 #
 # **What you will see.** The same networks on the same digits, trained by SGD with momentum, as in the paper, instead of
-# Adam. Copies come later, and in proportion to $n$. Figure 7, right, of {cite:t}`bonnaire2025`, where Adam is the
-# variation and SGD the rule.
+# Adam: when copies come, how that grows with $n$, and what hides the time of generation. Figure 7, right, of
+# {cite:t}`bonnaire2025`, where Adam is the variation and SGD the rule.
 #
 # **You need** [training-set size](images.ipynb), where Adam does the training. **Reading time**: five minutes.
 
@@ -30,6 +30,7 @@ from myst_nb import glue
 from diffmemlib import claims
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling
+from diffmemlib.experiments.unet import LEARNING_RATE as PAPER_RATE
 from diffmemlib.figures import images as draw
 from diffmemlib.figures.curves import quality_and_memory, times
 from diffmemlib.figures.record import record
@@ -46,11 +47,19 @@ glue("adam-level", f"{estimate.LOSS_GOOD:g}", display=False)
 glue("adam-good", f"{estimate.FD_GOOD:g}", display=False)
 glue("adam-copies", f"{scaling.F_MEM:g}", display=False)
 glue("adam-sizes", ", ".join(map(str, n_values[:-1])) + f" and {n_values[-1]}", display=False)
-glue("adam-first", n_values[0], display=False)
+for whose, (slow, fast) in {"": (c["lr"], other["lr"]), "paper-": (PAPER_RATE["sgd"], PAPER_RATE["adam"])}.items():
+    glue(f"adam-{whose}apart", f"{slow / fast:g}", display=False)
+closed = [
+    str(n)
+    for n, gen, mem in zip(n_values, estimate.tau_gen(sgd), scaling.tau_mem(sgd), strict=True)
+    if gen.tau >= mem.tau
+]
+glue("adam-closed", ", ".join(closed) or "none", display=False)
 glue("adam-hours", f"{sum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
 glue("adam-brightness", f"{estimate.brightness_correlation(sgd):.2f}", display=False)
 glue("adam-swing", f"{estimate.swing(sgd):.1f}", display=False)
 glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
+
 # %% [markdown]
 # ## The experiment
 #
@@ -70,11 +79,12 @@ plt.show()
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]
-# On the right, against $\tau/n$, the rises begin together; the largest $n$ then climbs more slowly. On top the distance swings, from one milestone to the next by a factor
-# of {glue:text}`adam-swing` (one standard deviation; under Adam, {glue:text}`adam-swing-other`). These are swings of
-# brightness: the changes of the distance, and of how far the mean brightness of samples is from that of the training
-# digits nearest to them, have rank correlation {glue:text}`adam-brightness`. $\tau_\mathrm{gen}$ is therefore read off a
-# running median of three milestones, at {glue:text}`adam-good`.
+# On the right, against $\tau/n$, the rises begin together; the largest $n$ then climbs more slowly. On top the distance
+# swings, from one milestone to the next by a factor of {glue:text}`adam-swing` (one standard deviation; under Adam,
+# {glue:text}`adam-swing-other`). These go with swings of brightness: the changes of the distance, and of how far the mean
+# brightness of samples is from that of the training digits nearest to them, have rank correlation
+# {glue:text}`adam-brightness`. $\tau_\mathrm{gen}$ is therefore read off a running median of three milestones, at
+# {glue:text}`adam-good`.
 #
 # ## Side by side
 
@@ -86,14 +96,7 @@ plt.show()
 record([*sgd, *adam], table, "adam-both")
 
 # %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good (tau_gen), losses part (tau_overfit), first copies (tau_mem). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen falls and crosses both."}} tags=["remove-input"]
-figure, table = times(
-    n_values,
-    {
-        r"$\tau_\mathrm{gen}$": estimate.tau_gen(sgd),
-        r"$\tau_\mathrm{mem}$": scaling.tau_mem(sgd),
-        r"$\tau_\mathrm{overfit}$": scaling.tau_overfit(sgd),
-    },
-)
+figure, table = times(n_values, {name: f(sgd) for name, f in estimate.TIMES.items()})
 plt.show()
 
 # %% tags=["remove-input"]
@@ -127,13 +130,13 @@ print("  tau_mem:    ", found["slower-mem"])
 # {glue:text}`adam-mem` in $n$; proportion to $n$ is 1. With Adam, the same training sets and the same small batches, it
 # has {glue:text}`adam-adam-mem`.
 #
-# $\tau_\mathrm{gen}$ falls with $n$ here ({glue:text}`adam-gen`), since brightness settles the later the fewer the images;
-# at $n =$ {glue:text}`adam-first` it settles after the first copies, so that there is no window at all. The held-out loss
-# at $t = 0.01$, which needs no samples, falls to {glue:text}`adam-level` at a time with the exponent
-# {glue:text}`adam-loss`, which is to say that $n$ does not matter for it.
+# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave it unknown. Training sets without any window,
+# whose samples become good after the first copies: $n =$ {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
+# needs no samples, falls to {glue:text}`adam-level` at a time with the exponent {glue:text}`adam-loss`.
 #
 # At the same $n$ SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam to the first copies. The paper has far
-# fewer steps with Adam, at learning rates a hundred times apart, as ours are. How many fewer is a matter of these rates,
+# fewer steps with Adam, at learning rates {glue:text}`adam-paper-apart` times apart; ours are {glue:text}`adam-apart` times
+# apart. How many fewer is a matter of these rates,
 # and of how long one waits; the claim below is only that they are fewer.
 #
 # ## Claims

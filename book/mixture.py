@@ -116,9 +116,9 @@ record(runs, table, "mixture-n")
 
 # %% mystnb={"figure": {"caption": "The three times of every run against n; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
-    r"$\tau_\mathrm{gen}$": estimate.tau_gen(runs),
-    r"$\tau_\mathrm{mem}$": scaling.tau_mem(runs),
-    r"$\tau_\mathrm{over}$": scaling.tau_overfit(runs),
+    "tau_gen": estimate.tau_gen(runs),
+    "tau_mem": scaling.tau_mem(runs),
+    "tau_over": scaling.tau_overfit(runs),
 }
 figure, table = times(scaling.sizes(runs), measured)
 plt.show()

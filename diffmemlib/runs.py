@@ -15,6 +15,7 @@ import os
 import platform
 import shutil
 import subprocess
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -54,7 +55,7 @@ def config_folder() -> Path:
 
 
 @dataclass(frozen=True)
-class Config:
+class Config(ABC):
     """The settings of one run; subclasses add fields, an experiment's name, its notebook and its tiers' defaults."""
 
     experiment: ClassVar[str]
@@ -62,9 +63,9 @@ class Config:
     seed: int
 
     @classmethod
+    @abstractmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
         """What the tier says for every parameter that was not given; may depend on those that were."""
-        raise NotImplementedError
 
     @classmethod
     def added(cls) -> dict[str, Any]:

@@ -50,7 +50,7 @@ class Fit:
     """An exponent with its 95% interval, the prefactor at the interval's centre, and what it rests on.
 
     value, low, high: the exponent. prefactor: tau = prefactor * x^value. points: runs that entered. left_out: runs
-    that could not, because a run at the same x was censored.
+    that could not, because a run at the same x was censored, or no other x of their group is left.
     """
 
     value: float
@@ -164,8 +164,8 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
 
     At each level every curve has a crossing time; a is the slope that the levels share,
     log tau_level(x) = c_level + a log x. A level leaves out every x at which some curve does not reach it, and counts
-    where two x are left. x: (m,), one per curve. curves: (tau, value) pairs, rising. Interval: as in `exponent`,
-    with the times of one curve changed together.
+    where two x are left. x: (m,), one per curve. curves: (tau, value) pairs, rising. Interval: as in `exponent`;
+    the errors of one curve's times move together.
     """
     x = np.asarray(x, float)
     times = [[first_crossing(tau, value, level) for tau, value in curves] for level in levels]

@@ -45,8 +45,12 @@ def test_over_seeds_leaves_out_steps_that_one_seed_did_not_reach():
 
 def test_times_table_holds_every_run_and_marks_censored_ones():
     runs = [made(8, 0, 100), made(8, 1, 1e9)]
-    _, table = curves.times([8, 8], {"x": scaling.tau_mem(runs)})
-    assert table["status"].tolist() == ["interpolated", "censored"]
+    early = made(8, 2, 1e-3)
+    figure, table = curves.times([8, 8, 8], {"tau_mem": scaling.tau_mem([*runs, early])})
+    assert table["status"].tolist() == ["interpolated", "censored", "at first point"]
+    shown = [(line.get_marker(), line.get_markerfacecolor() == "none") for line in figure.axes[0].lines[:3]]
+    assert shown == [("o", False), ("^", True), ("v", True)]
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == r"$\tau_\mathrm{mem}$"
 
 
 def test_record_gives_provenance_and_the_data_back():

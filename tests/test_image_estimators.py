@@ -9,7 +9,7 @@ from diffmemlib.figures import images as draw
 from diffmemlib.runs import Result
 
 
-def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0) -> Result:
+def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0, seed: int = 0) -> Result:
     """tau_gen = 8000/W; f_mem rises in proportion to log tau from 20 tau_gen n/1000, by 0.02 a factor e."""
     tau = np.geomspace(10, 1e6, 241)
     tau = tau[tau <= end]
@@ -22,7 +22,7 @@ def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0) -> Resu
     }
     rows = [(t, name, v, v, v) for name, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
-    return Result(None, {"n": n, "seed": 0, "width": width, "tier": "smoke"}, table, {"complete": True})
+    return Result(None, {"n": n, "seed": seed, "width": width, "tier": "smoke"}, table, {"complete": True})
 
 
 @pytest.fixture
@@ -48,11 +48,21 @@ def test_the_held_out_loss_tells_generation_without_samples(monkeypatch):
 
 
 def test_one_sweep_against_another_at_the_same_n(monkeypatch):
-    sweeps = {"slow": [made(n, slower=3) for n in (32, 64, 128)], "fast": [made(n) for n in (64, 128, 256)]}
+    """A second seed of the faster sweep, ten times as slow, is no partner of the first."""
+    fast = [made(n) for n in (64, 128, 256)] + [made(n, slower=10, seed=1) for n in (64, 128, 256)]
+    sweeps = {"slow": [made(n, slower=3) for n in (32, 64, 128)], "fast": fast}
     monkeypatch.setattr(estimate, "results", sweeps.get)
     e = estimate.longer("slow", "tau_mem", than="fast")
     assert e.value == pytest.approx(3, rel=0.02)
     assert [r.config["n"] for r in e.runs] == [64, 128]
+
+
+def test_swings_are_given_as_a_factor():
+    """A distance that goes up and down by a factor of two at every milestone."""
+    run = made(64)
+    distances = run.curves["metric"] == "fd"
+    run.curves.loc[distances, "value"] = np.where(np.arange(distances.sum()) % 2, 2.0, 1.0)
+    assert estimate.swing([run]) == pytest.approx(2)
 
 
 def test_one_lucky_distance_is_not_yet_generation():
@@ -99,6 +109,9 @@ def test_phases_tell_copies_from_none_and_from_runs_that_ended(grid):
     assert (phase[3, 16, 64], phase[3, 16, 128]) == ("copies", "none")
     assert phase[8, 16, 128] == "copies"
     assert phase[8, 16, 512] == "not known"
+    unseen = estimate.boundaries(grid, (3,)).assign(tau_seen=False)
+    _, table = draw.phases(grid, unseen, estimate.COPIES)
+    assert set(table["phase"]) == {"copies", "not known"}
 
 
 def test_capacity_and_comparison_hold_every_run(grid):

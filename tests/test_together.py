@@ -69,7 +69,11 @@ def test_each_net_is_the_one_trained_alone(optimizer, labelled: bool, batch: int
         assert moved > 0.01, "the comparison needs nets that have moved"
 
 
-def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path):
+def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path, monkeypatch):
+    compiling, modes = torch.nn.Module.compile, []
+    monkeypatch.setattr(
+        torch.nn.Module, "compile", lambda net, **how: (modes.append(how["mode"]), compiling(net, **how))
+    )
     whole, alone = members(labelled=True), members(labelled=True)
     train_all(whole, compiled=True)
     for m, other in zip(whole, alone, strict=True):
@@ -80,6 +84,7 @@ def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path):
     train_all(resumed, compiled=True)
     for a, b in zip(whole, resumed, strict=True):
         assert_same(a.net, b.net, exactly=True)
+    assert modes == ["default"] * 3
 
 
 def test_long_runs_are_compiled_where_there_is_a_compiler(monkeypatch):
@@ -130,6 +135,8 @@ def test_a_net_that_cannot_be_stacked_is_refused_by_name():
         ValueError, match="UNet has a Linear, which cannot be stacked: train such nets one after another"
     ):
         stack([UNet(8), UNet(8)])
+    with pytest.raises(ValueError, match="Sequential has a Dropout"):
+        stack([torch.nn.Sequential(torch.nn.Dropout(0.1))] * 2)
 
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM])

@@ -80,7 +80,7 @@ def times(
 
     Upwards: lower bounds, of runs that ended before. Downwards: upper bounds, of runs that had crossed when first seen.
 
-    measured: name -> times, one per run, in the order of sizes.
+    measured: tau_gen and the like -> times, one per run, in the order of sizes.
     """
     figure, axis = subplots(figsize=(6.5, 4.2))
     marks = dict(zip(measured, (QUALITY, MEMORY, "#666666", "#009e73"), strict=False))
@@ -92,7 +92,11 @@ def times(
             axis.plot(size, t.tau, SHAPE[t.status], color=marks[name], mfc=fill, ms=6)
         table = pd.DataFrame(rows, columns=["time", key, "tau", "status"])
         mean = table[(table["time"] == name) & (table["status"] == "interpolated")].groupby(key)["tau"]
-        axis.plot(np.exp(mean.agg(lambda v: np.log(v).mean())), color=marks[name], label=name)
+        axis.plot(
+            np.exp(mean.agg(lambda v: np.log(v).mean())),
+            color=marks[name],
+            label=rf"$\tau_\mathrm{{{name.removeprefix('tau_')}}}$",
+        )
     axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
     axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
     axis.minorticks_off()

@@ -117,7 +117,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
     ended before that time without copies, or that time is not known.
     """
     factors = boundary["c"].unique()
-    figure, axes = subplots(1, len(factors), figsize=(9.5, 3.6), sharey=True)
+    figure, (axes,) = subplots(1, len(factors), figsize=(9.5, 3.6), sharey=True, squeeze=False)
     kinds = {
         "copies": {"marker": "s", "color": MEMORY},
         "none": {"marker": "o", "color": QUALITY},
@@ -150,7 +150,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
 
 def compared(sets: Mapping[str, Sequence[Result]]) -> tuple[plt.Figure, pd.DataFrame]:
     """f_mem against tau/n, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7)."""
-    figure, axes = subplots(1, len(sets), figsize=(9.5, 3.4), sharey=True)
+    figure, (axes,) = subplots(1, len(sets), figsize=(9.5, 3.4), sharey=True, squeeze=False)
     colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
     for axis, (title, runs) in zip(axes, sets.items(), strict=True):
         table = over_seeds(runs, "f_mem", "n").assign(set=title)

@@ -52,13 +52,13 @@ def stack(nets: Sequence[nn.Module]) -> nn.Module:
     """One module that computes all of them: input and output with a first axis of nets.
 
     nets: of one shape. Buffers in which they differ are stacked too; the others are shared. ValueError where a module
-    with parameters is not Stackable.
+    with parameters is not Stackable, or drops out: the nets would share the random numbers that each has of its own.
     """
     stacked = copy.deepcopy(nets[0])
     for path, module in stacked.named_modules():
         own = [net.get_submodule(path) for net in nets]
         parameters = dict(module.named_parameters(recurse=False))
-        if parameters and not isinstance(module, Stackable):
+        if (parameters and not isinstance(module, Stackable)) or (isinstance(module, nn.Dropout) and module.p > 0):
             raise ValueError(
                 f"{type(nets[0]).__name__} has a {type(module).__name__}, which cannot be stacked: train such nets one "
                 "after another, or give the layer a form in nets/stackable.py"
