@@ -86,7 +86,7 @@ record(runs, table, "images")
 # lies the window in which the samples are good and new. On the right, against $\tau/n$, the rises would coincide if
 # $\tau_\mathrm{mem}$ were exactly proportional to $n$; the exponent below says how nearly they do.
 
-# %% mystnb={"figure": {"caption": "The three times of every run: samples become good (tau_gen), held-out and training loss part (tau_overfit), first copies (tau_mem). Filled: seen; open: the run ended before.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat, tau_overfit and tau_mem rise with n, tau_mem highest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run: samples become good (tau_gen), held-out and training loss part (tau_overfit), first copies (tau_mem). Filled: seen. Open, upwards: the run ended before; downwards: so when first looked at.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
 plt.show()
 
