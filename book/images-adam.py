@@ -43,8 +43,10 @@ c, other = sgd[0].config, adam[0].config
 for name in ("width", "side", "batch", "lr", "momentum"):
     glue(f"adam-{name}", f"{c[name]:g}", display=False)
 glue("adam-other-lr", f"{other['lr']:g}", display=False)
-glue("adam-level", f"{estimate.LOSS_GOOD:g}", display=False)
-glue("adam-good", f"{estimate.FD_GOOD:g}", display=False)
+glue("adam-level", f"{estimate.loss_level(sgd):.2f}", display=False)
+glue("adam-above", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
+distance = estimate.quality(sgd)
+glue("adam-good", f"{estimate.GOOD[distance]:g}", display=False)
 glue("adam-copies", f"{scaling.F_MEM:g}", display=False)
 glue("adam-sizes", ", ".join(map(str, n_values[:-1])) + f" and {n_values[-1]}", display=False)
 for whose, (slow, fast) in {"": (c["lr"], other["lr"]), "paper-": (PAPER_RATE["sgd"], PAPER_RATE["adam"])}.items():
@@ -72,7 +74,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 # ## Under SGD
 
 # %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin together."}} tags=["remove-input"]
-figure, table = quality_and_memory(sgd, metrics=("fd", "f_mem"))
+figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
 plt.show()
 
 # %% tags=["remove-input"]
@@ -132,7 +134,8 @@ print("  tau_mem:    ", found["slower-mem"])
 #
 # The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave it unknown. Training sets without any window,
 # whose samples become good after the first copies: $n =$ {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
-# needs no samples, falls to {glue:text}`adam-level` at a time with the exponent {glue:text}`adam-loss`.
+# needs no samples, falls to {glue:text}`adam-level`, {glue:text}`adam-above` above the lowest that every $n$ reaches, at a
+# time with the exponent {glue:text}`adam-loss`.
 #
 # At the same $n$ SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam to the first copies. The paper has far
 # fewer steps with Adam, at learning rates {glue:text}`adam-paper-apart` times apart; ours are {glue:text}`adam-apart` times

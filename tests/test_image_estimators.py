@@ -1,5 +1,7 @@
 """Numbers and figures of the image chapters, on made-up runs whose times are known."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -9,20 +11,21 @@ from diffmemlib.figures import images as draw
 from diffmemlib.runs import Result
 
 
-def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0, seed: int = 0) -> Result:
+def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0, seed: int = 0, batch: int = 32) -> Result:
     """tau_gen = 8000/W; f_mem rises in proportion to log tau from 20 tau_gen n/1000, by 0.02 a factor e."""
     tau = np.geomspace(10, 1e6, 241)
     tau = tau[tau <= end]
     good = slower * 8000 / width
     curves = {
-        "fd": estimate.FD_GOOD * good / tau,
+        "fd": estimate.GOOD["fd"] * good / tau,
         "f_mem": np.clip(0.02 * np.log(tau / (0.02 * good * n)), 0, 1),
         "loss_test": 1 + 0 * tau,
         "loss_train": 1 - 0.05 * tau / (0.01 * good * n),
     }
     rows = [(t, name, v, v, v) for name, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
-    return Result(None, {"n": n, "seed": seed, "width": width, "tier": "smoke"}, table, {"complete": True})
+    config = {"n": n, "seed": seed, "width": width, "batch": batch, "tier": "smoke"}
+    return Result(Path(f"made-{n}-{width}"), config, table, {"complete": True})
 
 
 @pytest.fixture
@@ -63,6 +66,19 @@ def test_swings_are_given_as_a_factor():
     distances = run.curves["metric"] == "fd"
     run.curves.loc[distances, "value"] = np.where(np.arange(distances.sum()) % 2, 2.0, 1.0)
     assert estimate.swing([run]) == pytest.approx(2)
+
+
+def test_runs_measured_by_the_fid_have_its_threshold_and_axis():
+    run = made(64)
+    run.curves["metric"] = run.curves["metric"].replace("fd", "fid")
+    own = run.curves["metric"] == "fid"
+    run.curves.loc[own, "value"] *= estimate.GOOD["fid"] / estimate.GOOD["fd"]
+    assert estimate.tau_gen([run])[0].tau == pytest.approx(500, rel=0.02)
+    figure, table = draw.capacity([run])
+    assert figure.axes[0].get_ylabel() == "FID"
+    assert set(table["metric"]) == {"fid", "f_mem"}
+    with pytest.raises(ValueError, match="no Frechet distance of one kind"):
+        estimate.tau_gen([run, made(128)])
 
 
 def test_one_lucky_distance_is_not_yet_generation():
@@ -121,3 +137,12 @@ def test_capacity_and_comparison_hold_every_run(grid):
     assert (row["W_tau"], row["W_tau_n"]) == (8 * row["step"], 8 * row["step"] / 64)
     _, both = draw.compared({"a": grid[:3], "b": grid[3:6]})
     assert both.groupby("set")["n"].nunique().to_dict() == {"a": 3, "b": 3}
+
+
+def test_each_image_is_seen_once_a_step_of_a_full_batch(grid):
+    """And batch/n times a step otherwise; a batch that holds more than all is a full one."""
+    sets = {"32": [made(n) for n in (16, 128)], "full": [made(n, batch=0) for n in (64, 128)]}
+    figure, table = draw.compared(sets, ("scaled", "seen"))
+    assert len(figure.axes) == 4
+    seen = (table["seen"] / table["step"]).groupby([table["set"], table["n"]]).unique()
+    assert seen.map(list).to_dict() == {("32", 16): [1], ("32", 128): [0.25], ("full", 64): [1], ("full", 128): [1]}

@@ -46,6 +46,17 @@ def disconnect_thebe(app: Sphinx, config: Config) -> None:
     app.registry.css_files[:] = [one for one in app.registry.css_files if one[0] != "sphinx-thebe.css"]
 
 
+def announce_tier(app: Sphinx, config: Config) -> None:
+    """Say on every page that it is drawn at another tier than the one that its sentences were written for."""
+    from diffmemlib.runs import book_tier  # of this checkout, which `setup` has put first
+
+    if book_tier() != "laptop":
+        config.html_theme_options["announcement"] = (
+            f"Drawn from the runs of tier {book_tier()}, where its table has them. Figures, numbers and verdicts follow "
+            "the runs; the sentences around them were written for the laptop tier and its digits."
+        )
+
+
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Escape reStructuredText in a docstring, line by line; `name` in single backticks becomes code."""
     for number, line in enumerate(lines):
@@ -72,6 +83,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
     app.connect("config-inited", add_plotly)
     app.connect("config-inited", disconnect_thebe)
+    app.connect("config-inited", announce_tier)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
     app.connect("build-finished", repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -39,6 +39,7 @@ STEPS_PER_N = {"sgd": 400, "adam": 40}  # at W = 16
 PAPER_STEPS = {"sgd": 2_000_000, "adam": 200_000}
 LEARNING_RATE = {"sgd": 1e-2, "adam": 1e-4}  # the paper's
 FEWEST = {"digits": DIGIT_DIMENSION, "inception": INCEPTION_DIMENSION, "none": 1}  # samples, to be exceeded
+DISTANCE = {"digits": "fd", "inception": "fid"}  # the metric's name: the Frechet distance is FID with Inception only
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there
 
 
@@ -159,7 +160,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         }
         if features is not None and reference is not None:
             own = features_of(features, data.pixels(x))
-            metrics["fid" if config.features == "inception" else "fd"] = frechet_interval(own, reference)
+            metrics[DISTANCE[config.features]] = frechet_interval(own, reference)
         for name, points in (("train", train), ("test", data.centred(data.test))):
             losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, stream(seed, name))
             metrics["loss_" + name] = spread(losses)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
+import math
 from collections.abc import Mapping, Sequence
 from itertools import cycle
 
@@ -15,6 +16,7 @@ from matplotlib.colors import to_rgb
 from PIL import Image
 from plotly.subplots import make_subplots
 
+from ..estimators.images import quality
 from ..runs import Result
 from ..timescales import at
 from .curves import PANEL, copies, over_seeds
@@ -22,6 +24,7 @@ from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, QUALITY, band, shades, subplots
 
 LINES = (":", "--", "-", "-.")  # one for each n, and again
+AGAINST = {"scaled": r"$\tau/n$", "seen": "times each training image was seen"}
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -83,19 +86,19 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     widths, ns = (sorted({r.config[key] for r in runs}) for key in ("width", "n"))
     colors, styles = shades(widths), dict(zip(ns, cycle(LINES), strict=False))
     figure, axes = subplots(2, 2, figsize=(9.5, 6))
-    tables = []
+    metrics, tables = (quality(runs), "f_mem"), []
     for r in runs:
         c, width, n = r.config, r.config["width"], r.config["n"]
-        table = r.curves[r.curves["metric"].isin(["fd", "f_mem"])].assign(
+        table = r.curves[r.curves["metric"].isin(metrics)].assign(
             width=width, n=n, W_tau=lambda d, w=width: w * d["step"], W_tau_n=lambda d, w=width, n=n: w * d["step"] / n
         )
-        for (left, right), metric, scaled in zip(axes, ("fd", "f_mem"), ("W_tau", "W_tau_n"), strict=True):
+        for (left, right), metric, scaled in zip(axes, metrics, ("W_tau", "W_tau_n"), strict=True):
             own = table[table["metric"] == metric]
             for axis, x in ((left, "step"), (right, scaled)):
                 axis.plot(own[x], own["value"], color=colors[width], linestyle=styles[n], lw=1.4)
         tables.append(table.assign(seed=c["seed"]))
     for row, metric, labels in zip(
-        axes, ("fd", "f_mem"), ((r"$\tau$ (steps)", r"$W\tau$"), (r"$\tau$ (steps)", r"$W\tau/n$")), strict=True
+        axes, metrics, ((r"$\tau$ (steps)", r"$W\tau$"), (r"$\tau$ (steps)", r"$W\tau/n$")), strict=True
     ):
         name, kind, limits = PANEL[metric]
         for axis, label in zip(row, labels, strict=True):
@@ -148,18 +151,30 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
     return figure, pd.DataFrame(rows, columns=["c", "width", "n", "tau", "f_mem", "phase"])
 
 
-def compared(sets: Mapping[str, Sequence[Result]]) -> tuple[plt.Figure, pd.DataFrame]:
-    """f_mem against tau/n, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7)."""
-    figure, (axes,) = subplots(1, len(sets), figsize=(9.5, 3.4), sharey=True, squeeze=False)
+def compared(
+    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",)
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7).
+
+    against: a row of panels for each of "scaled", tau/n, and "seen", how often each training image was seen.
+    """
+    figure, rows = subplots(
+        len(against), len(sets), figsize=(9.5, 0.4 + 3 * len(against)), sharex="row", sharey=True, squeeze=False
+    )
     colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
-    for axis, (title, runs) in zip(axes, sets.items(), strict=True):
-        table = over_seeds(runs, "f_mem", "n").assign(set=title)
-        for n, part in table.groupby("n"):
-            band(axis, part.assign(scaled=part["step"] / n), "scaled", colors[n], f"n = {n}")
-        axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", ylim=PANEL["f_mem"][2])
-        axis.legend(loc="upper left", fontsize=8)
+    for (title, runs), column in zip(sets.items(), rows.T, strict=True):
+        batch = runs[0].config["batch"]
+        table = over_seeds(runs, "f_mem", "n").assign(set=title, scaled=lambda d: d["step"] / d["n"])
+        table["seen"] = table["step"] * (np.minimum(batch, table["n"]) / table["n"] if batch else 1)
+        for axis, x in zip(column, against, strict=True):
+            for n, part in table.groupby("n"):
+                band(axis, part, x, colors[n], f"n = {n}")
+            axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
+        column[0].set_title(title)
+        column[0].legend(loc="upper left", fontsize=8)
         tables.append(table)
-    axes[0].set_ylabel(PANEL["f_mem"][0])
+    for axis in rows[:, 0]:
+        axis.set_ylabel(PANEL["f_mem"][0])
     return figure, pd.concat(tables)
 
 
@@ -169,7 +184,9 @@ def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
     first: the milestone shown before the slider is moved.
     """
     steps = result.samples["step"].tolist()
-    fd, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in ("fd", "f_mem"))
+    metric = quality([result])
+    name, _, limits = PANEL[metric]
+    distance, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in (metric, "f_mem"))
     figure = make_subplots(
         rows=2, cols=1, row_heights=[0.35, 0.65], vertical_spacing=0.08, specs=[[{}], [{"secondary_y": True}]]
     )
@@ -180,15 +197,15 @@ def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
         return go.Image(source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), hoverinfo="skip")
 
     def marker(i: int) -> dict[str, list[float]]:
-        return {"x": [steps[i], steps[i]], "y": [1e-2, 1e2]}
+        return {"x": [steps[i], steps[i]], "y": list(limits)}
 
     start = steps.index(first)
     figure.add_trace(pictures(start), row=1, col=1)
     figure.add_scatter(
         **marker(start), mode="lines", line={"color": "#666", "dash": "dot"}, showlegend=False, row=2, col=1
     )
-    quality_and_copies(figure, 2, steps, fd, f_mem, "Fréchet distance", (-2, 1))
+    quality_and_copies(figure, 2, steps, distance, f_mem, name, (math.log10(limits[0]), math.log10(limits[1])))
     figure.update_xaxes(visible=False, row=1, col=1)
     figure.update_yaxes(visible=False, row=1, col=1)
-    titles = [f"step {s:,}: Fréchet distance {v:.2f}, f_mem {f:.2f}" for s, v, f in zip(steps, fd, f_mem, strict=True)]
+    titles = [f"step {s:,}: {name} {v:.3g}, f_mem {f:.2f}" for s, v, f in zip(steps, distance, f_mem, strict=True)]
     return scrubber(figure, steps, [0, 1], [[pictures(i), marker(i)] for i in range(len(steps))], start, titles)
