@@ -31,7 +31,7 @@ from diffmemlib import claims, sweeps
 from diffmemlib.estimators import conditional as estimate
 from diffmemlib.estimators import scaling
 from diffmemlib.figures import conditional as draw
-from diffmemlib.figures.curves import quality_and_memory
+from diffmemlib.figures.curves import compared, quality_and_memory
 from diffmemlib.figures.record import record
 
 runs = sweeps.results("conditional")
@@ -80,7 +80,39 @@ print(by_level.to_string(float_format="{:.0f}".format))
 # have the exponent {glue:text}`cond-exponent`: less than the one that the paper reports and that SGD has on
 # [the unconditional mixture](mixture). The table shows why there is no single exponent: at larger $n$ the first copies
 # come earlier in $\tau/n$ and the fraction then rises more slowly, so the curves do not have one shape. These runs
-# differ from those of the mixture in the labels and in the optimiser; which of the two does it, they cannot tell.
+# differ from those of the mixture in the labels and in the optimiser.
+#
+# ## Labels, or the optimiser?
+
+# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n of one network on one mixture, in full batches: SGD, Adam, and Adam with labels.", "name": "fig-conditional-adam"}, "image": {"alt": "Three panels of rising curves. Under SGD they rise together in tau over n; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
+labelled, adam = scaling.in_common(runs, sweeps.results("mixture-adam"))
+_, sgd = scaling.in_common(adam, sweeps.results("mixture-n"))
+panels = {"SGD": sgd, "Adam": adam, "Adam, with labels": labelled}
+figure, table = compared(panels)
+plt.show()
+
+# %% tags=["remove-input"]
+record([r for group in panels.values() for r in group], table, "conditional-adam")
+
+# %% tags=["remove-input"]
+fits = [scaling.exponent_of(scaling.tau_mem(group), group) for group in panels.values()]
+factor = scaling.ratio(scaling.tau_mem(labelled), scaling.tau_mem(adam), labelled)
+for name, fit in zip(("sgd", "adam", "labels", "factor"), [*fits, factor], strict=True):
+    glue(f"cond-{name}", str(fit), display=False)
+print("exponent of tau_mem in n, n =", ", ".join(str(n) for n in sorted(set(scaling.sizes(adam)))))
+for title, fit in zip(panels, fits, strict=True):
+    print(f"{title:>18}: {fit}")
+print("tau_mem with labels over that without, Adam:", factor)
+
+# %% [markdown]
+# At the same sizes $\tau_\mathrm{mem}$ has the exponent {glue:text}`cond-sgd` under SGD, {glue:text}`cond-adam` under Adam
+# without labels, and {glue:text}`cond-labels` under Adam with labels, which change $\tau_\mathrm{mem}$ itself by a factor of
+# {glue:text}`cond-factor`.
+#
+# What does Adam do? It divides every step by the running size of the gradient, and late in training most of that is the
+# noise of the drawn times and Gaussians: $\sigma/\sqrt m$, for a gradient averaged over $m$ draws. Its steps are then longer
+# by $\sqrt m$. In full batches $m = n$: larger sets take longer steps, and $\tau_\mathrm{mem} \propto n$ at equal steps
+# becomes $n/\sqrt n$, an exponent of 1/2, where noise is all, and stays 1 where there is none.
 #
 # ## Classes that differ
 #

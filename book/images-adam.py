@@ -31,8 +31,7 @@ from diffmemlib import claims
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling
 from diffmemlib.experiments.unet import LEARNING_RATE as PAPER_RATE
-from diffmemlib.figures import images as draw
-from diffmemlib.figures.curves import quality_and_memory, times
+from diffmemlib.figures.curves import compared, quality_and_memory, times
 from diffmemlib.figures.record import record
 from diffmemlib.sweeps import results
 
@@ -91,7 +90,7 @@ record(sgd, table, "adam-sgd")
 # ## Side by side
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD all begin to rise at the same place, under Adam earlier."}} tags=["remove-input"]
-figure, table = draw.compared({f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam})
+figure, table = compared({f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam})
 plt.show()
 
 # %% tags=["remove-input"]

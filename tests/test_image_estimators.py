@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.estimators import images as estimate
+from diffmemlib.figures import curves
 from diffmemlib.figures import images as draw
 from diffmemlib.runs import Result
 
@@ -135,14 +136,15 @@ def test_capacity_and_comparison_hold_every_run(grid):
     assert len(table.groupby(["width", "n"])) == 9
     row = table[(table["width"] == 8) & (table["n"] == 64)].iloc[0]
     assert (row["W_tau"], row["W_tau_n"]) == (8 * row["step"], 8 * row["step"] / 64)
-    _, both = draw.compared({"a": grid[:3], "b": grid[3:6]})
+    _, both = curves.compared({"a": grid[:3], "b": grid[3:6]})
     assert both.groupby("set")["n"].nunique().to_dict() == {"a": 3, "b": 3}
 
 
 def test_each_image_is_seen_once_a_step_of_a_full_batch(grid):
     """And batch/n times a step otherwise; a batch that holds more than all is a full one."""
-    sets = {"32": [made(n) for n in (16, 128)], "full": [made(n, batch=0) for n in (64, 128)]}
-    figure, table = draw.compared(sets, ("scaled", "seen"))
+    sets = {"32": [made(n) for n in (16, 128)], "full": [made(32), *(made(n, batch=0) for n in (64, 128))]}
+    figure, table = curves.compared(sets, ("scaled", "seen"))
     assert len(figure.axes) == 4
     seen = (table["seen"] / table["step"]).groupby([table["set"], table["n"]]).unique()
-    assert seen.map(list).to_dict() == {("32", 16): [1], ("32", 128): [0.25], ("full", 64): [1], ("full", 128): [1]}
+    full = {("full", n): [1] for n in (32, 64, 128)}
+    assert seen.map(list).to_dict() == {("32", 16): [1], ("32", 128): [0.25], **full}

@@ -16,7 +16,7 @@ from ..runs import Result
 from ..sweeps import results
 from ..timescales import Timescale, first_crossing, phase_boundary
 from . import Estimate
-from .scaling import crossings, exponent_of, ratio, sizes, tau_mem, tau_overfit
+from .scaling import crossings, exponent_of, in_common, ratio, sizes, tau_mem, tau_overfit
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
 CAPACITY = "images-width"  # the same at several W
@@ -103,10 +103,8 @@ def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
 
 def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
     """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean."""
-    other = {(r.config["n"], r.config["seed"]): r for r in results(than)}
-    runs = [r for r in results(sweep) if (r.config["n"], r.config["seed"]) in other]
-    same = [other[r.config["n"], r.config["seed"]] for r in runs]
-    return ratio(TIMES[time](runs), TIMES[time](same), runs)
+    runs, others = in_common(results(sweep), results(than))
+    return ratio(TIMES[time](runs), TIMES[time](others), runs)
 
 
 def brightness_correlation(runs: Sequence[Result]) -> float:

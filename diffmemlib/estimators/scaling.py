@@ -87,6 +87,13 @@ def collapse(sweep: str) -> Estimate:
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
+def in_common(runs: Sequence[Result], others: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """Of two sweeps, the runs whose n and seed both have, pair by pair."""
+    other = {(r.config["n"], r.config["seed"]): r for r in others}
+    chosen = [r for r in runs if (r.config["n"], r.config["seed"]) in other]
+    return chosen, [other[r.config["n"], r.config["seed"]] for r in chosen]
+
+
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
     """Geometric mean over runs of a ratio of times, with its t interval; it needs both times of a run."""
     both = [(a, b, r) for a, b, r in zip(top, bottom, runs, strict=True) if a.status == b.status == "interpolated"]

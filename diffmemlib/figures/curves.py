@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,6 +14,7 @@ from ..timescales import Timescale
 from .style import MEMORY, QUALITY, band, shades, subplots
 
 SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
+AGAINST = {"scaled": r"$\tau/n$", "seen": "how often each training point was seen"}
 SYMBOL = {"n": "n", "width": "W"}
 
 
@@ -72,6 +73,39 @@ def quality_and_memory(
     axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
     axes[-1, 0].legend(loc="upper left" if len(metrics) > 1 else "upper right")
     return figure, pd.concat(tables)
+
+
+def compared(
+    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",)
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7).
+
+    against: a row of panels for each of "scaled", tau/n, and "seen", how often each training point was seen,
+    each time with a noise of its own.
+    """
+    figure, rows = subplots(
+        len(against), len(sets), figsize=(9.5, 0.4 + 3 * len(against)), sharex="row", sharey=True, squeeze=False
+    )
+    colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
+    for (title, runs), column in zip(sets.items(), rows.T, strict=True):
+        a_step = {
+            c["n"]: c.get("draws", 1) * min(c["batch"] or c["n"], c["n"]) / c["n"] for c in (r.config for r in runs)
+        }
+        table = over_seeds(runs, "f_mem", "n").assign(set=title)
+        table["scaled"], table["seen"] = table["step"] / table["n"], table["step"] * table["n"].map(a_step)
+        for axis, x in zip(column, against, strict=True):
+            for n, part in table.groupby("n"):
+                band(axis, part, x, colors[n], f"n = {n}")
+            axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
+        column[0].set_title(title)
+        column[0].legend(loc="upper left", fontsize=8)
+        tables.append(table)
+    joined = pd.concat(tables)
+    for axis, x in zip(rows[:, 0], against, strict=True):
+        axis.set_ylabel(PANEL["f_mem"][0])
+        if len(copied := joined.loc[joined["value"] > 0.01, x]):
+            axis.set_xlim(left=copied.min() / 4)  # long before, there is nothing to see
+    return figure, joined
 
 
 def times(

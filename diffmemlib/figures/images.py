@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
@@ -24,7 +24,6 @@ from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, QUALITY, band, shades, subplots
 
 LINES = (":", "--", "-", "-.")  # one for each n, and again
-AGAINST = {"scaled": r"$\tau/n$", "seen": "times each training image was seen"}
 GAP = 2  # pixels of frame around an image, enlarged
 
 
@@ -149,33 +148,6 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
         axes[-1].plot([], [], ls="", ms=8, label=label, **style)
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
     return figure, pd.DataFrame(rows, columns=["c", "width", "n", "tau", "f_mem", "phase"])
-
-
-def compared(
-    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",)
-) -> tuple[plt.Figure, pd.DataFrame]:
-    """f_mem, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7).
-
-    against: a row of panels for each of "scaled", tau/n, and "seen", how often each training image was seen.
-    """
-    figure, rows = subplots(
-        len(against), len(sets), figsize=(9.5, 0.4 + 3 * len(against)), sharex="row", sharey=True, squeeze=False
-    )
-    colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
-    for (title, runs), column in zip(sets.items(), rows.T, strict=True):
-        batch = runs[0].config["batch"]
-        table = over_seeds(runs, "f_mem", "n").assign(set=title, scaled=lambda d: d["step"] / d["n"])
-        table["seen"] = table["step"] * (np.minimum(batch, table["n"]) / table["n"] if batch else 1)
-        for axis, x in zip(column, against, strict=True):
-            for n, part in table.groupby("n"):
-                band(axis, part, x, colors[n], f"n = {n}")
-            axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
-        column[0].set_title(title)
-        column[0].legend(loc="upper left", fontsize=8)
-        tables.append(table)
-    for axis in rows[:, 0]:
-        axis.set_ylabel(PANEL["f_mem"][0])
-    return figure, pd.concat(tables)
 
 
 def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
