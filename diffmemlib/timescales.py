@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 Status = Literal["interpolated", "at first point", "censored"]
 
@@ -178,6 +178,27 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
     residual = log_tau - intercepts[:, None] - value * log_x
     spread = float(np.exp(np.sqrt(np.nanmean(residual**2))))
     return Collapse(value, low, high, spread, tuple(np.asarray(levels, float)[counts].tolist()))
+
+
+def looks_and_landscape(
+    n: ArrayLike, draws: ArrayLike, tau: ArrayLike
+) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """A and B of tau = A n/draws + B n with 95% Student intervals: least squares in log tau, linearised at the fit.
+
+    n, draws, tau: (m,) of each run: training points, draws of a point, a time and a noise in each step, and a crossing
+    time. A: how often a point must be drawn, where that decides. B: steps a point, however many draws a step has.
+    Needs three runs with two values of draws.
+    """
+    n, draws, tau = (np.asarray(v, float) for v in (n, draws, tau))
+    if len(tau) < 3 or len(set(draws)) < 2:
+        raise ValueError(f"{len(tau)} run(s), {len(set(draws))} number(s) of draws: three runs and two are needed")
+    parts, y = np.stack([1 / draws, np.ones_like(draws)], axis=1), np.log(tau / n)
+    start = np.exp(y.mean()) / 2 / parts.mean(axis=0)
+    fit = optimize.least_squares(lambda p: np.log(np.maximum(parts @ p, 1e-12)) - y, start, x_scale=start)
+    variance = 2 * fit.cost / (len(y) - 2) * np.diag(np.linalg.inv(fit.jac.T @ fit.jac))
+    half = stats.t.ppf(0.975, len(y) - 2) * np.sqrt(variance)
+    (a, b), (low_a, low_b), (high_a, high_b) = (v.tolist() for v in (fit.x, fit.x - half, fit.x + half))
+    return (a, low_a, high_a), (b, low_b, high_b)
 
 
 def _whole(x: NDArray[np.float64], times: Sequence[Timescale]) -> NDArray[np.bool_]:

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.estimators import images as estimate
+from diffmemlib.estimators import scaling
 from diffmemlib.figures import curves
 from diffmemlib.figures import images as draw
 from diffmemlib.runs import Result
@@ -148,3 +149,21 @@ def test_each_image_is_seen_once_a_step_of_a_full_batch(grid):
     seen = (table["seen"] / table["step"]).groupby([table["set"], table["n"]]).unique()
     full = {("full", n): [1] for n in (32, 64, 128)}
     assert seen.map(list).to_dict() == {("32", 16): [1], ("32", 128): [0.25], **full}
+
+
+@pytest.mark.parametrize(("looks", "steps"), [(1000.0, 8.0), (1000.0, 0.0), (0.0, 8.0)])
+def test_looks_and_landscape_are_told_apart(looks, steps):
+    """tau_mem = A n/m + B n exactly, with m in batches, full batches and full batches of several draws."""
+    runs = []
+    for n, batch, draws in [(64, 32, 1), (16, 0, 1), (32, 0, 1), (64, 0, 1), (32, 0, 4), (64, 0, 4), (512, 0, 1)]:
+        run = made(n, batch=batch)
+        run.config["draws"] = draws
+        m = draws * (batch or n)
+        f_mem = run.curves["metric"] == "f_mem"
+        onset = looks * n / m + steps * n
+        run.curves.loc[f_mem, "value"] = 0.02 + 0.01 * np.log(run.curves.loc[f_mem, "step"] / onset)
+        runs.append(run)
+    a, b = scaling.looks_and_landscape(runs)
+    assert (a.value, b.value) == (pytest.approx(looks, abs=5), pytest.approx(steps, abs=0.02))
+    _, table = curves.looks(runs)
+    assert table["draws"].tolist() == [32, 16, 32, 64, 128, 256, 512]

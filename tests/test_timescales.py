@@ -12,6 +12,7 @@ from diffmemlib.timescales import (
     collapse_exponent,
     exponent,
     first_crossing,
+    looks_and_landscape,
     phase_boundary,
 )
 
@@ -207,3 +208,17 @@ def test_two_runs_give_a_slope_and_no_certainty():
     fit = exponent([64, 128], [Timescale(100.0, "interpolated"), Timescale(200.0, "interpolated")])
     assert fit.value == pytest.approx(1.0)
     assert (fit.low, fit.high) == (-np.inf, np.inf)
+
+
+def test_intervals_of_looks_and_landscape_cover_the_truth_as_often_as_they_say():
+    n, draws = np.array([32, 64, 128, 16, 32, 64, 16, 32, 64]), np.array([32, 32, 32, 16, 32, 64, 64, 128, 128])
+    rng, trials, covered = np.random.default_rng(2), 1000, np.zeros(2)
+    for _ in range(trials):
+        fits = looks_and_landscape(n, draws, (1000 * n / draws + 8 * n) * rng.lognormal(0, 0.1, len(n)))
+        covered += [low <= true <= high for (_, low, high), true in zip(fits, (1000, 8), strict=True)]
+    assert np.all((covered / trials >= 0.93) & (covered / trials <= 0.97))
+
+
+def test_one_number_of_draws_tells_no_two_causes_apart():
+    with pytest.raises(ValueError, match=r"3 run\(s\), 1 number\(s\) of draws"):
+        looks_and_landscape([16, 32, 64], [32, 32, 32], [500, 1000, 2000])

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
+from .. import timescales
 from ..runs import Result
 from ..sweeps import results
 from ..timescales import Collapse, Timescale, collapse_exponent, exponent, first_crossing
@@ -92,6 +93,26 @@ def in_common(runs: Sequence[Result], others: Sequence[Result]) -> tuple[list[Re
     other = {(r.config["n"], r.config["seed"]): r for r in others}
     chosen = [r for r in runs if (r.config["n"], r.config["seed"]) in other]
     return chosen, [other[r.config["n"], r.config["seed"]] for r in chosen]
+
+
+def draws_a_step(run: Result) -> int:
+    """How many points, each with a time and a noise of its own, a training step averages over."""
+    c = run.config
+    return int(c.get("draws", 1) * min(c["batch"] or c["n"], c["n"]))
+
+
+def looks_and_landscape(runs: Sequence[Result]) -> tuple[Estimate, Estimate]:
+    """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see `timescales.looks_and_landscape`."""
+    seen = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
+    used, tau = tuple(r for r, _ in seen), [t for _, t in seen]
+    fits = timescales.looks_and_landscape(sizes(used), [draws_a_step(r) for r in used], tau)
+    a, b = (Estimate(*fit, used) for fit in fits)
+    return a, b
+
+
+def landscape(sweeps: Sequence[str]) -> Estimate:
+    """B of `looks_and_landscape`, over all runs of some sweeps."""
+    return looks_and_landscape(list({r.id: r for sweep in sweeps for r in results(sweep)}.values()))[1]
 
 
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:

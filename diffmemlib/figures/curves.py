@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 
+from ..estimators.scaling import draws_a_step, looks_and_landscape, tau_mem
 from ..runs import Result
 from ..timescales import Timescale
-from .style import MEMORY, QUALITY, band, shades, subplots
+from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
 SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
 AGAINST = {"scaled": r"$\tau/n$", "seen": "how often each training point was seen"}
@@ -88,15 +89,14 @@ def compared(
     )
     colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
     for (title, runs), column in zip(sets.items(), rows.T, strict=True):
-        a_step = {
-            c["n"]: c.get("draws", 1) * min(c["batch"] or c["n"], c["n"]) / c["n"] for c in (r.config for r in runs)
-        }
+        a_step = {r.config["n"]: draws_a_step(r) / r.config["n"] for r in runs}
         table = over_seeds(runs, "f_mem", "n").assign(set=title)
         table["scaled"], table["seen"] = table["step"] / table["n"], table["step"] * table["n"].map(a_step)
         for axis, x in zip(column, against, strict=True):
             for n, part in table.groupby("n"):
                 band(axis, part, x, colors[n], f"n = {n}")
             axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
+            plain_ticks(axis.xaxis)
         column[0].set_title(title)
         column[0].legend(loc="upper left", fontsize=8)
         tables.append(table)
@@ -106,6 +106,34 @@ def compared(
         if len(copied := joined.loc[joined["value"] > 0.01, x]):
             axis.set_xlim(left=copied.min() / 4)  # long before, there is nothing to see
     return figure, joined
+
+
+def looks(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """tau_mem/n against the draws of a step, and the fit of `looks_and_landscape` with its two parts."""
+    figure, axis = subplots(figsize=(6.5, 4.2))
+    colors, rows = shades([r.config["n"] for r in runs]), []
+    for r, t in zip(runs, tau_mem(runs), strict=True):
+        n, m = r.config["n"], draws_a_step(r)
+        fill = colors[n] if t.status == "interpolated" else "none"
+        axis.plot(m, t.tau / n, SHAPE[t.status], color=colors[n], mfc=fill, ms=7)
+        rows.append((n, m, t.tau, t.status))
+    a, b = looks_and_landscape(runs)
+    table = pd.DataFrame(rows, columns=["n", "draws", "tau", "status"])
+    x = np.geomspace(table["draws"].min() / 1.5, table["draws"].max() * 1.5)
+    axis.plot(x, a.value / x + b.value, color="0.3", lw=1.2, label="$A/m + B$")
+    axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: looks alone")
+    axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: the landscape alone")
+    for n, color in colors.items():
+        axis.plot([], [], "o", color=color, ms=7, label=f"n = {n}")
+    low, high = (table["tau"] / table["n"]).agg(["min", "max"])
+    axis.set(xscale="log", yscale="log", ylim=(low / 3, high * 2))
+    axis.set(xlabel="draws in a step, $m$", ylabel=r"$\tau_\mathrm{mem}/n$ (steps)")
+    ticks = sorted(set(table["draws"]))
+    axis.set_xticks(ticks, [str(v) for v in ticks])
+    axis.minorticks_off()
+    plain_ticks(axis.yaxis)
+    axis.legend(fontsize=8)
+    return figure, table
 
 
 def times(

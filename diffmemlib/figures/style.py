@@ -9,6 +9,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct without colour vision
 QUALITY, MEMORY = "#0072b2", "#d55e00"
@@ -45,3 +47,10 @@ def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None 
     axis.plot(table[x], table["value"], color=color, label=label, **options)
     low = table["low"].where(table["low"] > 0) if axis.get_yscale() == "log" else table["low"]
     axis.fill_between(table[x].astype(float), low, table["high"], color=color, alpha=0.18, linewidth=0)
+
+
+def plain_ticks(axis: Axis) -> None:
+    """Mark 1, 2 and 5 of every decade of a log axis that spans few of them, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
