@@ -121,8 +121,8 @@ print("tau_mem / tau_overfit:", fits["lag"])
 # {glue:text}`images-collapse`.
 #
 # The paper has 1, under SGD; under SGD these networks on these digits have {glue:text}`images-sgd` ([](images-adam.ipynb)).
-# Adam divides every step by the size of the gradient, noise included: what that does to the law is seen
-# [where batches are full](images-full-batch.ipynb).
+# Adam divides every step by the size of the gradient, noise included; what that does to the law where batches are full is
+# on the [conditional](conditional.ipynb) page.
 #
 # ## The losses part first
 
