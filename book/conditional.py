@@ -18,8 +18,9 @@
 # # Conditional generation
 #
 # **What you will see.** A network that is told the class keeps both times; its copies come later for larger $n$, though
-# not quite in proportion. Then what {cite:t}`bonnaire2025` only conjecture: classes that differ memorise at different times within one network,
-# and guidance towards a class brings copies sooner.
+# not quite in proportion, and runs without labels tell whether labels or Adam have to do with that. Then what
+# {cite:t}`bonnaire2025` only conjecture: classes that differ memorise at different times within one network, and guidance
+# towards a class brings copies sooner.
 #
 # **You need** [the mixture](mixture). **Reading time**: eight minutes.
 

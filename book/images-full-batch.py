@@ -123,17 +123,23 @@ record(every, table, "full-looks")
 # %% tags=["remove-input"]
 a, b = scaling.looks_and_landscape(every)
 for name, e in {"a": a, "b": b}.items():
-    glue(f"full-{name}", f"{e.value:.3g} [{e.low:.3g}, {e.high:.3g}]", display=False)
+    glue(f"full-{name}", str(e), display=False)
 glue("full-even", f"{a.value / b.value:.0f}", display=False)
+m = max(table.groupby("draws")["n"].nunique().loc[lambda count: count > 2].index)  # the most, with three n or more
+same_m = [r for r in every if scaling.draws_a_step(r) == m]
+glue("full-m", str(m), display=False)
+glue("full-at-m", str(scaling.exponent_of(scaling.tau_mem(same_m), same_m)), display=False)
 print(table.assign(tau_n=table["tau"] / table["n"]).round(1).to_string(index=False))
-print(f"A = {a.value:.3g} [{a.low:.3g}, {a.high:.3g}] looks, B = {b.value:.3g} [{b.low:.3g}, {b.high:.3g}] steps")
+print(f"A = {a} looks, B = {b} steps")
+print(f"exponent of tau_mem in n at {m} draws a step:", scaling.exponent_of(scaling.tau_mem(same_m), same_m))
 
 # %% [markdown]
 # $A =$ {glue:text}`full-a` looks at each image, and $B =$ {glue:text}`full-b` steps for each image; they weigh the same at
 # $m = A/B =$ {glue:text}`full-even` draws a step. Well below that the time to the first copies is a matter of how many
 # noises each image was seen with; well above it the law of the paper is left, $\tau_\mathrm{mem} \propto n$ with full
 # batches too. The paper has 512 draws a step and more, at a tenth of our learning rate; how $A/B$ depends on that rate we
-# have not measured.
+# have not measured. The equation is not the whole of it: at {glue:text}`full-m` draws a step, where it has
+# $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is {glue:text}`full-at-m`, from three sizes.
 #
 # ## Claims
 
