@@ -113,7 +113,7 @@ record(full, table, "full-curves")
 # $m = n$, give $A + B n$, flat for small $n$ and proportional to $n$ for large. To move $m$ without $n$, further runs look at
 # every image two or four times a step, with as many noises.
 
-# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the draws of time and noise in one step: runs with fixed batches, full batches, and full batches with two or four draws of each image, under SGD. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n fall on one decreasing curve, close to an inverse proportion where draws are few."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the draws of time and noise in one step: runs with fixed batches, full batches, and full batches with two or four draws of each image, under SGD. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off; at equal draws the smallest n lies highest."}} tags=["remove-input"]
 figure, table = looks(every)
 plt.show()
 
