@@ -13,6 +13,8 @@ import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -119,6 +121,14 @@ def test_links_images_and_downloads_exist(html: Path) -> None:
             elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target):
                 bad.append(f"{file.relative_to(html)}: {address} (no such anchor)")
     none_of(sorted(bad))
+
+
+@pytest.mark.parametrize(("tier", "announced"), [("gpu", True), ("laptop", False)])
+def test_another_tier_is_announced_on_every_page(tier: str, announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFMEM_TIER", tier)
+    config = SimpleNamespace(html_theme_options={"announcement": ""})
+    run_path(str(ROOT / "book" / "_ext" / "companion.py"))["announce_tier"](None, config)
+    assert ("runs of tier gpu" in config.html_theme_options["announcement"]) == announced
 
 
 def test_every_page_of_the_toc_is_built(html: Path) -> None:
