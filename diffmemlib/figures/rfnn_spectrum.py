@@ -102,10 +102,11 @@ def spectrum_slider(psi_p: float, psi_n: Sequence[float], t: float, start: int) 
         whole = spectrum(**case)
         density = spectral_density(lam, **case) * lam * np.log(10)
         bulks = [(b.low, b.high) for b in whole.bulks]
-        x = [v for low, high in bulks for v in (psi_p / delta / high, psi_p / delta / low, None)]
+        ends = [rounded([psi_p / delta / high, psi_p / delta / low], 1) for low, high in bulks]
+        x = [v for pair in ends for v in (*pair, None)]  # a gap after each bulk
         frames.append([
             {"x": rounded(lam, 5), "y": rounded(density, 4)},
-            {"x": [whole.delta_place] * 2, "y": [0, whole.delta_weight]},
+            {"x": rounded([whole.delta_place] * 2, 6), "y": [0, whole.delta_weight]},
             {"x": x, "y": [0.0 if v is not None else None for v in x]},
             {"x": rounded([whole.tau_gen], 1), "y": [0.0]},
             {"x": rounded([whole.tau_mem], 1), "y": [0.0]},
