@@ -57,7 +57,7 @@ glue("full-hours", f"{sum(r.provenance['seconds'] for r in every[len(fixed) :]) 
 # The runs are those of [SGD](images-adam.ipynb) ($W =$ {glue:text}`full-width`, {glue:text}`full-side` $\times$
 # {glue:text}`full-side` pixels, learning rate {glue:text}`full-lr`, momentum {glue:text}`full-momentum`), with full batches in
 # place of batches of {glue:text}`full-batch`, at $n =$ {glue:text}`full-sizes`; {glue:text}`full-hours` hours on one core,
-# those of the [last section](sec-looks) included.
+# those [below](sec-looks) included.
 #
 # ## Full batches
 
@@ -128,10 +128,11 @@ glue("full-even", f"{a.value / b.value:.0f}", display=False)
 m = max(table.groupby("draws")["n"].nunique().loc[lambda count: count > 2].index)  # the most, with three n or more
 same_m = [r for r in every if scaling.draws_a_step(r) == m]
 glue("full-m", str(m), display=False)
-glue("full-at-m", str(scaling.exponent_of(scaling.tau_mem(same_m), same_m)), display=False)
+at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
+glue("full-at-m", str(at_m), display=False)
 print(table.assign(tau_n=table["tau"] / table["n"]).round(1).to_string(index=False))
 print(f"A = {a} looks, B = {b} steps")
-print(f"exponent of tau_mem in n at {m} draws a step:", scaling.exponent_of(scaling.tau_mem(same_m), same_m))
+print(f"exponent of tau_mem in n at {m} draws a step:", at_m)
 
 # %% [markdown]
 # $A =$ {glue:text}`full-a` looks at each image, and $B =$ {glue:text}`full-b` steps for each image; they weigh the same at
@@ -139,7 +140,7 @@ print(f"exponent of tau_mem in n at {m} draws a step:", scaling.exponent_of(scal
 # noises each image was seen with; well above it the law of the paper is left, $\tau_\mathrm{mem} \propto n$ with full
 # batches too. The paper has 512 draws a step and more, at a tenth of our learning rate; how $A/B$ depends on that rate we
 # have not measured. The equation is not the whole of it: at {glue:text}`full-m` draws a step, where it has
-# $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is {glue:text}`full-at-m`, from three sizes.
+# $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is {glue:text}`full-at-m`.
 #
 # ## Claims
 
@@ -150,5 +151,5 @@ claims.show(claims.load(chapter="images-full-batch"))
 # ## What differs from the paper
 #
 # Digits, not faces; far smaller sets; a smaller network; a learning rate ten times the paper's; scaled pixels; one seed for
-# each run; at $n =$ {glue:text}`full-batch` the run with fixed batches is the one with full batches ([](deviations)). Under
-# Adam full batches change the law for another reason, that is seen on the [conditional](conditional.ipynb) page.
+# each run; at $n =$ {glue:text}`full-batch` the run with fixed batches is the one with full batches ([](deviations)). What
+# full batches do under Adam is on the [conditional](conditional.ipynb) page.

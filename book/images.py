@@ -186,5 +186,5 @@ claims.show(claims.load(chapter="images"))
 # ## What differs from the paper
 #
 # Digits, not faces; Adam, not SGD; a smaller network and smaller batches; scaled pixels; one seed for each $n$
-# ([](deviations)). The runs of the paper's tier, on CelebA, can be made; this page's thresholds and axes are for digits, and
-# have to be set for the FID before it draws those.
+# ([](deviations)). The runs of the paper's tier, on CelebA, can be made; figures and times are then those of the FID, the
+# sentences still those of digits.
