@@ -14,11 +14,12 @@ from .experiments.gmm import GmmConfig, job
 from .experiments.one_dimension import OneDimensionConfig
 from .experiments.random_features import DescentConfig, FlowConfig
 from .experiments.unet import UNetConfig
+from .experiments.unet_curvature import CurvatureConfig
 from .runs import Config, Result, ResultError, book_tier, complete, config_folder, read_result
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {
-    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig, UNetConfig)
+    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig, UNetConfig, CurvatureConfig)
 }
 
 

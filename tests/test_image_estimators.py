@@ -8,8 +8,8 @@ import pytest
 
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling
+from diffmemlib.figures import capacity as draw
 from diffmemlib.figures import curves
-from diffmemlib.figures import images as draw
 from diffmemlib.runs import Result
 
 

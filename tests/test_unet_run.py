@@ -103,3 +103,14 @@ def test_copies_of_training_images_count_as_memorised():
 def test_bad_settings_are_refused(given: dict, message: str):
     with pytest.raises(ValueError, match=message):
         unet.job(unet.UNetConfig.from_parameters({"tier": "smoke", **given}))
+
+
+def test_the_laptop_tier_trains_wider_nets_at_a_lower_rate():
+    """SGD at the rate of W = 16 diverges within ten steps at W = 32; Adam's rate stays."""
+
+    def rate(**given) -> float:
+        return unet.UNetConfig.from_parameters({"tier": "laptop", **given}).lr
+
+    assert [rate(width=w) for w in (8, 16, 32)] == [0.1, 0.1, 0.025]
+    assert rate(width=32, optimizer="adam") == rate(optimizer="adam")
+    assert rate(width=32, tier="paper") == 1e-2

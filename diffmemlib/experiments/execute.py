@@ -26,6 +26,8 @@ from ..together import train_together
 from ..training import DivergedError, Loss, Member, Single, make_optimizer, train
 
 Arrays = dict[str, np.ndarray]
+CURVES = ["step", "metric", "value", "low", "high"]  # columns
+Row = tuple[float, str, float, float, float]
 
 
 @dataclass(frozen=True)
@@ -104,6 +106,22 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
             if progress:
                 progress.close()
         return work.finish()
+
+
+def compute_once(config: Config, device: str, compute: Callable[[], tuple[list[Row], Arrays, bytes]]) -> Result:
+    """Make a run that is one computation, not a training, or read it where it is complete; RunBusyError as above.
+
+    compute: gives rows (step, metric, value, low, high), arrays to store, and the bytes of the data it used.
+    """
+    with exclusive(config.work):
+        if stored := complete(config):
+            return stored
+        began = time.monotonic()
+        rows, arrays, data = compute()
+        spent, sha256 = time.monotonic() - began, hashlib.sha256(data).hexdigest()
+        curves = pd.DataFrame(rows, columns=CURVES)
+        write_result(config, curves, arrays, provenance(config, device, spent, sha256, complete=True))
+    return read_result(config.folder)
 
 
 def execute_together(
@@ -211,7 +229,7 @@ def _spent(log: NumberedFiles) -> float:
 
 def _curves(measured: dict[int, Measurement]) -> pd.DataFrame:
     rows = [(tau, name, *v) for tau, measurement in measured.items() for name, v in measurement.metrics.items()]
-    return pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
+    return pd.DataFrame(rows, columns=CURVES)
 
 
 def _stack(measured: dict[int, Measurement]) -> Arrays:

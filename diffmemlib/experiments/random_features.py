@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from math import expm1, inf, sqrt
 from typing import Any, ClassVar
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from ..files import exclusive
 from ..nets.random_features import RandomFeatures
 from ..randomness import stream
 from ..rfnn.gradient_flow import GradientFlow
-from ..runs import Config, Metrics, Result, complete, provenance, read_result, write_result
+from ..runs import Config, Metrics, Result
 from ..training import log_milestones
-from .execute import Arrays, Job, execute
+from .execute import Arrays, Job, Row, compute_once, execute
 
 TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a decade
 
@@ -121,20 +117,16 @@ def run_flow(config: FlowConfig, device: str = "cpu", budget: float | None = Non
     of U. budget is there for the common form of run notebooks; the computation is one piece and takes minutes at most.
     """
     del budget
-    with exclusive(config.work):
-        if stored := complete(config):
-            return stored
-        began = time.monotonic()
+
+    def compute() -> tuple[list[Row], Arrays, bytes]:
         W, X, variances = problem(config)
         flow = GradientFlow(W, X, config.t, variances, device=device)
         losses = flow.losses(TIMES)
         values = {"train": losses.train, "test": losses.test, "score_error": losses.score_error}
         rows = [(tau, name, v, v, v) for name, curve in values.items() for tau, v in zip(TIMES, curve, strict=True)]
-        curves = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
-        sha256 = hashlib.sha256(X.tobytes()).hexdigest()
-        origin = provenance(config, device, time.monotonic() - began, sha256, complete=True)
-        write_result(config, curves, {"eigenvalues": flow.eigenvalues.astype(np.float32)}, origin)
-    return read_result(config.folder)
+        return rows, {"eigenvalues": flow.eigenvalues.astype(np.float32)}, X.tobytes()
+
+    return compute_once(config, device, compute)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,83 @@
+"""How curved the loss of a U-Net is before training (with Fig. 3): what sets the speed of learning at each width."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import torch
+
+from ..curvature import along, largest, trace
+from ..data.images import DATASETS, images
+from ..diffusion import Schedule, forward_noise
+from ..nets.unet import UNet
+from ..randomness import generator, stream
+from ..runs import Config, Result
+from ..training import Denoising
+from .execute import Arrays, Row, compute_once, seeded
+
+
+@dataclass(frozen=True)
+class CurvatureConfig(Config):
+    """One run of book/runs/unet_curvature.ipynb: the loss of a U-Net with its first weights, without dropout.
+
+    dataset, side, scale, width: as in an image run. images: of the training pool, each at one time with one noise.
+    probes: random directions for the trace.
+    """
+
+    experiment: ClassVar[str] = "unet_curvature"
+    dataset: str
+    side: int
+    scale: float
+    width: int
+    images: int
+    probes: int
+
+    @classmethod
+    def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
+        small = given["tier"] in ("smoke", "laptop")
+        size = {"width": 8, "images": 4, "probes": 2} if given["tier"] == "smoke" else {
+            "width": 16, "images": 32, "probes": 16
+        }  # fmt: skip
+        return {
+            "seed": 0, "dataset": "digits", "side": 16 if small else 32, "scale": 4.0 if small else 1.0, **size
+        }  # fmt: skip
+
+    def __post_init__(self) -> None:
+        self.require(
+            dataset=(self.dataset in DATASETS, f"one of {', '.join(DATASETS)}"),
+            side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
+            scale=(0 < self.scale < float("inf"), "positive"),
+            images=(self.images >= 1, "at least 1"),
+            probes=(self.probes >= 2, "at least 2"),
+        )
+
+
+def run(config: CurvatureConfig, device: str = "cpu", budget: float | None = None) -> Result:
+    """Compute the curvatures, or read them where they are stored.
+
+    Metrics at step 0: trace, of the Gauss-Newton matrix, with its 95% interval; brightness, the rate at which an error
+    that is the same in every pixel of every image shrinks; largest, the largest eigenvalue of the Hessian. budget is
+    there for the common form of run notebooks; the computation is one piece and takes minutes at most.
+    """
+    del budget
+
+    def compute() -> tuple[list[Row], Arrays, bytes]:
+        data = images(config.dataset, config.side, config.scale)
+        x0 = data.centred(data.training_set(config.images, config.seed)).to(device)
+        net = seeded(stream(config.seed, "weights"), lambda: UNet(config.width, dropout=0.0)).to(device)
+        loss = Denoising(Schedule())
+        drawn = loss.draw(x0, generator(config.seed, "noise", 0, device=device), None)
+        k, eps = drawn
+        noised = forward_noise(x0, k, eps, loss.schedule)
+        total, error = trace(net, lambda: net(noised, k), config.probes, config.seed)
+        uniform = along(net, lambda: net(noised, k), torch.ones(1, device=device))
+        top = largest(net, lambda: loss.error(net, x0, None, *drawn).mean(), config.seed)
+        rows = [
+            (0.0, "trace", total, total - 1.96 * error, total + 1.96 * error),
+            (0.0, "brightness", uniform, uniform, uniform),
+            (0.0, "largest", top, top, top),
+        ]
+        return rows, {}, x0.cpu().numpy().tobytes()
+
+    return compute_once(config, device, compute)
