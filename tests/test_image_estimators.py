@@ -43,6 +43,38 @@ def test_width_exponents_of_all_three_times(grid, monkeypatch):
         assert len(e.runs) == 9
 
 
+def test_every_n_has_its_own_prefactor_against_the_width(grid):
+    """The fitted line of tau_mem goes through the points of each n; a run that ended early is open and left out."""
+    times = {"tau_gen": estimate.tau_gen(grid), "tau_mem": scaling.tau_mem(grid)}
+    figure, table = draw.against_width(grid, times)
+    assert len(table) == 18
+    right = figure.axes[1]
+    fitted = [line for line in right.lines if line.get_linestyle() == "-"]
+    for line, n in zip(fitted, (64, 128, 256), strict=True):
+        own = table[(table["time"] == "tau_mem") & (table["n"] == n)].sort_values("width")["tau"]
+        np.testing.assert_allclose(line.get_ydata(), own.iloc[[0, -1]], rtol=0.02)
+    ended = [*grid[:8], made(256, 32, end=1000)]
+    _, table = draw.against_width(ended, {"tau_mem": scaling.tau_mem(ended)})
+    assert table["status"].tolist().count("censored") == 1
+
+
+def test_curvatures_before_training_are_powers_of_the_width(monkeypatch):
+    """lambda_max = W^2/5 lets SGD have a rate of 2 (1 + 0.95) 5/W^2."""
+    powers = {"trace": lambda w: 80.0 * w, "largest": lambda w: w**2 / 5, "brightness": lambda w: w**1.5 / 5}
+    runs = []
+    for width, seed in [(8, 0), (8, 1), (16, 0), (16, 1), (32, 0), (32, 1)]:
+        rows = [(0, name, f(width), f(width), f(width)) for name, f in powers.items()]
+        table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
+        runs.append(Result(Path("made"), {"width": width, "seed": seed, "n": 1}, table, {}))
+    monkeypatch.setattr(estimate, "results", lambda sweep: runs)
+    assert {name: estimate.curvature_exponent(name).value for name in powers} == pytest.approx(
+        {"trace": 1, "largest": 2, "brightness": 1.5}
+    )
+    figure, table = draw.curvature(runs, {"here": 0.1})
+    assert table["highest_rate"].tolist() == pytest.approx([19.5 / r.config["width"] ** 2 for r in runs])
+    assert [line.get_label() for line in figure.axes[1].lines][-1] == "here"
+
+
 def test_the_held_out_loss_tells_generation_without_samples(monkeypatch):
     runs = [made(n) for n in (64, 128, 256)]
     for run in runs:

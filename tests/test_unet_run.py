@@ -14,7 +14,7 @@ from diffmemlib.memorization import memorized_fraction
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import SampleNoise
 from diffmemlib.samplers import draw
-from diffmemlib.training import Denoising, make_optimizer, train
+from diffmemlib.training import Denoising, Member, Single, make_optimizer, train
 
 DATA = images("digits", 16, scale=4.0)
 TRAIN = DATA.centred(DATA.training_set(12, seed=0))
@@ -114,3 +114,13 @@ def test_the_laptop_tier_trains_wider_nets_at_a_lower_rate():
     assert [rate(width=w) for w in (8, 16, 32)] == [0.1, 0.1, 0.025]
     assert rate(width=32, optimizer="adam") == rate(optimizer="adam")
     assert rate(width=32, tier="paper") == 1e-2
+
+
+@pytest.mark.parametrize(("rate", "diverges"), [(0.1, True), (None, False)])
+def test_a_wide_net_diverges_at_the_rate_of_a_narrow_one(rate, diverges):
+    """At W = 32 within ten steps; its own default holds."""
+    given = {"tier": "laptop", "width": 32, "optimizer": "sgd", **({"lr": rate} if rate else {})}
+    made = unet.job(unet.UNetConfig.from_parameters(given))
+    learner = Single(Member(made.net, made.data, 0), make_optimizer(made.net, *made.optimizer), made.loss, made.batch)
+    losses = [float(learner.step(tau)) for tau in range(10)]
+    assert (not max(losses) < 100) == diverges  # NaN is not below

@@ -20,6 +20,7 @@ from .scaling import crossings, exponent_of, in_common, ratio, sizes, tau_mem, t
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
 CAPACITY = "images-width"  # the same at several W
+CURVATURE = "images-curvature"  # of the loss before training, at several W
 COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
 GOOD = {  # tau_gen: the first time that the Frechet distance is below this
     "fd": 0.5,  # half of the digits' own variance
@@ -69,16 +70,32 @@ def loss_level(runs: Sequence[Result]) -> float:
     return LOSS_ABOVE * max(float(r.curve("loss_test")["value"].min()) for r in runs)
 
 
+def tau_loss(runs: Sequence[Result]) -> list[Timescale]:
+    """First time that the held-out loss at t = 0.01 falls to `loss_level`."""
+    return crossings(runs, "loss_test", loss_level(runs), rising=False)
+
+
 def loss_exponent(sweep: str = SWEEP) -> Estimate:
-    """Slope against log n of the log of the first time that the held-out loss falls to `loss_level`."""
+    """Slope of log tau_loss against log n."""
     runs = results(sweep)
-    return exponent_of(crossings(runs, "loss_test", loss_level(runs), rising=False), runs)
+    return exponent_of(tau_loss(runs), runs)
 
 
-def width_exponent(time: str) -> Estimate:
-    """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_gen, tau_mem, ..."""
-    runs = results(CAPACITY)
-    return exponent_of(TIMES[time](runs), runs, "width", each="n")
+def width_exponent(time: str, sweep: str = CAPACITY) -> Estimate:
+    """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_loss or one of TIMES."""
+    runs = results(sweep)
+    return exponent_of((TIMES | {"tau_loss": tau_loss})[time](runs), runs, "width", each="n")
+
+
+def curvatures(runs: Sequence[Result], metric: str) -> list[float]:
+    """One metric of every run of the curvature before training."""
+    return [float(r.curve(metric)["value"].iloc[0]) for r in runs]
+
+
+def curvature_exponent(metric: str) -> Estimate:
+    """Slope of the log of a curvature before training against log W; metric: trace, largest or brightness."""
+    runs = results(CURVATURE)
+    return exponent_of([Timescale(v, "interpolated") for v in curvatures(runs, metric)], runs, "width")
 
 
 def tau_gen_of(runs: Sequence[Result]) -> Timescale:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import cycle
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 
-from ..estimators.images import quality
+from ..curvature import highest_rate
+from ..estimators.images import curvatures, quality
+from ..estimators.scaling import sizes
 from ..runs import Result
-from ..timescales import at
-from .curves import PANEL
-from .style import MEMORY, QUALITY, shades, subplots
+from ..timescales import Timescale, at, exponent
+from .curves import PANEL, SHAPE, time_symbol
+from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
 
 LINES = (":", "--", "-", "-.")  # one for each n, and again
 
@@ -75,9 +79,8 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
             rows.append((c, r.config["width"], r.config["n"], tau, value, kind))
         found = part[part["status"].isin(["interpolated", "on grid"])]
         axis.plot(found["width"], found["n"], color="0.3", marker="_", ms=16, lw=1.2)
-        axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", xscale="log", yscale="log", xlabel="$W$")
-        axis.set_xticks(sorted(when.index), [str(w) for w in sorted(when.index)])
-        axis.minorticks_off()
+        axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", yscale="log")
+        _width_axis(axis, sizes(runs, "width"))
     ns = sorted({r.config["n"] for r in runs})
     axes[0].set_yticks(ns, [str(n) for n in ns])
     axes[0].set_ylabel("$n$")
@@ -85,3 +88,72 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
         axes[-1].plot([], [], ls="", ms=8, label=label, **style)
     figure.legend(*axes[-1].get_legend_handles_labels(), loc="outside lower center", ncols=len(kinds))
     return figure, pd.DataFrame(rows, columns=["c", "width", "n", "tau", "f_mem", "phase"])
+
+
+def against_width(runs: Sequence[Result], times: Mapping[str, Sequence[Timescale]]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Crossing times against W, a panel for each of `times` (tau_mem and the like -> one per run), a colour for each n.
+
+    Full line: the fitted power, each n with its own prefactor. Dotted: 1/W. Open triangles as in `curves.times`.
+    """
+    figure, (axes,) = subplots(1, len(times), figsize=(9.5, 3.8), sharey=True, squeeze=False)
+    widths, ns = sizes(runs, "width"), sizes(runs)
+    colors, rows = shades(ns), []
+    for axis, (name, found) in zip(axes, times.items(), strict=True):
+        slope = exponent(widths, found, groups=ns).value
+        for n in sorted(set(ns)):
+            own = [(w, t) for w, m, t in zip(widths, ns, found, strict=True) if m == n]
+            rows += [(name, n, w, t.tau, t.status) for w, t in own]
+            for w, t in own:
+                fill = colors[n] if t.status == "interpolated" else "none"
+                axis.plot(w, t.tau, SHAPE[t.status], color=colors[n], mfc=fill, ms=6)
+            seen = np.array([(w, t.tau) for w, t in own if t.status == "interpolated"])
+            if len(seen) > 1:
+                centre = np.exp(np.log(seen).mean(0))
+                x = np.array([min(widths), max(widths)])
+                axis.plot(x, centre[1] * (x / centre[0]) ** slope, color=colors[n], lw=1.2)
+                axis.plot(x, centre[1] * centre[0] / x, ":", color="0.6", lw=1, zorder=0)
+        axis.set_title(time_symbol(name))
+        _width_axis(axis, widths)
+    axes[0].set(yscale="log", ylabel=r"$\tau$ (steps)")
+    for n, color in colors.items():
+        axes[0].plot([], [], "o-", color=color, lw=1.2, ms=6, label=f"n = {n}")
+    axes[0].plot([], [], ":", color="0.6", lw=1, label="$1/W$")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    return figure, pd.DataFrame(rows, columns=["time", "n", "width", "tau", "status"])
+
+
+CURVATURES = {"trace": "sum of all rates", "largest": "fastest", "brightness": "brightness"}
+
+
+def curvature(runs: Sequence[Result], rates: Mapping[str, float]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Left: curvatures before training against W. Right: the learning rate above which SGD diverges, and `rates`."""
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
+    widths = sizes(runs, "width")
+    table = pd.DataFrame({"width": widths, **{name: curvatures(runs, name) for name in CURVATURES}})
+    table["highest_rate"] = [highest_rate(v) for v in table["largest"]]
+    for name, color in zip(CURVATURES, ("0.3", MEMORY, QUALITY), strict=True):
+        left.plot(widths, table[name], "o", color=color, ms=5)
+        left.plot(table.groupby("width")[name].agg(geometric_mean), color=color, label=CURVATURES[name])
+    right.plot(widths, table["highest_rate"], "o", color="0.3", ms=5)
+    right.plot(table.groupby("width")["highest_rate"].agg(geometric_mean), color="0.3", label="SGD diverges above")
+    for style, (label, rate) in zip(("--", ":"), rates.items(), strict=False):
+        right.axhline(rate, ls=style, color=MEMORY, lw=1.2, label=label)
+    left.set(yscale="log", ylabel=r"rate, in units of $\eta$ a step")
+    right.set(yscale="log", ylabel=r"learning rate $\eta$")
+    for axis in (left, right):
+        _width_axis(axis, widths)
+        axis.legend(fontsize=8)
+    plain_ticks(right.yaxis)
+    return figure, table
+
+
+def geometric_mean(values: pd.Series) -> float:
+    """Of positive numbers."""
+    return float(np.exp(np.log(values).mean()))
+
+
+def _width_axis(axis: Axes, widths: Sequence[float]) -> None:
+    axis.set(xscale="log", xlabel="$W$")
+    axis.set_xticks(sorted(set(widths)), [f"{w:g}" for w in sorted(set(widths))])
+    axis.minorticks_off()

@@ -158,13 +158,18 @@ def times(
         axis.plot(
             np.exp(mean.agg(lambda v: np.log(v).mean())),
             color=marks[name],
-            label=rf"$\tau_\mathrm{{{name.removeprefix('tau_')}}}$",
+            label=time_symbol(name),
         )
     axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
     axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
     axis.minorticks_off()
     axis.legend()
     return figure, table
+
+
+def time_symbol(name: str) -> str:
+    """tau_mem and the like as TeX."""
+    return rf"$\tau_\mathrm{{{name.removeprefix('tau_')}}}$"
 
 
 def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:

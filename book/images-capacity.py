@@ -1,0 +1,225 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Images: capacity
+#
+# **What you will see.** What a wider U-Net does to both times, and which training sets are safe at which width (Figure 3 of
+# {cite:t}`bonnaire2025`). Then what makes a wider network fast, the curvature of its loss, which also sets the highest
+# learning rate that it stands.
+#
+# **You need** [training-set size](images.ipynb), for the two times and how they are read, and
+# [full batch](images-full-batch.ipynb), for looks. **Reading time**: ten minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib import claims
+from diffmemlib.estimators import images as estimate
+from diffmemlib.estimators import scaling
+from diffmemlib.experiments.unet import LAPTOP_RATE, LEARNING_RATE, laptop_rate
+from diffmemlib.figures import capacity as draw
+from diffmemlib.figures.images import grid
+from diffmemlib.figures.record import record
+from diffmemlib.sweeps import results
+
+SGD = "images-width-sgd"
+runs, sgd, before = results(estimate.CAPACITY), results(SGD), results(estimate.CURVATURE)
+c = runs[0].config
+distance = estimate.quality(runs)
+glue("width-all", ", ".join(f"{w}" for w in sorted(set(scaling.sizes(runs, "width")))), display=False)
+glue("width-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(runs)))), display=False)
+for name in ("side", "batch", "lr"):
+    glue(f"width-{name}", f"{c[name]:g}", display=False)
+glue("width-good", f"{estimate.GOOD[distance]:g}", display=False)
+glue("width-copies", f"{scaling.F_MEM:g}", display=False)
+glue("width-none", f"{estimate.COPIES:g}", display=False)
+glue("width-level", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
+own = [r for r in [*runs, *sgd] if r.id not in {other.id for other in results(estimate.SWEEP)}]
+glue("width-hours", f"{sum(r.provenance['seconds'] for r in own) / 3600:.1f}", display=False)
+
+# %% [markdown]
+# ## Three widths
+#
+# The paper trains U-Nets of five widths $W$, the number of channels at the finest resolution, at one learning rate, and
+# finds $\tau_\mathrm{gen} \propto 1/W$ and $\tau_\mathrm{mem} \propto n/W$: the window between them stays where it was, in
+# units of $1/W$. The number of parameters grows as $W^2$.
+#
+# Ours are $W =$ {glue:text}`width-all` at $n =$ {glue:text}`width-n` digits of {glue:text}`width-side` $\times$
+# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. Why not
+# SGD, as in the paper, is told [below](sec-curvature), with runs under SGD. Those that [](images.ipynb) does not have already
+# took {glue:text}`width-hours` hours on one core.
+
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against W times it (top); memorised fraction against training time and against W times it over n (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances fall and memorised fractions rise earlier for wider networks; on the right the curves of all widths and sizes lie nearer to one another."}} tags=["remove-input"]
+figure, table = draw.capacity(runs)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "capacity")
+
+# %% mystnb={"figure": {"caption": "The times of every run against W: samples become good, the losses part, first copies. Full lines: the fitted power of W, each n with its own prefactor. Dotted: 1/W.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of falling lines, one colour for each n."}} tags=["remove-input"]
+figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.TIMES.items()})
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "capacity-times")
+
+# %% tags=["remove-input"]
+fits = {name: estimate.width_exponent(name) for name in ("tau_gen", "tau_overfit", "tau_mem", "tau_loss")}
+for name, e in fits.items():
+    glue(f"width-{name}", str(e), display=False)
+print("exponents in W, Adam")
+for name, e in fits.items():
+    print(f"  {name}:", e)
+print(table.pivot(index=["time", "n"], columns="width", values="tau").round(0).to_string())
+
+# %% [markdown]
+# Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, the first time that the
+# distance is below {glue:text}`width-good`; {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$, the first time that
+# $f_\mathrm{mem} =$ {glue:text}`width-copies`; {glue:text}`width-tau_overfit` for the time at which the losses part; and
+# {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
+# the lowest that every run reaches.
+
+# %% mystnb={"figure": {"caption": "Samples of the narrowest network at n = 128, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first most samples are noise or all white, beside a few digits; in the second nearly all are digits, several of them framed or with noise left in them."}} tags=["remove-input"]
+narrow = next(r for r in runs if r.config["width"] == 8 and r.config["n"] == 128)
+milestones = narrow.samples["step"].tolist()
+figure, table_narrow = grid(
+    narrow, [max(m for m in milestones if m < scaling.tau_mem([narrow])[0].tau), milestones[-1]]
+)
+plt.show()
+
+# %% tags=["remove-input"]
+record([narrow], table_narrow, "capacity-narrow")
+
+# %% [markdown]
+# An open triangle in the first panel is a network whose distance did not fall that far. The samples show why: sampling with
+# a narrow network is all or nothing. Some starting noises lead to a digit while others end in noise or in white, and the
+# distance counts the failures; the loss at one small $t$ knows nothing of them. Such a network copies before its samples as a
+# whole are good, and has no window.
+#
+# ## Faster, but not before it was seen
+
+# %% tags=["remove-input"]
+every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in results(name)}
+a, b = scaling.looks_and_landscape(list(every.values()))
+seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
+seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
+by_width = seen.groupby("width")["looks"].agg(draw.geometric_mean)
+glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
+glue("width-a", str(a), display=False)
+print("how often each image was seen until the first copies")
+print(seen.pivot(index="n", columns="width", values="looks").round(0).to_string())
+
+# %% [markdown]
+# By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
+# [full-batch](images-full-batch.ipynb) page takes $\tau_\mathrm{mem}$ apart, under SGD, into a part that counts looks at
+# each image, $A =$ {glue:text}`width-a` of them, and a part that counts steps. In batches of {glue:text}`width-batch` most of
+# the wait is for looks, and what a wider network gains, rates at which it learns, does not shorten them. The paper averages
+# over 512 draws in a step and more, where looks are cheap and the rates decide.
+#
+# ## Which sets are safe
+
+# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width W, trained on n digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
+boundary = estimate.boundaries(runs, (1, 2, 4, 8))
+figure, table = draw.phases(runs, boundary, estimate.COPIES)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "phases")
+
+# %% tags=["remove-input"]
+print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(index=False))
+
+# %% [markdown]
+# The clock of each panel is a multiple of $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so that widths are compared
+# when their samples are equally good. A mark says whether more than {glue:text}`width-none` of the samples are copies by
+# then. At a fixed multiple the boundary is the smallest training set that is safe; if both times had the same exponent in
+# $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here, and the table says
+# on which side. A width that did not see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by
+# then are copies.
+#
+# (sec-curvature)=
+# ## What makes a wider network fast
+#
+# Descent of small learning rate $\eta$ changes the predictions $f$ of a network, on $N$ numbers, by
+#
+# ```{math}
+# :label: eq-kernel
+# \frac{\mathrm d f}{\mathrm d \tau} = -\frac{2 \eta}{N} J J^\top (f - \epsilon), \qquad J = \frac{\partial f}{\partial \theta} :
+# ```
+#
+# errors shrink at rates $\eta \lambda$, $\lambda$ the eigenvalues of $2 J J^\top / N$. More weights are more terms in
+# $J J^\top$, so with the usual initialisation these rates grow with $W$, and all times at one learning rate fall. Before
+# training they can be measured: their sum is a trace, by random probes; the largest is, up to the residual, that of the
+# Hessian of the loss; and one direction has a name, an error that is the same in every pixel of every image, brightness.
+# SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
+
+# %% mystnb={"figure": {"caption": "Before training. Left: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Right: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "Left: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Right: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
+figure, table = draw.curvature(before, {"SGD here": LAPTOP_RATE["sgd"], "the paper": LEARNING_RATE["sgd"]})
+plt.show()
+
+# %% tags=["remove-input"]
+record(before, table, "curvature")
+
+# %% tags=["remove-input"]
+rates = {name: estimate.curvature_exponent(name) for name in draw.CURVATURES}
+slow = estimate.width_exponent("tau_loss", SGD)
+for name, e in rates.items():
+    glue(f"width-{name}", str(e), display=False)
+glue("width-sgd-loss", str(slow), display=False)
+glue("width-sgd-lr", f"{sgd[0].config['lr']:g}", display=False)
+glue("width-sgd-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(sgd)))), display=False)
+highest = table.groupby("width")["highest_rate"].agg(draw.geometric_mean)
+glue("width-highest-16", f"{highest[16]:.2g}", display=False)
+glue("width-highest-32", f"{highest[32]:.2g}", display=False)
+glue("width-share", f"{draw.geometric_mean(table['brightness'] / table['largest']):.0%}", display=False)
+glue("width-sgd-rate", f"{laptop_rate('sgd', 16):g}", display=False)
+glue("width-at-highest", f"{slow.value + rates['largest'].value:.2f}", display=False)
+print("exponents in W")
+for name, e in rates.items():
+    print(f"  {draw.CURVATURES[name]}:", e)
+print("  tau_loss, SGD:", slow)
+print(highest.round(4).rename("SGD diverges above").to_frame().T.to_string())
+
+# %% [markdown]
+# The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,
+# brightness with {glue:text}`width-brightness`; brightness alone has {glue:text}`width-share` of the fastest rate, on
+# average. That one direction is far faster than the rest, and bounds the learning rate, is known of wide networks
+# {cite:p}`karakida2019`; of diffusion models we have not seen it said, nor that this direction is one an image hardly needs.
+#
+# The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
+# before have {glue:text}`width-sgd-rate`: they live at the edge of stability {cite:p}`cohen2021`, where the
+# [brightness of their samples swings](images-adam.ipynb). At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
+# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_rate`).
+#
+# Under SGD at {glue:text}`width-sgd-lr`, the paper's rate, which all three widths stand, at $n =$ {glue:text}`width-sgd-n`,
+# the time at which the held-out loss comes within {glue:text}`width-level` of the lowest that every run reaches has the
+# exponent {glue:text}`width-sgd-loss` in $W$. As long as steps are small this time is proportional to $1/\eta$. With the
+# highest rate of each width in place of one rate for all, its exponent would be {glue:text}`width-at-highest`, the sum of
+# that exponent and the fastest rate's: the law $1/W$ is one of a fixed learning rate, and $\eta \tau$ is the better clock to
+# carry a stopping time from one training to another.
+#
+# ## Claims
+
+# %% tags=["remove-input"]
+claims.show(claims.load(chapter="images-capacity"))
+
+# %% [markdown]
+# ## What differs from the paper
+#
+# Digits, not faces; Adam, not SGD, but for the runs of the last section; three widths and three small training sets; one
+# seed for each run ([](deviations)).
