@@ -26,6 +26,7 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims
@@ -38,7 +39,8 @@ from diffmemlib.figures.record import record
 from diffmemlib.sweeps import results
 
 SGD = "images-width-sgd"
-runs, sgd, before = results(estimate.CAPACITY), results(SGD), results(estimate.CURVATURE)
+PAPER = "images-curvature-paper"
+runs, sgd, before, paper = (results(name) for name in (estimate.CAPACITY, SGD, estimate.CURVATURE, PAPER))
 c = runs[0].config
 distance = estimate.quality(runs)
 glue("width-all", ", ".join(f"{w}" for w in sorted(set(scaling.sizes(runs, "width")))), display=False)
@@ -49,8 +51,8 @@ glue("width-good", f"{estimate.GOOD[distance]:g}", display=False)
 glue("width-copies", f"{scaling.F_MEM:g}", display=False)
 glue("width-none", f"{estimate.COPIES:g}", display=False)
 glue("width-level", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
-own = [r for r in [*runs, *sgd] if r.id not in {other.id for other in results(estimate.SWEEP)}]
-glue("width-hours", f"{sum(r.provenance['seconds'] for r in own) / 3600:.1f}", display=False)
+new = [r for r in [*runs, *sgd, *before, *paper] if r.id not in {other.id for other in results(estimate.SWEEP)}]
+glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", display=False)
 
 # %% [markdown]
 # ## Three widths
@@ -94,7 +96,7 @@ print(table.pivot(index=["time", "n"], columns="width", values="tau").round(0).t
 # {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
 # the lowest that every run reaches.
 
-# %% mystnb={"figure": {"caption": "Samples of the narrowest network at n = 128, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first most samples are noise or all white, beside a few digits; in the second nearly all are digits, several of them framed or with noise left in them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of the narrowest network at n = 128, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = next(r for r in runs if r.config["width"] == 8 and r.config["n"] == 128)
 milestones = narrow.samples["step"].tolist()
 figure, table_narrow = grid(
@@ -121,15 +123,16 @@ seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
 by_width = seen.groupby("width")["looks"].agg(draw.geometric_mean)
 glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
+glue("width-share-looks", f"{1 / (1 + c['batch'] * b.value / a.value):.0%}", display=False)
 print("how often each image was seen until the first copies")
 print(seen.pivot(index="n", columns="width", values="looks").round(0).to_string())
 
 # %% [markdown]
 # By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
 # [full-batch](images-full-batch.ipynb) page takes $\tau_\mathrm{mem}$ apart, under SGD, into a part that counts looks at
-# each image, $A =$ {glue:text}`width-a` of them, and a part that counts steps. In batches of {glue:text}`width-batch` most of
-# the wait is for looks, and what a wider network gains, rates at which it learns, does not shorten them. The paper averages
-# over 512 draws in a step and more, where looks are cheap and the rates decide.
+# each image, $A =$ {glue:text}`width-a` of them, and a part that counts steps. In batches of {glue:text}`width-batch` its fit
+# gives {glue:text}`width-share-looks` of the wait to looks, and what a wider network gains, rates at which it learns, does
+# not shorten them. The paper averages over 512 draws in a step and more, where looks are cheap and the rates decide.
 #
 # ## Which sets are safe
 
@@ -169,11 +172,12 @@ print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(inde
 # SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
 
 # %% mystnb={"figure": {"caption": "Before training. Left: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Right: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "Left: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Right: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
-figure, table = draw.curvature(before, {"SGD here": LAPTOP_RATE["sgd"], "the paper": LEARNING_RATE["sgd"]})
+sides = {f"{own[0].config['side']} x {own[0].config['side']} pixels": own for own in (before, paper)}
+figure, table = draw.curvature(sides, {"SGD here": LAPTOP_RATE["sgd"], "the paper": LEARNING_RATE["sgd"]})
 plt.show()
 
 # %% tags=["remove-input"]
-record(before, table, "curvature")
+record([*before, *paper], table, "curvature")
 
 # %% tags=["remove-input"]
 rates = {name: estimate.curvature_exponent(name) for name in draw.CURVATURES}
@@ -183,17 +187,32 @@ for name, e in rates.items():
 glue("width-sgd-loss", str(slow), display=False)
 glue("width-sgd-lr", f"{sgd[0].config['lr']:g}", display=False)
 glue("width-sgd-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(sgd)))), display=False)
-highest = table.groupby("width")["highest_rate"].agg(draw.geometric_mean)
+first, second = (part for _, part in table.groupby("set", sort=False))
+highest, highest_paper = (part.groupby("width")["highest_rate"].agg(draw.geometric_mean) for part in (first, second))
 glue("width-highest-16", f"{highest[16]:.2g}", display=False)
 glue("width-highest-32", f"{highest[32]:.2g}", display=False)
-glue("width-share", f"{draw.geometric_mean(table['brightness'] / table['largest']):.0%}", display=False)
+glue("width-share", f"{draw.geometric_mean(first['brightness'] / first['largest']):.0%}", display=False)
 glue("width-sgd-rate", f"{laptop_rate('sgd', 16):g}", display=False)
-glue("width-at-highest", f"{slow.value + rates['largest'].value:.2f}", display=False)
+glue("width-paper-side", f"{paper[0].config['side']}", display=False)
+glue("width-paper-widest", f"{highest_paper.index[-1]}", display=False)
+glue("width-paper-highest", f"{highest_paper.iloc[-1]:.2g}", display=False)
+glue("width-paper-largest", str(estimate.curvature_exponent("largest", PAPER)), display=False)
+same = {r.config["lr"]: r for r in [*sgd, *results("images-sgd")] if (r.config["width"], r.config["n"]) == (16, 128)}
+level = estimate.loss_level(sgd)
+times = {lr: scaling.crossings([r], "loss_test", level, rising=False)[0].tau for lr, r in same.items()}
+glue("width-rates", f"{max(times) / min(times):.0f}", display=False)
+glue("width-gain", f"{times[min(times)] / times[max(times)]:.1f}", display=False)
 print("exponents in W")
 for name, e in rates.items():
     print(f"  {draw.CURVATURES[name]}:", e)
 print("  tau_loss, SGD:", slow)
-print(highest.round(4).rename("SGD diverges above").to_frame().T.to_string())
+print("SGD diverges above")
+print(
+    pd.DataFrame({name: part for name, part in zip(sides, (highest, highest_paper), strict=True)})
+    .T.round(4)
+    .to_string()
+)
+print("tau_loss at W = 16, n = 128, by learning rate:", {lr: round(t) for lr, t in times.items()})
 
 # %% [markdown]
 # The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,
@@ -204,14 +223,21 @@ print(highest.round(4).rename("SGD diverges above").to_frame().T.to_string())
 # The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
 # before have {glue:text}`width-sgd-rate`: they live at the edge of stability {cite:p}`cohen2021`, where the
 # [brightness of their samples swings](images-adam.ipynb). At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
-# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_rate`).
+# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_rate`). On digits
+# of the paper's {glue:text}`width-paper-side` pixels a side, unscaled, the fastest rate has the exponent
+# {glue:text}`width-paper-largest`, and the highest learning rate at the paper's largest width, $W =$
+# {glue:text}`width-paper-widest`, is {glue:text}`width-paper-highest`. The paper trains all widths at 0.01.
+#
+# ## SGD at one rate
 #
 # Under SGD at {glue:text}`width-sgd-lr`, the paper's rate, which all three widths stand, at $n =$ {glue:text}`width-sgd-n`,
 # the time at which the held-out loss comes within {glue:text}`width-level` of the lowest that every run reaches has the
-# exponent {glue:text}`width-sgd-loss` in $W$. As long as steps are small this time is proportional to $1/\eta$. With the
-# highest rate of each width in place of one rate for all, its exponent would be {glue:text}`width-at-highest`, the sum of
-# that exponent and the fastest rate's: the law $1/W$ is one of a fixed learning rate, and $\eta \tau$ is the better clock to
-# carry a stopping time from one training to another.
+# exponent {glue:text}`width-sgd-loss` in $W$, beside {glue:text}`width-trace` for the sum of the rates. These runs are too
+# short for copies.
+#
+# At the edge a learning rate buys less than it says: {glue:text}`width-rates` times the rate, at $W = 16$, brings the loss to
+# the same level {glue:text}`width-gain` times as soon. So neither steps nor $\eta \tau$ is a clock that carries a stopping
+# time from one training to another; [the losses](images.ipynb) of the training at hand are.
 #
 # ## Claims
 

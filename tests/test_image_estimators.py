@@ -70,7 +70,9 @@ def test_curvatures_before_training_are_powers_of_the_width(monkeypatch):
     assert {name: estimate.curvature_exponent(name).value for name in powers} == pytest.approx(
         {"trace": 1, "largest": 2, "brightness": 1.5}
     )
-    figure, table = draw.curvature(runs, {"here": 0.1})
+    figure, table = draw.curvature({"here": runs, "there": runs[:4]}, {"here": 0.1})
+    assert len(table) == 10
+    table = table[table["set"] == "here"]
     assert table["highest_rate"].tolist() == pytest.approx([19.5 / r.config["width"] ** 2 for r in runs])
     assert [line.get_label() for line in figure.axes[1].lines][-1] == "here"
 

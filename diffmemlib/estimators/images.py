@@ -92,9 +92,9 @@ def curvatures(runs: Sequence[Result], metric: str) -> list[float]:
     return [float(r.curve(metric)["value"].iloc[0]) for r in runs]
 
 
-def curvature_exponent(metric: str) -> Estimate:
+def curvature_exponent(metric: str, sweep: str = CURVATURE) -> Estimate:
     """Slope of the log of a curvature before training against log W; metric: trace, largest or brightness."""
-    runs = results(CURVATURE)
+    runs = results(sweep)
     return exponent_of([Timescale(v, "interpolated") for v in curvatures(runs, metric)], runs, "width")
 
 
@@ -105,12 +105,17 @@ def tau_gen_of(runs: Sequence[Result]) -> Timescale:
     return Timescale(float(np.exp(np.mean(np.log(seen)))), "interpolated") if seen else times[-1]
 
 
+def copied_so_far(run: Result) -> pd.Series:
+    """The largest f_mem up to each milestone: copies do not go away, though a sample of them may miss them."""
+    return run.curve("f_mem")["value"].cummax()
+
+
 def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
     """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, tau_seen, n, status."""
     rows = []
     for width in sorted(set(sizes(runs, "width"))):
         own = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
-        curves = [(f.index.to_numpy(), f.to_numpy()) for f in (r.curve("f_mem")["value"] for r in own)]
+        curves = [(f.index.to_numpy(), f.to_numpy()) for f in map(copied_so_far, own)]
         tau = tau_gen_of(own)
         for factor in c:
             found = phase_boundary(sizes(own), curves, tau, factor, COPIES)

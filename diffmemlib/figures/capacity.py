@@ -11,7 +11,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..curvature import highest_rate
-from ..estimators.images import curvatures, quality
+from ..estimators.images import copied_so_far, curvatures, quality
 from ..estimators.scaling import sizes
 from ..runs import Result
 from ..timescales import Timescale, at, exponent
@@ -44,6 +44,8 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         for axis, label in zip(row, labels, strict=True):
             axis.set(xscale="log", yscale=kind, ylim=limits, xlabel=label)
         row[0].set_ylabel(name)
+    for axis in axes[1]:
+        axis.set_ylim(top=1.1 * max(0.1, *(r.curve("f_mem")["value"].max() for r in runs)))
     for width in widths:
         axes[0, 1].plot([], [], color=colors[width], label=f"W = {width}")
     for n in ns:
@@ -70,7 +72,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
     for axis, (c, part) in zip(axes, boundary.groupby("c"), strict=True):
         when, known = part.set_index("width")["tau"], part.set_index("width")["tau_seen"]
         for r in runs:
-            f, tau = r.curve("f_mem")["value"], when.loc[r.config["width"]]
+            f, tau = copied_so_far(r), when.loc[r.config["width"]]
             value = at(f.index, f, tau)
             kind = "copies" if (f.iloc[-1] if value is None else value) > copies_above else "none"
             if kind == "none" and (value is None or not known.loc[r.config["width"]]):
@@ -126,26 +128,35 @@ def against_width(runs: Sequence[Result], times: Mapping[str, Sequence[Timescale
 CURVATURES = {"trace": "sum of all rates", "largest": "fastest", "brightness": "brightness"}
 
 
-def curvature(runs: Sequence[Result], rates: Mapping[str, float]) -> tuple[plt.Figure, pd.DataFrame]:
-    """Left: curvatures before training against W. Right: the learning rate above which SGD diverges, and `rates`."""
+def curvature(sets: Mapping[str, Sequence[Result]], rates: Mapping[str, float]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Left: curvatures before training against W. Right: the learning rate above which SGD diverges, and `rates`.
+
+    sets: label -> runs; the left panel has the first of them.
+    """
     figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
-    widths = sizes(runs, "width")
-    table = pd.DataFrame({"width": widths, **{name: curvatures(runs, name) for name in CURVATURES}})
-    table["highest_rate"] = [highest_rate(v) for v in table["largest"]]
+    tables = []
+    for label, runs in sets.items():
+        table = pd.DataFrame({"width": sizes(runs, "width"), **{name: curvatures(runs, name) for name in CURVATURES}})
+        tables.append(table.assign(set=label, highest_rate=[highest_rate(v) for v in table["largest"]]))
     for name, color in zip(CURVATURES, ("0.3", MEMORY, QUALITY), strict=True):
-        left.plot(widths, table[name], "o", color=color, ms=5)
-        left.plot(table.groupby("width")[name].agg(geometric_mean), color=color, label=CURVATURES[name])
-    right.plot(widths, table["highest_rate"], "o", color="0.3", ms=5)
-    right.plot(table.groupby("width")["highest_rate"].agg(geometric_mean), color="0.3", label="SGD diverges above")
+        _points_and_means(left, tables[0], name, color, CURVATURES[name])
+    for table, color in zip(tables, ("0.3", "#009e73"), strict=False):
+        _points_and_means(right, table, "highest_rate", color, f"SGD diverges above, {table['set'].iloc[0]}")
     for style, (label, rate) in zip(("--", ":"), rates.items(), strict=False):
         right.axhline(rate, ls=style, color=MEMORY, lw=1.2, label=label)
     left.set(yscale="log", ylabel=r"rate, in units of $\eta$ a step")
     right.set(yscale="log", ylabel=r"learning rate $\eta$")
+    joined = pd.concat(tables)
     for axis in (left, right):
-        _width_axis(axis, widths)
+        _width_axis(axis, joined["width"].tolist())
         axis.legend(fontsize=8)
     plain_ticks(right.yaxis)
-    return figure, table
+    return figure, joined
+
+
+def _points_and_means(axis: Axes, table: pd.DataFrame, column: str, color: str, label: str) -> None:
+    axis.plot(table["width"], table[column], "o", color=color, ms=5)
+    axis.plot(table.groupby("width")[column].agg(geometric_mean), color=color, label=label)
 
 
 def geometric_mean(values: pd.Series) -> float:
