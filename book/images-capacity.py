@@ -207,11 +207,7 @@ for name, e in rates.items():
     print(f"  {draw.CURVATURES[name]}:", e)
 print("  tau_loss, SGD:", slow)
 print("SGD diverges above")
-print(
-    pd.DataFrame({name: part for name, part in zip(sides, (highest, highest_paper), strict=True)})
-    .T.round(4)
-    .to_string()
-)
+print(pd.DataFrame(dict(zip(sides, (highest, highest_paper), strict=True))).T.round(4).to_string())
 print("tau_loss at W = 16, n = 128, by learning rate:", {lr: round(t) for lr, t in times.items()})
 
 # %% [markdown]
