@@ -90,7 +90,7 @@ def test_the_papers_claims_are_all_listed():
     assert {c.id for c in ROWS} >= {
         "gmm-tau-gen-n", "gmm-tau-mem-n", "gmm-kl-rises-with-n", "unet-tau-gen", "unet-tau-mem", "unet-width-gen",
         "unet-width-mem", "unet-overfitting", "unet-threshold", "unet-full-batch", "unet-adam", "unet-fid",
-        "conditional-collapse", "rfnn-tau-gen-delta", "rfnn-tau-mem-range", "rfnn-rho2-low", "rfnn-rho1-sigma", "rfnn-score-error",
-        "rfnn-adam",
+        "conditional-collapse", "rfnn-tau-gen-delta", "rfnn-tau-mem-range", "rfnn-rho2-low", "rfnn-rho1-sigma",
+        "rfnn-score-error", "rfnn-adam",
     }  # fmt: skip
     assert all(c.verdict == "not tested" for c in ROWS if not c.estimator)
