@@ -145,6 +145,10 @@ plt.show()
 record(runs, table, "phases")
 
 # %% tags=["remove-input"]
+both = zip(runs, scaling.tau_mem(runs), estimate.tau_gen(runs), strict=True)
+ratios = [(r.config["width"], m.tau / g.tau) for r, m, g in both if m.status == g.status == "interpolated"]
+windows = pd.DataFrame(ratios, columns=["width", "window"]).groupby("width")["window"].agg(draw.geometric_mean)
+glue("width-windows", " and ".join(f"{v:.1f} at W = {w}" for w, v in windows.items()), display=False)
 print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(index=False))
 
 # %% [markdown]
@@ -154,6 +158,9 @@ print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(inde
 # $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here, and the table says
 # on which side. A width that did not see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by
 # then are copies.
+#
+# In one number, the window: $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, geometric mean over $n$, is {glue:text}`width-windows`,
+# where the paper's laws have the same at every width.
 #
 # (sec-curvature)=
 # ## What makes a wider network fast
@@ -165,7 +172,8 @@ print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(inde
 # \frac{\mathrm d f}{\mathrm d \tau} = -\frac{2 \eta}{N} J J^\top (f - \epsilon), \qquad J = \frac{\partial f}{\partial \theta} :
 # ```
 #
-# errors shrink at rates $\eta \lambda$, $\lambda$ the eigenvalues of $2 J J^\top / N$. More weights are more terms in
+# errors shrink at rates $\eta \lambda$ a step, $\lambda$ the eigenvalues of $2 J J^\top / N$ (with momentum $\beta$, at
+# $\eta/(1 - \beta)$ times $\lambda$). More weights are more terms in
 # $J J^\top$, so with the usual initialisation these rates grow with $W$, and all times at one learning rate fall. Before
 # training they can be measured: their sum is a trace, by random probes; the largest is, up to the residual, that of the
 # Hessian of the loss; and one direction has a name, an error that is the same in every pixel of every image, brightness.
@@ -213,8 +221,8 @@ print("tau_loss at W = 16, n = 128, by learning rate:", {lr: round(t) for lr, t 
 # %% [markdown]
 # The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,
 # brightness with {glue:text}`width-brightness`; brightness alone has {glue:text}`width-share` of the fastest rate, on
-# average. That one direction is far faster than the rest, and bounds the learning rate, is known of wide networks
-# {cite:p}`karakida2019`; of diffusion models we have not seen it said, nor that this direction is one an image hardly needs.
+# average. That one direction of a wide network is far faster than the rest, and bounds the learning rate, is known
+# {cite:p}`karakida2019`; here it is not far from brightness.
 #
 # The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
 # before have {glue:text}`width-sgd-rate`: they live at the edge of stability {cite:p}`cohen2021`, where the
