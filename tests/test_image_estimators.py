@@ -44,18 +44,27 @@ def test_width_exponents_of_all_three_times(grid, monkeypatch):
 
 
 def test_every_n_has_its_own_prefactor_against_the_width(grid):
-    """The fitted line of tau_mem goes through the points of each n; a run that ended early is open and left out."""
-    times = {"tau_gen": estimate.tau_gen(grid), "tau_mem": scaling.tau_mem(grid)}
-    figure, table = draw.against_width(grid, times)
-    assert len(table) == 18
-    right = figure.axes[1]
-    fitted = [line for line in right.lines if line.get_linestyle() == "-"]
-    for line, n in zip(fitted, (64, 128, 256), strict=True):
-        own = table[(table["time"] == "tau_mem") & (table["n"] == n)].sort_values("width")["tau"]
-        np.testing.assert_allclose(line.get_ydata(), own.iloc[[0, -1]], rtol=0.02)
+    """tau_mem = c n/W: each line has the slope -1, though the largest n has no run of the largest W."""
+    figure, table = draw.against_width(
+        grid[:8], {name: estimate.TIMES[name](grid[:8]) for name in ("tau_gen", "tau_mem")}
+    )
+    assert len(table) == 16
+    for line in (line for line in figure.axes[1].lines if line.get_linestyle() == "-"):
+        np.testing.assert_allclose(np.multiply(*line.get_data()) / np.multiply(*line.get_data())[0], 1, rtol=0.02)
     ended = [*grid[:8], made(256, 32, end=1000)]
     _, table = draw.against_width(ended, {"tau_mem": scaling.tau_mem(ended)})
     assert table["status"].tolist().count("censored") == 1
+
+
+def test_copies_that_a_sample_missed_are_still_there(grid):
+    """A run that had copies and ends in a milestone without them."""
+    run = made(64, end=3000)
+    f_mem = (run.curves["metric"] == "f_mem").to_numpy().nonzero()[0]
+    run.curves.loc[f_mem[-1], "value"] = 0.0
+    assert estimate.copied_so_far(run).iloc[-1] == run.curve("f_mem")["value"].max() > estimate.COPIES
+    runs = [run if r.config["width"] == 16 and r.config["n"] == 64 else r for r in grid]
+    _, table = draw.phases(runs, estimate.boundaries(runs, (8,)), estimate.COPIES)
+    assert table.set_index(["width", "n"])["phase"][16, 64] == "copies"
 
 
 def test_curvatures_before_training_are_powers_of_the_width(monkeypatch):
