@@ -87,7 +87,9 @@ for name, e in fits.items():
 print("exponents in W, Adam")
 for name, e in fits.items():
     print(f"  {name}:", e)
-print(table.pivot(index=["time", "n"], columns="width", values="tau").round(0).to_string())
+bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
+told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
+print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string())
 
 # %% [markdown]
 # Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, the first time that the
@@ -125,7 +127,7 @@ glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
 glue("width-share-looks", f"{1 / (1 + c['batch'] * b.value / a.value):.0%}", display=False)
 print("how often each image was seen until the first copies")
-print(seen.pivot(index="n", columns="width", values="looks").round(0).to_string())
+print(seen.pivot(index="n", columns="width", values="looks").to_string(float_format="{:.0f}".format))
 
 # %% [markdown]
 # By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
@@ -155,9 +157,9 @@ print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(inde
 # The clock of each panel is a multiple of $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so that widths are compared
 # when their samples are equally good. A mark says whether more than {glue:text}`width-none` of the samples are copies by
 # then. At a fixed multiple the boundary is the smallest training set that is safe; if both times had the same exponent in
-# $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here, and the table says
-# on which side. A width that did not see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by
-# then are copies.
+# $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here (the table says on
+# which side), or cannot be placed between two of them, since a run beside it had ended (censored). A width that did not
+# see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by then are copies.
 #
 # In one number, the window: $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, geometric mean over $n$, is {glue:text}`width-windows`,
 # where the paper's laws have the same at every width.
