@@ -85,7 +85,7 @@ record(sgd, table, "adam-sgd")
 # {glue:text}`adam-swing-other`). These go with swings of brightness: the changes of the distance, and of how far the mean
 # brightness of samples is from that of the training digits nearest to them, have rank correlation
 # {glue:text}`adam-brightness`. $\tau_\mathrm{gen}$ is therefore read off a running median of three milestones, at
-# {glue:text}`adam-good`. [](images-capacity.ipynb) finds why it is brightness that swings.
+# {glue:text}`adam-good`. [](images-capacity.ipynb) has a reason for brightness to swing.
 #
 # ## Side by side
 

@@ -28,6 +28,7 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
+from scipy.stats import gmean
 
 from diffmemlib import claims
 from diffmemlib.estimators import images as estimate
@@ -66,14 +67,14 @@ glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", d
 # SGD, as in the paper, is told [below](sec-curvature), with runs under SGD. Those that [](images.ipynb) does not have already
 # took {glue:text}`width-hours` hours on one core.
 
-# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against W times it (top); memorised fraction against training time and against W times it over n (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances fall and memorised fractions rise earlier for wider networks; on the right the curves of all widths and sizes lie nearer to one another."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against W times it (top); memorised fraction against training time and against W times it over n (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
 plt.show()
 
 # %% tags=["remove-input"]
 record(runs, table, "capacity")
 
-# %% mystnb={"figure": {"caption": "The times of every run against W: samples become good, the losses part, first copies. Full lines: the fitted power of W, each n with its own prefactor. Dotted: 1/W.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of falling lines, one colour for each n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run against W: samples become good, the losses part, first copies. Full lines: the fitted power of W, each n with its own prefactor. Dotted: 1/W.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
 figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.TIMES.items()})
 plt.show()
 
@@ -98,8 +99,8 @@ print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string()
 # {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
 # the lowest that every run reaches.
 
-# %% mystnb={"figure": {"caption": "Samples of the narrowest network at n = 128, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
-narrow = next(r for r in runs if r.config["width"] == 8 and r.config["n"] == 128)
+# %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest n, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
+narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))
 milestones = narrow.samples["step"].tolist()
 figure, table_narrow = grid(
     narrow, [max(m for m in milestones if m < scaling.tau_mem([narrow])[0].tau), milestones[-1]]
@@ -113,16 +114,16 @@ record([narrow], table_narrow, "capacity-narrow")
 # An open triangle in the first panel is a network whose distance did not fall that far. The samples show why: sampling with
 # a narrow network is all or nothing. Some starting noises lead to a digit while others end in noise or in white, and the
 # distance counts the failures; the loss at one small $t$ knows nothing of them. Such a network copies before its samples as a
-# whole are good, and has no window.
+# whole are good.
 #
-# ## Faster, but not before it was seen
+# ## Looks, again
 
 # %% tags=["remove-input"]
 every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in results(name)}
 a, b = scaling.looks_and_landscape(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
-by_width = seen.groupby("width")["looks"].agg(draw.geometric_mean)
+by_width = seen.groupby("width")["looks"].agg(gmean)
 glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
 glue("width-share-looks", f"{1 / (1 + c['batch'] * b.value / a.value):.0%}", display=False)
@@ -133,8 +134,9 @@ print(seen.pivot(index="n", columns="width", values="looks").to_string(float_for
 # By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
 # [full-batch](images-full-batch.ipynb) page takes $\tau_\mathrm{mem}$ apart, under SGD, into a part that counts looks at
 # each image, $A =$ {glue:text}`width-a` of them, and a part that counts steps. In batches of {glue:text}`width-batch` its fit
-# gives {glue:text}`width-share-looks` of the wait to looks, and what a wider network gains, rates at which it learns, does
-# not shorten them. The paper averages over 512 draws in a step and more, where looks are cheap and the rates decide.
+# gives {glue:text}`width-share-looks` of the wait to looks. If Adam needs as many, that part of the wait is the same at every
+# width: what a wider network gains are rates, not looks. The paper averages over 512 draws in a step and more, where looks
+# would be cheap and rates decide; we have no runs there.
 #
 # ## Which sets are safe
 
@@ -147,10 +149,11 @@ plt.show()
 record(runs, table, "phases")
 
 # %% tags=["remove-input"]
-both = zip(runs, scaling.tau_mem(runs), estimate.tau_gen(runs), strict=True)
-ratios = [(r.config["width"], m.tau / g.tau) for r, m, g in both if m.status == g.status == "interpolated"]
-windows = pd.DataFrame(ratios, columns=["width", "window"]).groupby("width")["window"].agg(draw.geometric_mean)
-glue("width-windows", " and ".join(f"{v:.1f} at W = {w}" for w, v in windows.items()), display=False)
+windows = {}
+for w in boundary.loc[boundary["tau_seen"], "width"].unique():
+    own = [r for r in runs if r.config["width"] == w]
+    windows[w] = scaling.ratio(scaling.tau_mem(own), estimate.tau_gen(own), own)
+glue("width-windows", " and ".join(f"{e} at W = {w}" for w, e in windows.items()), display=False)
 print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(index=False))
 
 # %% [markdown]
@@ -175,8 +178,8 @@ print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(inde
 # ```
 #
 # errors shrink at rates $\eta \lambda$ a step, $\lambda$ the eigenvalues of $2 J J^\top / N$ (with momentum $\beta$, at
-# $\eta/(1 - \beta)$ times $\lambda$). More weights are more terms in
-# $J J^\top$, so with the usual initialisation these rates grow with $W$, and all times at one learning rate fall. Before
+# $\eta/(1 - \beta)$ times $\lambda$). More weights are more terms in $J J^\top$, so with the usual initialisation these rates
+# grow with $W$, and times that they set fall, at one learning rate. Before
 # training they can be measured: their sum is a trace, by random probes; the largest is, up to the residual, that of the
 # Hessian of the loss; and one direction has a name, an error that is the same in every pixel of every image, brightness.
 # SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
@@ -198,16 +201,22 @@ glue("width-sgd-loss", str(slow), display=False)
 glue("width-sgd-lr", f"{sgd[0].config['lr']:g}", display=False)
 glue("width-sgd-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(sgd)))), display=False)
 first, second = (part for _, part in table.groupby("set", sort=False))
-highest, highest_paper = (part.groupby("width")["highest_rate"].agg(draw.geometric_mean) for part in (first, second))
+highest, highest_paper = (part.groupby("width")["highest_rate"].agg(gmean) for part in (first, second))
 glue("width-highest-16", f"{highest[16]:.2g}", display=False)
 glue("width-highest-32", f"{highest[32]:.2g}", display=False)
-glue("width-share", f"{draw.geometric_mean(first['brightness'] / first['largest']):.0%}", display=False)
+glue("width-share", f"{gmean(first['brightness'] / first['largest']):.0%}", display=False)
 glue("width-sgd-rate", f"{laptop_rate('sgd', 16):g}", display=False)
+glue("width-images", f"{before[0].config['images']}", display=False)
+glue("width-images-paper", f"{paper[0].config['images']}", display=False)
 glue("width-paper-side", f"{paper[0].config['side']}", display=False)
 glue("width-paper-widest", f"{highest_paper.index[-1]}", display=False)
 glue("width-paper-highest", f"{highest_paper.iloc[-1]:.2g}", display=False)
 glue("width-paper-largest", str(estimate.curvature_exponent("largest", PAPER)), display=False)
-same = {r.config["lr"]: r for r in [*sgd, *results("images-sgd")] if (r.config["width"], r.config["n"]) == (16, 128)}
+same = {
+    r.config["lr"]: r
+    for r in [*sgd, *results("images-sgd")]
+    if (r.config["width"], r.config["n"]) == (16, sgd[0].config["n"])
+}
 level = estimate.loss_level(sgd)
 times = {lr: scaling.crossings([r], "loss_test", level, rising=False)[0].tau for lr, r in same.items()}
 glue("width-rates", f"{max(times) / min(times):.0f}", display=False)
@@ -218,7 +227,7 @@ for name, e in rates.items():
 print("  tau_loss, SGD:", slow)
 print("SGD diverges above")
 print(pd.DataFrame(dict(zip(sides, (highest, highest_paper), strict=True))).T.round(4).to_string())
-print("tau_loss at W = 16, n = 128, by learning rate:", {lr: round(t) for lr, t in times.items()})
+print("tau_loss at W = 16 by learning rate:", {lr: round(t) for lr, t in times.items()})
 
 # %% [markdown]
 # The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,
@@ -227,12 +236,14 @@ print("tau_loss at W = 16, n = 128, by learning rate:", {lr: round(t) for lr, t 
 # {cite:p}`karakida2019`; here it is not far from brightness.
 #
 # The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
-# before have {glue:text}`width-sgd-rate`: they live at the edge of stability {cite:p}`cohen2021`, where the
-# [brightness of their samples swings](images-adam.ipynb). At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
+# before have {glue:text}`width-sgd-rate`: they start at the edge of stability {cite:p}`cohen2021`, and what
+# [swings there](images-adam.ipynb) is brightness. At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
 # of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_rate`). On digits
 # of the paper's {glue:text}`width-paper-side` pixels a side, unscaled, the fastest rate has the exponent
 # {glue:text}`width-paper-largest`, and the highest learning rate at the paper's largest width, $W =$
-# {glue:text}`width-paper-widest`, is {glue:text}`width-paper-highest`. The paper trains all widths at 0.01.
+# {glue:text}`width-paper-widest`, is {glue:text}`width-paper-highest`; the paper trains all widths at {glue:text}`width-sgd-lr`. Each curvature is of the loss of
+# a few images, {glue:text}`width-images` and, at the larger size, {glue:text}`width-images-paper`, and of weights that have
+# not moved: an estimate of where training becomes unstable, no proof that it does.
 #
 # ## SGD at one rate
 #

@@ -9,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from scipy.stats import gmean
 
 from ..curvature import highest_rate
 from ..estimators.images import copied_so_far, curvatures, quality
@@ -156,12 +157,7 @@ def curvature(sets: Mapping[str, Sequence[Result]], rates: Mapping[str, float]) 
 
 def _points_and_means(axis: Axes, table: pd.DataFrame, column: str, color: str, label: str) -> None:
     axis.plot(table["width"], table[column], "o", color=color, ms=5)
-    axis.plot(table.groupby("width")[column].agg(geometric_mean), color=color, label=label)
-
-
-def geometric_mean(values: pd.Series) -> float:
-    """Of positive numbers."""
-    return float(np.exp(np.log(values).mean()))
+    axis.plot(table.groupby("width")[column].agg(gmean), color=color, label=label)
 
 
 def _width_axis(axis: Axes, widths: Sequence[float]) -> None:
