@@ -153,7 +153,8 @@ windows = {}
 for w in boundary.loc[boundary["tau_seen"], "width"].unique():
     own = [r for r in runs if r.config["width"] == w]
     windows[w] = scaling.ratio(scaling.tau_mem(own), estimate.tau_gen(own), own)
-glue("width-windows", " and ".join(f"{e} at W = {w}" for w, e in windows.items()), display=False)
+# Of the mean alone: its interval would be the spread of the ratio over n, with which it grows.
+glue("width-windows", " and ".join(f"{e.value:.1f} at W = {w}" for w, e in windows.items()), display=False)
 print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(index=False))
 
 # %% [markdown]
