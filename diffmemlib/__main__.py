@@ -102,6 +102,31 @@ def celeba(
 
 
 @data.command()
+def images(
+    source: Annotated[Path, typer.Argument(help="A folder or zip of images.")],
+    name: Annotated[str, typer.Option(help="What to call the data set, such as letters.")],
+    size: Annotated[int, typer.Option(help="Side of an image, in pixels; a multiple of 4.")] = 32,
+) -> None:
+    """Turn images of your own into a data set that runs can name; the same command resumes."""
+    from .data import own
+
+    with _said():
+        path = own.prepare(source, name, size)
+        typer.echo(f"wrote {path} and {path.name}.json\n{own.summary(name, size)}")
+
+
+@data.command()
+def letters(
+    folder: Annotated[Path, typer.Argument(help="A folder for 1248 small PNG files.")],
+) -> None:
+    """Draw pictures of letters, to try the way of one's own images with."""
+    from .data.letters import draw_letters
+
+    with _said():
+        typer.echo(f"wrote {draw_letters(folder)} images to {folder}")
+
+
+@data.command()
 def features() -> None:
     """Train the small network behind the digits' Frechet distance again, and write its weights."""
     from .data.features import WEIGHTS, write

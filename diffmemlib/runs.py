@@ -76,6 +76,11 @@ class Config(ABC):
         return {f.name: f.default for f in dataclasses.fields(cls) if f.default is not dataclasses.MISSING}
 
     @classmethod
+    def exact(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        """Settings with what stands for something that can change, such as a file's name, told by what is in it."""
+        return settings
+
+    @classmethod
     def from_parameters(cls, parameters: dict[str, Any]) -> Self:
         """Check names and types of a notebook's parameters; None stands for the tier's default.
 
@@ -101,7 +106,7 @@ class Config(ABC):
                 raise ValueError(
                     f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}"
                 )
-        return cls(**{**cls.added(), **cls.defaults(given), **given})
+        return cls(**cls.exact({**cls.added(), **cls.defaults(given), **given}))
 
     @classmethod
     def from_notebook(cls, names: dict[str, Any], before: set[str]) -> tuple[Self, dict[str, Any]]:

@@ -11,9 +11,10 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.data import celeba
-from diffmemlib.data.celeba import SourceError, load, prepare
+from diffmemlib.data import prepared
+from diffmemlib.data.celeba import load, prepare
 from diffmemlib.data.images import images
+from diffmemlib.data.prepared import SourceError
 
 COUNT = 9
 
@@ -74,10 +75,10 @@ def test_the_picture_is_the_antialiased_grey_central_square(folder: Path, tmp_pa
 
 
 def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(celeba, "CHUNK", 2)
+    monkeypatch.setattr(prepared, "CHUNK", 2)
     whole = prepare(folder, tmp_path / "whole.npy", count=COUNT, progress=False).read_bytes()
     done: list[str] = []
-    real = celeba.shrink
+    real = prepared.shrink
 
     def stop_at_6(data: bytes, name: str, size: int) -> np.ndarray:
         if name == "000006.jpg" and len(done) < 6:
@@ -85,7 +86,7 @@ def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkey
         done.append(name)
         return real(data, name, size)
 
-    monkeypatch.setattr(celeba, "shrink", stop_at_6)
+    monkeypatch.setattr(prepared, "shrink", stop_at_6)
     out = tmp_path / "a.npy"
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, out, count=COUNT, progress=False)
@@ -161,10 +162,11 @@ def test_bad_options_are_refused(options: dict, message: str, folder: Path, tmp_
 
 
 def test_runs_read_what_was_prepared(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    out = prepare(folder, tmp_path / "a.npy", size=16, count=COUNT, progress=False)
-    monkeypatch.setenv("DIFFMEM_CELEBA", str(out))
+    monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path))
+    out = prepare(folder, tmp_path / "celeba-16.npy", size=16, count=COUNT, progress=False)
     data = images("celeba", 16)
     assert (len(data.pool), len(data.test)) == (7, 2)
+    prepare(folder, tmp_path / "celeba-32.npy", size=16, count=COUNT, progress=False)
     with pytest.raises(SourceError, match="holds images of 16 pixels, not 32"):
         load(32)
     out.write_bytes(out.read_bytes()[:-1] + b"?")

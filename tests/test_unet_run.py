@@ -93,7 +93,7 @@ def test_copies_of_training_images_count_as_memorised():
         ({"n": 5000}, "n = 5000: the pool holds 2976 images"),
         ({"width": 12}, "width = 12: GroupNorm's 8 groups"),
         ({"side": 30}, "side = 30: must be a multiple of 4"),
-        ({"dataset": "faces"}, "dataset = 'faces': must be one of digits"),
+        ({"dataset": "faces"}, "dataset = 'faces': neither digits nor celeba, nor your own: "),
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
         ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),

@@ -37,7 +37,7 @@ before = set(globals())
 # %% tags=["parameters"]
 tier = "smoke"  # smoke: seconds; laptop: minutes to hours on a CPU core; gpu; paper
 seed = 0
-dataset = None  # "digits" or "celeba"
+dataset = None  # "digits", "celeba", or the name of your own
 n = None  # training images
 side = None  # pixels
 scale = None  # of the pixels the network sees
@@ -57,7 +57,7 @@ loss_images = None  # for each of the two losses, at most
 kept = None
 bf16 = None  # True: the network computes in bfloat16
 compiled = None  # True: torch.compile
-features = None  # "digits", "inception" (with CelebA) or "none"
+features = None  # "digits", "inception" (with CelebA), "untrained" (with your own) or "none"
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 
@@ -83,7 +83,7 @@ table.round(4)
 
 # %%
 figure, axes = plt.subplots(3, 1, sharex=True, figsize=(7, 7), layout="constrained")
-shown = {"fd": 0, "fid": 0, "f_mem": 1, "loss_train": 2, "loss_test": 2}
+shown = {"fd": 0, "fid": 0, "fd_untrained": 0, "f_mem": 1, "loss_train": 2, "loss_test": 2}
 for metric, row in shown.items():
     if metric in table:
         axes[row].plot(table.index, table[metric], label=metric)

@@ -1,4 +1,4 @@
-"""A small network whose features tell digits apart, behind the Frechet distance of digits (which is not an FID)."""
+"""A small network behind the Frechet distance of images that are no faces: trained on digits, or not at all."""
 
 from __future__ import annotations
 
@@ -19,9 +19,10 @@ STEPS, BATCH, SHIFT, SEED = 3000, 100, 2, 0
 
 
 class DigitFeatures(nn.Module):
-    """Three convolutions and a linear layer: images (m, 1, 16 or 32, same) in [0, 1] -> 32 features (m, 32).
+    """Three convolutions and a linear layer: images (m, 1, side, side) in [0, 1] -> 32 features (m, 32).
 
-    Of the shipped weights, the features' variances over digits add up to 1, so 1 is a large Frechet distance.
+    Images are averaged to 16 x 16 first. Of the shipped weights, the features' variances over digits add up to 1, so 1
+    is a large Frechet distance.
     """
 
     def __init__(self) -> None:
@@ -31,7 +32,7 @@ class DigitFeatures(nn.Module):
         self.classes = nn.Linear(DIMENSION, 10)
 
     def forward(self, images: Tensor) -> Tensor:
-        x = images if images.shape[-1] == 16 else F.avg_pool2d(images, images.shape[-1] // 16)
+        x = images if images.shape[-1] == 16 else F.adaptive_avg_pool2d(images, 16)
         for i, convolution in enumerate(self.convolutions):
             x = F.relu(convolution(x))
             x = F.max_pool2d(x, 2) if i < 2 else x
@@ -46,13 +47,25 @@ def digit_features() -> DigitFeatures:
     return net.eval().requires_grad_(False)
 
 
+def untrained_features(images: Tensor) -> DigitFeatures:
+    """The same network as it is before training, scaled to these images: features for images of any kind.
+
+    Random convolutions see less than trained ones, and more than means and covariances of pixels do.
+    """
+    return _scaled(_fresh().eval().requires_grad_(False), images)
+
+
+def _fresh() -> DigitFeatures:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        return DigitFeatures()
+
+
 def train() -> DigitFeatures:
     """Train the network to name the digits of the third part, each moved by up to two pixels; a minute on one core."""
     images, classes = digits("features")
     x = F.pad(images.float() / 255, (SHIFT,) * 4)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
-        net = DigitFeatures()
+    net = _fresh()
     optimizer = torch.optim.AdamW(net.parameters(), lr=2e-3, weight_decay=1e-2)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for step in range(STEPS):

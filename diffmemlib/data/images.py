@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..randomness import stream
-from . import celeba
+from ..randomness import generator, stream
+from . import celeba, own
 from .digits import digits
 
 
@@ -38,6 +38,17 @@ class Images:
         """Back to [0, 1], with what lies outside cut off: what is shown, and what features are taken from."""
         return (samples / self.scale + self.centre).clamp(0, 1)
 
+    def gaussian_twins(self, count: int, seed: int) -> Tensor:
+        """`count` images in [0, 1] with the mean and the covariance of the pool's pixels and nothing else of it.
+
+        Gaussian, cut off at 0 and 1: what a model makes that has learned two moments.
+        """
+        flat = self.pool.flatten(1).double() / 255
+        mean, centred = flat.mean(0), flat - flat.mean(0)
+        weights = torch.randn(count, len(flat), generator=generator(seed, "twins"), dtype=torch.float64)
+        twins = mean + weights @ centred / (len(flat) - 1) ** 0.5
+        return twins.view(count, *self.pool.shape[1:]).clamp(0, 1).float()
+
     def training_set(self, n: int, seed: int) -> Tensor:
         """n images of the pool, bytes, the first of any larger set of this seed; ValueError for n too large."""
         if not 2 <= n <= len(self.pool):
@@ -54,5 +65,24 @@ DATASETS: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"digits": _digits
 
 
 def images(dataset: str, side: int, scale: float = 1.0) -> Images:
-    """The data set of this name, at this side in pixels."""
-    return Images(*DATASETS[dataset](side), scale)
+    """The data set of this name, or "name@checksum" of the reader's own, at this side in pixels."""
+    pool, test = own.load(dataset, side) if "@" in dataset else DATASETS[dataset](side)
+    return Images(pool, test, scale)
+
+
+def known(dataset: str) -> bool:
+    """Whether this is a name that settings may hold: one of DATASETS, or the reader's own with its checksum."""
+    return dataset in DATASETS or own.EXACT.fullmatch(dataset) is not None
+
+
+def identify(dataset: str, side: int) -> str:
+    """The name as runs store it: with the checksum of the images where they are the reader's own.
+
+    ValueError where nothing of this name is known.
+    """
+    if known(dataset) or not own.NAME.fullmatch(dataset):
+        return dataset  # or for the settings to refuse
+    try:
+        return own.identify(dataset, side)
+    except FileNotFoundError as error:
+        raise ValueError(f"dataset = {dataset!r}: neither {' nor '.join(DATASETS)}, nor your own: {error}") from None

@@ -26,6 +26,7 @@ GOOD = {  # tau_gen: the first time that the Frechet distance is below this
     "fd": 0.5,  # half of the digits' own variance
     "fid": 40.0,  # a little above the paper's samples at its tau_gen, which have 35
 }
+UNTRAINED = DISTANCE["untrained"]  # has no scale of its own: good is what beats Gaussian twins of the data
 LOSS_ABOVE = 1.15  # a time of generation without samples: the held-out loss is so near what every run reaches
 
 
@@ -35,20 +36,25 @@ def quality(runs: Sequence[Result]) -> str:
     if len(common) != 1:
         raise ValueError(
             f"runs {', '.join(r.id for r in runs)}: they have no Frechet distance of one kind in common; quality is "
-            "drawn for runs with the same `features`, digits or inception"
+            "drawn for runs with the same `features`, not none"
         )
     return common.pop()
 
 
+def good(run: Result, metric: str) -> float:
+    """The distance below which samples of this run count as good."""
+    return float(run.provenance[f"{UNTRAINED}_gaussian"]) if metric == UNTRAINED else GOOD[metric]
+
+
 def tau_gen(runs: Sequence[Result]) -> list[Timescale]:
-    """First time that the Frechet distance, as a running median of three milestones, falls to its value in GOOD.
+    """First time that the Frechet distance, as a running median of three milestones, falls to what is `good`.
 
     Distances swing from milestone to milestone, with SGD most of all, so that a single one can be small by chance.
     """
     metric, times = quality(runs), []
     for r in runs:
         smooth = r.curve(metric)["value"].rolling(3, center=True, min_periods=2).median()
-        times.append(first_crossing(smooth.index.to_numpy(), smooth.to_numpy(), GOOD[metric], rising=False))
+        times.append(first_crossing(smooth.index.to_numpy(), smooth.to_numpy(), good(r, metric), rising=False))
     return times
 
 

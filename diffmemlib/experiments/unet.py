@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from ..data.features import DIMENSION as DIGIT_DIMENSION
-from ..data.features import digit_features
-from ..data.images import DATASETS, images
+from ..data.features import digit_features, untrained_features
+from ..data.images import DATASETS, Images, identify, images, known
 from ..diffusion import Schedule
 from ..frechet import Features, frechet_interval
 from ..inception import DIMENSION as INCEPTION_DIMENSION
@@ -38,8 +38,12 @@ TIER = {
 STEPS_PER_N = {"sgd": 400, "adam": 40}  # at W = 16
 PAPER_STEPS = {"sgd": 2_000_000, "adam": 200_000}
 LEARNING_RATE = {"sgd": 1e-2, "adam": 1e-4}  # the paper's
-FEWEST = {"digits": DIGIT_DIMENSION, "inception": INCEPTION_DIMENSION, "none": 1}  # samples, to be exceeded
-DISTANCE = {"digits": "fd", "inception": "fid"}  # the metric's name: the Frechet distance is FID with Inception only
+FEWEST = {  # samples, to be exceeded
+    "digits": DIGIT_DIMENSION, "untrained": DIGIT_DIMENSION, "inception": INCEPTION_DIMENSION, "none": 1
+}  # fmt: skip
+# The metric's name: a Frechet distance is an FID with Inception only.
+DISTANCE = {"digits": "fd", "untrained": "fd_untrained", "inception": "fid"}
+FEATURES = {"digits": "digits", "celeba": "inception"}  # by default; a reader's own images have untrained ones
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there; of SGD at W = 16, see `laptop_rate`
 
 
@@ -52,14 +56,15 @@ def laptop_rate(optimizer: str, width: int) -> float:
 class UNetConfig(Config):
     """One image run; every field is a parameter of book/runs/unet.ipynb.
 
-    dataset: digits or celeba. n: training images. side: of an image, in pixels. scale: of the numbers that the network
-    sees (1 in the paper: pixels in [0, 1] minus their mean). width: W of the U-Net. optimizer: sgd or adam. lr:
-    learning rate (paper: 1e-2, 1e-4). momentum: of SGD (0.95). batch: images a step; 0 (or "full") is the full batch.
-    dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times to measure, evenly in log tau from step
-    `first`. samples: drawn at a milestone by DDIM with sampling_steps steps. loss_images: at most so many training and
-    held-out images for the losses at t = 0.01. kept: samples stored. bf16: the network computes in bfloat16. compiled:
-    by torch.compile; both change the last digits. features: behind the Frechet distance: digits, inception (which makes
-    it the FID), or none. draws: times and noises for each image and step of a full batch (1): with more, the gradient
+    dataset: digits, celeba, or the name of your own (`data.own`). n: training images. side: of an image, in pixels.
+    scale: of the numbers that the network sees (1 in the paper: pixels in [0, 1] minus their mean). width: W of the
+    U-Net. optimizer: sgd or adam. lr: learning rate (paper: 1e-2, 1e-4). momentum: of SGD (0.95). batch: images a
+    step; 0 (or "full") is the full batch. dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times
+    to measure, evenly in log tau from step `first`. samples: drawn at a milestone by DDIM with sampling_steps
+    steps. loss_images: at most so many training and held-out images for the losses at t = 0.01. kept: samples
+    stored. bf16: the network computes in bfloat16. compiled: by torch.compile; both change the last digits.
+    features: behind the Frechet distance: digits, inception (which makes it the FID), untrained (for your own
+    images), or none. draws: times and noises for each image and step of a full batch (1): with more, the gradient
     of few images is as precise as that of many.
     """
 
@@ -97,16 +102,20 @@ class UNetConfig(Config):
         return {
             "seed": 0, "dataset": "digits", "optimizer": optimizer, "momentum": 0.95, "dropout": 0.1,
             "scale": 4.0 if small else 1.0,
-            "features": "inception" if given.get("dataset") == "celeba" else "digits",
+            "features": FEATURES.get(given.get("dataset", "digits"), "untrained"),
             "lr": laptop_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
             "bf16": not small, "compiled": not small, **TIER[tier],
         }  # fmt: skip
 
+    @classmethod
+    def exact(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return settings | {"dataset": identify(settings["dataset"], settings["side"])}
+
     def __post_init__(self) -> None:
         self.require(
-            dataset=(self.dataset in DATASETS, f"one of {', '.join(DATASETS)}"),
+            dataset=(known(self.dataset), f"{', '.join(DATASETS)}, or the name of your own, in small letters"),
             n=(self.n >= 2, "at least 2"),
             scale=(0 < self.scale < inf, "positive"),
             side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
@@ -122,7 +131,7 @@ class UNetConfig(Config):
             first=(self.first >= 1, "at least 1"),
             steps=(self.steps >= self.first, "at least `first`"),
             milestones=(self.milestones >= 2, "at least 2"),
-            features=(self.features in ("digits", "inception", "none"), "digits, inception or none"),
+            features=(self.features in FEWEST, f"one of {', '.join(FEWEST)}"),
             samples=(
                 self.samples > FEWEST[self.features],
                 f"above {FEWEST[self.features]}, the dimension of the features, for their Frechet distance",
@@ -142,7 +151,8 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     """What `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with bootstrap intervals; fd, the Frechet distance
-    to the held-out images (fid where the features are Inception's), with its interval; loss_train, loss_test at
+    to the held-out images (fid where the features are Inception's, fd_untrained where no network learned them), with
+    its interval; loss_train, loss_test at
     t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the samples
     and their nearest training images as bytes, and the two distances of each.
     """
@@ -150,7 +160,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
     k_loss = schedule.step_of(0.01)
-    features = _features(config.features, device)
+    features = _features(config.features, data, device)
     reference = None if features is None else features_of(features, data.test.float() / 255)
 
     @torch.no_grad()
@@ -185,14 +195,32 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=Denoising(schedule, bf16=config.bf16),
         optimizer=(config.optimizer, config.lr, config.momentum), batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
-        facts={"near_duplicates": near_duplicates(train)},
+        facts={"near_duplicates": near_duplicates(train), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
 
 
-def _features(name: str, device: str) -> Features | None:
+def _features(name: str, data: Images, device: str) -> Features | None:
     if name == "inception":
         return inception_features(device=device)
+    if name == "untrained":
+        return untrained_features(data.test.float() / 255)
     return digit_features() if name == "digits" else None
+
+
+def _landmarks(
+    config: UNetConfig, data: Images, features: Features | None, reference: np.ndarray | None
+) -> dict[str, float]:
+    """What a distance without a scale of its own is compared with: that of real images, and of Gaussian twins.
+
+    As many of either as a milestone samples, or as the pool holds.
+    """
+    if config.features != "untrained" or features is None or reference is None:
+        return {}
+    real, twins = data.pool[: config.samples].float() / 255, data.gaussian_twins(config.samples, config.seed)
+    return {
+        f"{DISTANCE['untrained']}_{name}": frechet_interval(features_of(features, x), reference)[0]
+        for name, x in (("real", real), ("gaussian", twins))
+    }
 
 
 def features_of(features: Features, images: Tensor) -> np.ndarray:

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 import torch
 
 from ..curvature import along, largest, trace
-from ..data.images import DATASETS, images
+from ..data.images import DATASETS, identify, images, known
 from ..diffusion import Schedule, forward_noise
 from ..nets.unet import UNet
 from ..randomness import generator, stream
@@ -43,9 +43,13 @@ class CurvatureConfig(Config):
             "seed": 0, "dataset": "digits", "side": 16 if small else 32, "scale": 4.0 if small else 1.0, **size
         }  # fmt: skip
 
+    @classmethod
+    def exact(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return settings | {"dataset": identify(settings["dataset"], settings["side"])}
+
     def __post_init__(self) -> None:
         self.require(
-            dataset=(self.dataset in DATASETS, f"one of {', '.join(DATASETS)}"),
+            dataset=(known(self.dataset), f"{', '.join(DATASETS)}, or your own with its checksum"),
             side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
             scale=(0 < self.scale < float("inf"), "positive"),
             images=(self.images >= 1, "at least 1"),

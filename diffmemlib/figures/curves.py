@@ -45,6 +45,7 @@ PANEL = {  # name of the axis, its kind and its limits
     "kl_fisher": ("KL (nats)", "log", (0.1, 100)),
     "kl_fisher_class_0": ("KL of a class (nats)", "log", (0.1, 100)),
     "fd": ("Fréchet distance", "log", (0.01, 10)),
+    "fd_untrained": ("Fréchet distance (untrained)", "log", (0.01, 10)),
     "fid": ("FID", "log", (10, 1000)),
     "f_mem": (r"$f_\mathrm{mem}$", "linear", (-0.02, 1)),
 }

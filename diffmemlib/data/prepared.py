@@ -1,0 +1,157 @@
+"""Images on disk become one array of grey bytes: from a folder or zip, resumable, with a manifest of checksums."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from ..files import NumberedFiles, digest, exclusive, to_json, write_atomic
+from ..runs import ROOT
+
+CHUNK = 2048  # images between two points that an interrupted preparation goes on from
+
+
+class SourceError(ValueError):
+    """The images cannot be taken from where they were said to be."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where images come from: a name to call it by, the names of all images in order, and how to read one."""
+
+    name: str
+    names: list[str]
+    read: Callable[[str], bytes]
+
+
+def place(dataset: str, side: int) -> Path:
+    """Where the prepared images of a data set lie: $DIFFMEM_DATA, or data/ beside the library."""
+    return Path(os.environ.get("DIFFMEM_DATA", ROOT / "data")) / f"{dataset}-{side}.npy"
+
+
+def open_source(
+    source: Path, wanted: Callable[[str], bool], what: str, order: Callable[[list[str]], list[str]]
+) -> Source:
+    """The images of a folder or zip; SourceError where it is neither, or unsafe.
+
+    wanted: whether a file of this name, without its folders, is one of them. what: the source to ask for in an error.
+    order: of their names; it may refuse them.
+    """
+    if not source.exists():
+        raise SourceError(f"{source} does not exist; give {what}")
+    if source.is_dir():
+        files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file() and wanted(p.name)}
+        return Source(source.name, order(list(files)), lambda name: files[name].read_bytes())
+    head = source.open("rb").read(512).lstrip().lower()
+    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise SourceError(f"{source.name} is a web page, not an archive: the download was refused; get {what} again")
+    try:
+        archive = zipfile.ZipFile(source)
+    except zipfile.BadZipFile:
+        raise SourceError(
+            f"{source.name} is not a whole zip archive (it may have been cut short); get {what} again"
+        ) from None
+    for name in archive.namelist():
+        path = PurePosixPath(name.replace("\\", "/"))
+        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+            raise SourceError(
+                f"{source.name} holds the entry {name!r}, which leads out of the archive; do not trust it"
+            )
+
+    def read(name: str) -> bytes:
+        try:
+            return archive.read(name)
+        except (zipfile.BadZipFile, OSError, EOFError) as error:  # a wrong checksum, a member that ends too soon
+            raise SourceError(f"{name} in {source.name} is damaged ({error}); get {what} again") from None
+
+    return Source(source.name, order([n for n in archive.namelist() if wanted(PurePosixPath(n).name)]), read)
+
+
+def check_options(out: Path, size: int) -> None:
+    """SourceError for a size that the U-Net does not take, or a file that is no .npy."""
+    if size < 4 or size % 4:
+        raise SourceError(f"--size {size}: the U-Net takes sides that are multiples of 4")
+    if out.suffix != ".npy":
+        raise SourceError(f"--out {out.name}: give a name that ends in .npy")
+
+
+def prepare(found: Source, out: Path, size: int, progress: bool = True) -> Path:
+    """Write out (.npy, bytes, (count, 1, size, size)) and its manifest out.json; the same call resumes.
+
+    The paper's steps: to [0, 1], shorter side to `size` (bilinear, with antialias, which torchvision's default did not
+    do before 0.17), central square, grey. Centring is left to who reads it. SourceError says what is wrong with an
+    image; `out` then does not exist.
+    """
+    count = len(found.names)
+    identity = {"source": found.name, "names": digest("\n".join(found.names).encode()), "size": size, "count": count}
+    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity))[:12], ".bin")
+    with exclusive(parts.folder.parent):
+        for start in (bar := tqdm(range(0, count, CHUNK), desc=found.name, disable=not progress)):
+            bar.set_postfix_str(f"{start} of {count} images")
+            if parts.read(start) is None:
+                chunk = [shrink(found.read(name), name, size) for name in found.names[start : start + CHUNK]]
+                parts.write(start, np.stack(chunk).tobytes())
+        whole = np.frombuffer(b"".join(parts.read(start) or b"" for start in range(0, count, CHUNK)), np.uint8)
+        packed = io.BytesIO()
+        np.save(packed, whole.reshape(count, 1, size, size), allow_pickle=False)
+        manifest = identity | {
+            "first": found.names[0], "last": found.names[-1], "sha256": digest(packed.getvalue()),
+            "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; grey; rounded to bytes",
+            "mean": float(whole.mean()) / 255, "versions": {p: version(p) for p in ("torchvision", "pillow", "numpy")},
+        }  # fmt: skip
+        write_atomic(out.with_suffix(".npy.json"), to_json(manifest))
+        write_atomic(out, packed.getvalue())
+    shutil.rmtree(parts.folder.parent, ignore_errors=True)
+    return out
+
+
+def shrink(data: bytes, name: str, size: int) -> np.ndarray:
+    """One image file as grey bytes, (1, size, size); what is transparent becomes white."""
+    from PIL import Image, UnidentifiedImageError
+    from torchvision.transforms import functional as T
+
+    try:
+        picture: Image.Image = Image.open(io.BytesIO(data))
+        if picture.mode[0] in "IF":
+            raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
+        if picture.has_transparency_data:
+            seen = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+        picture = picture.convert("RGB")
+    except (UnidentifiedImageError, OSError, ValueError) as error:
+        raise SourceError(f"{name} cannot be read as an image ({error}); replace it, then run the same again") from None
+    x = T.resize(T.to_tensor(picture), [size], interpolation=T.InterpolationMode.BILINEAR, antialias=True)
+    grey: Tensor = T.rgb_to_grayscale(T.center_crop(x, [size, size]))
+    return (grey * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def manifest_of(path: Path, how: str) -> dict[str, Any]:
+    """What the manifest says; FileNotFoundError where there is none or no data, with how to make them."""
+    manifest = path.with_suffix(".npy.json")
+    if not (path.exists() and manifest.exists()):
+        raise FileNotFoundError(f"{path} with its manifest is not there; make it with: {how}")
+    told: dict[str, Any] = json.loads(manifest.read_bytes())
+    return told
+
+
+def load(path: Path, side: int, how: str) -> Tensor:
+    """Prepared images, bytes (count, 1, side, side); SourceError where they are damaged or of another size."""
+    told, data = manifest_of(path, how), path.read_bytes()
+    if digest(data) != told["sha256"]:
+        raise SourceError(f"{path.name} is damaged (its checksum does not match its manifest); make it again")
+    if told["size"] != side:
+        raise SourceError(f"{path.name} holds images of {told['size']} pixels, not {side}")
+    return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))
