@@ -86,6 +86,33 @@ def exponent(x: ArrayLike, times: Sequence[Timescale], groups: ArrayLike | None 
     return Fit(value, low, high, float(np.exp(intercept.mean())), int(keep.sum()), int((~keep).sum()))
 
 
+def predict(
+    x: ArrayLike, times: Sequence[Timescale], at: float, slope: float | None = None
+) -> tuple[float, float, float]:
+    """Where one more run, at x = `at`, will cross, by the power law of the others, with its 95% prediction interval.
+
+    Least squares in log x and log tau: y +- t_{0.975} s sqrt(1 + h), s^2 the residuals' variance, h the leverage of
+    `at` (Draper and Smith, Sect. 3.1). x, times: (m,), runs; a value of x with a run that did not cross is left out
+    whole. slope: a given exponent, such as 1, instead of a fitted one. Infinite ends where no error can be told;
+    ValueError where nothing can be fitted.
+    """
+    x = np.asarray(x, float)
+    keep = _whole(x, times)
+    log_x, y = np.log(x[keep]), np.log([t.tau for t, here in zip(times, keep, strict=True) if here])
+    fewest = 1 if slope is not None else 2
+    if len(np.unique(log_x)) < fewest:
+        raise ValueError(f"{len(np.unique(log_x))} size(s) at which every run crossed: a prediction needs {fewest}")
+    centred, away = log_x - log_x.mean(), np.log(at) - log_x.mean()
+    fitted = slope is None
+    leverage = 1 / len(y) + (away**2 / (centred**2).sum() if fitted else 0.0)
+    a = float(centred @ y / (centred**2).sum()) if slope is None else slope
+    middle, residual = y.mean() + a * away, y - y.mean() - a * centred
+    free = len(y) - (2 if fitted else 1)
+    spread = stats.t.ppf(0.975, free) * np.sqrt((residual @ residual) / free * (1 + leverage)) if free > 0 else np.inf
+    value, low, high = (float(np.exp(v)) for v in (middle, middle - spread, middle + spread))
+    return value, low, high
+
+
 @dataclass(frozen=True)
 class Collapse:
     """The exponent a that best collapses curves in tau/x^a, its 95% interval, and how tight the collapse is.

@@ -14,6 +14,7 @@ from diffmemlib.timescales import (
     first_crossing,
     looks_and_landscape,
     phase_boundary,
+    predict,
 )
 
 N = np.repeat([64, 128, 256, 512, 1024], 3)
@@ -222,3 +223,38 @@ def test_intervals_of_looks_and_landscape_cover_the_truth_as_often_as_they_say()
 def test_one_number_of_draws_tells_no_two_causes_apart():
     with pytest.raises(ValueError, match=r"3 run\(s\), 1 number\(s\) of draws"):
         looks_and_landscape([16, 32, 64], [32, 32, 32], [500, 1000, 2000])
+
+
+def test_a_prediction_is_the_textbooks():
+    """scipy's line, and its interval for one more observation written out."""
+    g = np.random.Generator(np.random.Philox(4))
+    x = np.array([32.0, 32, 64, 64, 128, 256])
+    y = 3 + 0.9 * np.log(x) + 0.1 * g.standard_normal(6)
+    value, low, high = predict(x, [Timescale(float(np.exp(v)), "interpolated") for v in y], 1024)
+    line, lx = stats.linregress(np.log(x), y), np.log(x)
+    s = np.sqrt(((y - line.intercept - line.slope * lx) ** 2).sum() / 4)
+    half = stats.t.ppf(0.975, 4) * s * np.sqrt(1 + 1 / 6 + (np.log(1024) - lx.mean()) ** 2 / (6 * lx.var()))
+    at_1024 = line.intercept + line.slope * np.log(1024)
+    np.testing.assert_allclose(np.log([value, low, high]), [at_1024, at_1024 - half, at_1024 + half], rtol=1e-9)
+
+
+@pytest.mark.parametrize("slope", [None, 1.0])
+def test_a_prediction_holds_as_often_as_it_says(slope):
+    g, inside, trials = np.random.Generator(np.random.Philox(5)), 0, 2000
+    x = np.array([32.0, 32, 64, 64, 128])
+    for _ in range(trials):
+        tau = 20 * np.append(x, 512) * np.exp(0.15 * g.standard_normal(6))
+        _, low, high = predict(x, [Timescale(t, "interpolated") for t in tau[:-1]], 512, slope)
+        inside += low <= tau[-1] <= high
+    assert abs(inside / trials - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
+
+
+def test_predictions_leave_out_what_was_not_seen_and_say_where_nothing_is_known():
+    times = [Timescale(320.0, "interpolated"), Timescale(640.0, "interpolated"), Timescale(900.0, "censored")]
+    value, low, high = predict([32, 64, 128], times, 256)
+    assert value == pytest.approx(2560)
+    assert (low, high) == (0, np.inf)
+    assert predict([32, 64, 128], times, 256, slope=1.0) == pytest.approx((2560, 2560, 2560))
+    assert predict([32], times[:1], 64, slope=1.0) == (pytest.approx(640), 0, np.inf)
+    with pytest.raises(ValueError, match="1 size"):
+        predict([32, 32, 128], [*times[:1], *times[:1], times[2]], 256)

@@ -16,7 +16,7 @@ from .prepared import SourceError, check_options, open_source, place
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SOURCE = f"a folder or zip of images ({', '.join(SUFFIXES)})"
-FEWEST = 64  # different images: a quarter is held out, and a Frechet distance needs more than its 32 dimensions
+FEWEST = 140  # different images: the quarter that is held out must outnumber the 32 features of a Frechet distance
 SPLIT_SEED = 20253  # files often lie in the order of their kinds: one fixed permutation before the split
 EXACT = re.compile(rf"{NAME.pattern}@[0-9a-f]{{12}}")  # in a run's settings: the checksum's first digits
 

@@ -1,0 +1,61 @@
+"""How long one may train on images of one's own: the window of a sweep, and its end at a larger n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+from ..runs import Result
+from ..timescales import Timescale, predict
+from . import Estimate
+from .images import tau_gen
+from .scaling import sizes, tau_mem
+
+BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}  # before a time that is only a bound
+
+
+def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """The runs below the largest n, and those at it; ValueError where all have one n."""
+    if len(set(sizes(runs))) < 2:
+        raise ValueError(f"every run has n = {runs[0].config['n']}: a prediction for larger n needs a smaller one too")
+    largest = max(sizes(runs))
+    return [r for r in runs if r.config["n"] < largest], [r for r in runs if r.config["n"] == largest]
+
+
+def tau_mem_at(runs: Sequence[Result], n: float, slope: float | None = None) -> Estimate:
+    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `timescales.predict`.
+
+    slope: of log tau_mem against log n; fitted unless given, the paper's is 1.
+    """
+    return Estimate(*predict(sizes(runs), tau_mem(runs), n, slope), tuple(runs))
+
+
+def windows(runs: Sequence[Result]) -> pd.DataFrame:
+    """When the samples of each run become good and when copies appear, in steps, as text: "> 100" was not seen."""
+    rows = [
+        (r.config["n"], r.config["seed"], said(good), said(copies), good.tau < copies.tau and good.status != "censored")
+        for r, good, copies in zip(runs, tau_gen(runs), tau_mem(runs), strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["n", "seed", "good from", "copies from", "window"])
+    return table.sort_values(["n", "seed"]).assign(window=lambda t: t["window"].map({True: "yes", False: "no"}))
+
+
+def said(time: Timescale) -> str:
+    """A time in whole steps, with > or < where it is only a bound."""
+    return f"{BOUND[time.status]}{time.tau:.0f}"
+
+
+def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:
+    """tau_mem as it is predicted: at the largest n from the runs below it, and for all `pool` images from all runs.
+
+    Columns n, exponent (fitted or 1), steps, low, high (95%), measured (of the runs that were not used, as text).
+    """
+    smaller, largest = smaller_and_largest(runs)
+    seen = ", ".join(map(said, tau_mem(largest)))
+    rows = []
+    for used, n, measured in ((smaller, int(max(sizes(largest))), seen), (runs, pool, "")):
+        for name, slope in (("fitted", None), ("1", 1.0)):
+            e = tau_mem_at(used, n, slope)
+            rows.append((n, name, e.value, e.low, e.high, measured))
+    return pd.DataFrame(rows, columns=["n", "exponent", "steps", "low", "high", "measured"])
