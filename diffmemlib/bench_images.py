@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -45,18 +47,19 @@ WAYS = {"eager": None, "CUDA graphs": "reduce-overhead", "compiled": "default"} 
 def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:
     """All timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
 
-    plain: an eager float32 loop with a DataLoader and Adam as they come. ours: the training loop's own step, data on
-    the device, channels last, fused optimiser; on CUDA in bfloat16, in all WAYS, the last of which runs use. floor:
-    the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here.
+    plain: an eager float32 loop with a DataLoader and Adam as they come, and attention by its formula. ours: the
+    training loop's own step, data on the device, channels last, fused attention and optimiser; on CUDA in bfloat16, in
+    all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over the rate of a large
+    matrix product, and of bytes over the bandwidth of a copy, timed here.
     """
     cuda = device.startswith("cuda")
     s = size or SIZES["cuda" if cuda else "cpu"]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
-    plain = timed(_plain(s, data, device), device, enough)
-    ways = {}
-    for way in WAYS if cuda else ("eager",):
-        learner = ours(s, data.to(device), device, way, bf16=cuda)
-        ways[way] = timed(learner.step, device, enough)
+    learners = {way: ours(s, data.to(device), device, way, bf16=cuda) for way in (WAYS if cuda else ("eager",))}
+    steps = {"plain": _plain(s, data, device)} | {way: learner.step for way, learner in learners.items()}
+    plain, *own = in_turns(list(steps.values()), device, enough)
+    ways = dict(zip(learners, own, strict=True))
+    way, learner = list(learners.items())[-1]
     step = ways[way]
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
@@ -119,7 +122,9 @@ def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:
         x0 = next(source)
         k = torch.randint(1, schedule.T, (len(x0),), device=device)
         eps = torch.randn_like(x0)
-        loss = F.mse_loss(net(forward_noise(x0, k, eps, schedule), k), eps)
+        with sdpa_kernel(SDPBackend.MATH):
+            predicted = net(forward_noise(x0, k, eps, schedule), k)
+        loss = F.mse_loss(predicted, eps)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -149,20 +154,23 @@ def work(s: Size, x: Tensor, device: str, bf16: bool = False) -> tuple[float, fl
 
 def timed(call: Callable[[int], object], device: str, enough: float) -> float:
     """Median seconds of a call, over `enough` seconds of them, after three that are not counted."""
+    return in_turns([call], device, enough)[0]
 
-    def one(i: int) -> float:
+
+def in_turns(calls: Sequence[Callable[[int], object]], device: str, enough: float) -> list[float]:
+    """The same of several calls, one after the other in every round, so that what slows the machine slows all."""
+
+    def one(call: Callable[[int], object], i: int) -> float:
         began = time.perf_counter()
         call(i)
         if device.startswith("cuda"):
             torch.cuda.synchronize()
         return time.perf_counter() - began
 
-    for i in range(3):
-        one(i)
-    times: list[float] = []
-    while sum(times) < enough or len(times) < 3:
-        times.append(one(3 + len(times)))
-    return sorted(times)[len(times) // 2]
+    rounds: list[list[float]] = []
+    while len(rounds) < 6 or sum(map(sum, rounds[3:])) < enough * len(calls):
+        rounds.append([one(call, len(rounds)) for call in calls])
+    return [float(np.median(times)) for times in zip(*rounds[3:], strict=True)]
 
 
 def _rate(device: str, dtype: torch.dtype, enough: float) -> float:

@@ -1,6 +1,7 @@
 """Images of the reader's own: read from files, known by their content, learned, and how long they may be learned."""
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -11,16 +12,19 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner
 
+from diffmemlib import memorization
 from diffmemlib.__main__ import app
 from diffmemlib.data import own
 from diffmemlib.data.features import untrained_features
 from diffmemlib.data.images import Images, images
+from diffmemlib.data.letters import draw_letters
 from diffmemlib.data.prepared import SourceError, shrink
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import window
 from diffmemlib.experiments import unet
 from diffmemlib.figures.window import prediction
-from diffmemlib.runs import Result
+from diffmemlib.runs import ROOT, Result
+from diffmemlib.sweeps import configurations
 
 COUNT = 150
 
@@ -167,6 +171,13 @@ def test_untrained_features_are_fixed_and_have_unit_total_variance():
     assert untrained_features(x)(x.repeat_interleave(2, 2).repeat_interleave(2, 3)).allclose(first, atol=1e-5)
 
 
+def test_the_letters_of_the_table_are_those_that_are_drawn(place: Path):
+    """From drawing them to the runs that the page is drawn from."""
+    assert draw_letters(place / "letters") == len(list((place / "letters").iterdir())) == 1248
+    own.prepare(place / "letters", "letters", 16, progress=False)
+    assert {c.dataset for c in configurations("letters", "laptop", ROOT / "config")} == {own.identify("letters", 16)}
+
+
 def test_a_run_on_images_of_ones_own(folder: Path, place: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("DIFFMEM_RESULTS", str(place / "results"))
     monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(place / "checkpoints"))
@@ -216,3 +227,27 @@ def test_the_largest_n_is_predicted_from_the_others():
     np.testing.assert_allclose(line["tau"].iloc[-1], window.tau_mem_at(RUNS[:-1], 1024).value)
     with pytest.raises(ValueError, match="every run has n = 256"):
         window.predictions(RUNS[-1:], 1024)
+
+
+def test_the_lines_for_a_model_of_ones_own_run(monkeypatch):
+    """Those that the page shows, with small arrays in place of the reader's."""
+    page = (ROOT / "book" / "your-data.py").read_text()
+    (code,) = re.findall(r"# ```python\n(.*?)# ```", page, re.DOTALL)
+    g = np.random.Generator(np.random.Philox(0))
+    train = torch.from_numpy(g.standard_normal((50, 3)))
+    copied = [train[:k] + 1e-6 for k in (1, 20)]
+    new = torch.from_numpy(g.standard_normal((100, 3)))
+    names = {
+        "train": train, "steps": [10, 100], "samples_at_checkpoints": [torch.cat([c, new]) for c in copied],
+        **{f"tau_mem_{n}": own_time(n) for n in (250, 500, 1000)},
+    }  # fmt: skip
+    exec(re.sub(r"^# ?", "", code, flags=re.MULTILINE), names)
+    assert names["tau_mem"].status in ("interpolated", "at first point")
+    assert names["steps_allowed"] == pytest.approx(60_000)
+    assert names["f_mem"] == [memorization.memorized_fraction(s, train).value for s in names["samples_at_checkpoints"]]
+
+
+def own_time(n: int):
+    from diffmemlib.timescales import Timescale
+
+    return Timescale(3.0 * n, "interpolated")

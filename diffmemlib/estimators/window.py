@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 import pandas as pd
 
 from ..runs import Result
@@ -26,9 +27,14 @@ def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Resu
 def tau_mem_at(runs: Sequence[Result], n: float, slope: float | None = None) -> Estimate:
     """tau_mem of one more run, with n training images, and its 95% prediction interval; see `timescales.predict`.
 
-    slope: of log tau_mem against log n; fitted unless given, the paper's is 1.
+    slope: of log tau_mem against log n; fitted unless given, the paper's is 1. Not a number, between 0 and infinity,
+    where copies were seen at too few n.
     """
-    return Estimate(*predict(sizes(runs), tau_mem(runs), n, slope), tuple(runs))
+    try:
+        found = predict(sizes(runs), tau_mem(runs), n, slope)
+    except ValueError:
+        found = (np.nan, 0.0, np.inf)
+    return Estimate(*found, tuple(runs))
 
 
 def windows(runs: Sequence[Result]) -> pd.DataFrame:

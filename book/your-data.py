@@ -1,0 +1,230 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Your own data
+#
+# **What you will see.** How to ask of a small set of your own images: how long may I train before the model memorises?
+# Four commands go from a folder of pictures to this page drawn from your runs. The page as it stands is drawn from a
+# folder of letters, and puts its own advice to the test: it predicts, from runs on few images, when copies appear in a
+# training on more, and then looks.
+#
+# **You need** [](images.ipynb) for what is measured, some hours of a CPU core or minutes of a GPU, and about a hundred
+# images or more. **Reading time**: ten minutes.
+
+# %% tags=["parameters"]
+sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib.estimators import images as estimate
+from diffmemlib.estimators import scaling, window
+from diffmemlib.experiments.unet import STEPS_PER_N
+from diffmemlib.figures import images as draw
+from diffmemlib.figures.curves import quality_and_memory
+from diffmemlib.figures.record import record
+from diffmemlib.figures.window import prediction
+from diffmemlib.sweeps import results
+
+runs = results(sweep)
+smaller, largest = window.smaller_and_largest(runs)
+example = largest[0]
+c, facts = example.config, example.provenance
+distance = estimate.quality(runs)
+n_largest = int(c["n"])
+for name in ("side", "width", "batch", "lr", "samples"):
+    glue(f"own-{name}", f"{c[name]:g}", display=False)
+glue("own-steps-n", STEPS_PER_N["adam"], display=False)
+glue("own-n-largest", n_largest, display=False)
+glue("own-copies", f"{scaling.F_MEM:g}", display=False)
+glue("own-good", f"{estimate.good(example, distance):.2f}", display=False)
+glue("own-real", f"{facts.get(f'{estimate.UNTRAINED}_real', float('nan')):.2f}", display=False)
+glue("own-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
+glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", display=False)
+
+# %% [markdown]
+# ## Four commands
+#
+# **1. Turn the pictures into a data set.** A folder or a zip, files of any usual kind; they become grey squares of 16 or
+# 32 pixels (the shorter side shrunk, the middle cut out). The name is yours.
+#
+# ```bash
+# .venv/bin/python -m diffmemlib data images FOLDER --name mine --size 16
+# ```
+#
+# It says how many images there are, how many of them others repeat (they are left out), how many have a near twin, and how
+# they are split: three quarters to take training sets from, a quarter held out. The twins matter, since a copy of one of
+# two twins is as near to the other and cannot be told from something new. To try it without pictures of your own, draw
+# the letters of this page first: `.venv/bin/python -m diffmemlib data letters letters`.
+#
+# **2. Say which runs.** A folder with a table; this is `my/laptop.toml`:
+#
+# ```toml
+# [mine]
+# experiment = "unet"
+# figures = []
+# runs = [
+#     { dataset = "mine", optimizer = "adam", n = [32, 64], seed = [0, 1] },
+#     { dataset = "mine", optimizer = "adam", n = [128, 256] },
+# ]
+# ```
+#
+# Several small $n$, two seeds each, are cheap and make the interval of a prediction; one larger $n$ tests it. A run must
+# last until copies appear. The tier's default is {glue:text}`own-steps-n` steps for every training image with Adam, enough
+# for the letters; `steps` in a row of the table says otherwise.
+#
+# **3. Run them.** It says first what they will cost; interrupt it as you like.
+#
+# ```bash
+# DIFFMEM_CONFIG=my make reproduce TIER=laptop
+# ```
+#
+# On a GPU the table is `my/gpu.toml`, and the options `TIER=gpu DEVICE=cuda` ([](reproduce.md)). A run's settings hold the
+# checksum of the images beside the name: change a picture, and the runs are other runs.
+#
+# **4. Draw this page from them.**
+#
+# ```bash
+# DIFFMEM_CONFIG=my .venv/bin/papermill book/your-data.ipynb mine.ipynb -k python3 -p sweep mine
+# ```
+#
+# (`DIFFMEM_TIER=gpu` in front of it for the runs of `my/gpu.toml`.) `mine.ipynb` opens in any notebook viewer; tables and
+# figures are then yours, and the text is still about letters.
+#
+# ## What the letters say
+#
+# The stand-in is 1248 pictures of capital letters in four fonts, each turned, moved and scaled at random, at
+# {glue:text}`own-side` $\times$ {glue:text}`own-side` pixels. The network is the U-Net of [](images.ipynb) with
+# $W =$ {glue:text}`own-width`, trained by Adam at {glue:text}`own-lr` in batches of {glue:text}`own-batch`. All runs
+# together took {glue:text}`own-hours` hours of a core, the largest {glue:text}`own-slowest` minutes.
+#
+# **Good** needs a scale. No network was trained to see letters, so the Fréchet distance is taken between features of an
+# *untrained* convolutional network {cite:p}`naeem2020`, and compared with two landmarks. As many real letters as we
+# sample are at {glue:text}`own-real` from the held-out ones. Gaussian twins, pictures with the right mean and covariance
+# of pixels and nothing else of letters, are at {glue:text}`own-good`. Samples count as good when they beat the twins.
+#
+# **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
+# {glue:text}`own-copies`.
+
+# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by n, a colour for each n. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time, swinging on the way; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
+figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "own")
+
+# %% [markdown]
+# And run by run, in training steps (after > the run ended before):
+
+# %% tags=["remove-input"]
+window.windows(runs).style.hide()
+
+# %% [markdown]
+# Where the last column says no, copies came before the samples were good: with so few images there is no time to stop at,
+# and the remedy is more images, not less training.
+#
+# ## How long with more images?
+#
+# $\tau_\mathrm{mem}$ grows with $n$ as a power law. So runs on few images, which are cheap, tell where it will be with
+# many: a straight line through the logarithms, with the interval in which one more run should lie. Here the line is drawn
+# through the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
+
+# %% mystnb={"figure": {"caption": "Both times of every run, and the line that the runs with smaller n predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the line. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a straight line with a band around it, and a ringed point at the largest n, which the line has not seen."}} tags=["remove-input"]
+pool = int(c["n"]) * 4
+figure, table = prediction(runs, pool)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "own-prediction")
+
+# %% tags=["remove-input"]
+told = window.predictions(runs, pool)
+first = told.iloc[0]
+measured = scaling.tau_mem([example])[0]
+glue("own-predicted", f"{first['steps']:.0f} [{first['low']:.0f}, {first['high']:.0f}]", display=False)
+glue("own-measured", window.said(measured), display=False)
+glue("own-turns", f"{example.curve('loss_test')['value'].idxmin():.0f}", display=False)
+glue("own-good-from", window.said(estimate.tau_gen([example])[0]), display=False)
+glue("own-exponent", str(scaling.exponent_of(scaling.tau_mem(runs), runs)), display=False)
+inside = first["low"] <= measured.tau <= first["high"]
+glue("own-verdict", "inside the interval" if inside else "outside the interval", display=False)
+told.style.hide().format(dict.fromkeys(("steps", "low", "high"), "{:.0f}"))
+
+# %% [markdown]
+# At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has
+# {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
+# $n$. Whoever takes the paper's word that the time is proportional to $n$
+# needs no exponent and gets a narrower interval (exponent 1 in the table). The last rows say the same, from all runs, for
+# four times as many images.
+#
+# **So: stop at the lower end of the interval**, or before, at the best of the samples that you have looked at by then.
+# Copies that are fewer than the samples can show ({glue:text}`own-samples` at a time here) are not seen by any of this.
+#
+# ## Look at them
+
+# %% mystnb={"figure": {"caption": "Samples of the run with the largest n: at the last milestone before tau_mem, and at the end. Each above the training image nearest to it; copies are framed.", "name": "fig-own-grid"}, "image": {"alt": "Two bands of small white letters on black, each in two rows: samples above their nearest training images, at an earlier and at a later time; in the later band some are framed as copies."}} tags=["remove-input"]
+steps = example.samples["step"].tolist()
+before = max((s for s in steps if s < measured.tau), default=steps[0])
+figure, table = draw.grid(example, [before, steps[-1]])
+plt.show()
+
+# %% tags=["remove-input"]
+record([example], table, "own-grid")
+
+# %% [markdown]
+# ## The losses, which need no samples
+
+# %% mystnb={"figure": {"caption": "Loss at t = 0.01 on held-out images (full lines) and on training images (dashed), five noises each.", "name": "fig-own-losses"}, "image": {"alt": "For each n the held-out loss falls, has a lowest point and rises, while the training loss keeps falling; the lowest point is later for larger n."}} tags=["remove-input"]
+figure, table = draw.losses(runs)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "own-losses")
+
+# %% [markdown]
+# The held-out loss at a small time of diffusion, lowest at {glue:text}`own-turns` steps for $n =$
+# {glue:text}`own-n-largest`, needs no samples and turns before the first copies come ({glue:text}`own-measured`). It is a
+# cheap alarm; as a stop compare it with the time from which the samples are good, {glue:text}`own-good-from` steps.
+#
+# ## A model of your own
+#
+# The measurements do not need our network or our training loop. Save samples of your model at some checkpoints; with its
+# training set as a tensor the rest is:
+#
+# ```python
+# from diffmemlib.memorization import memorized_fraction
+# from diffmemlib.timescales import first_crossing, predict
+#
+# f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]
+# tau_mem = first_crossing(steps, f_mem, 0.02)  # .tau, and .status: interpolated, censored, at first point
+#
+# # the same for models trained on 250, 500 and 1000 points, then
+# steps_allowed, low, high = predict([250, 500, 1000], [tau_mem_250, tau_mem_500, tau_mem_1000], at=20000)
+# ```
+#
+# Distances are taken between points as they are given: raw pixels in the paper, features if you prefer.
+#
+# ## What to watch for
+#
+# - **Twins in the data** hide copies; the first command counts them.
+# - **A different rule of training is a different clock.** Learning rate, batch, width and augmentation all move
+#   $\tau_\mathrm{mem}$ ([](images-full-batch.ipynb), [](images-capacity.ipynb)). Predict with the settings that you will
+#   use.
+# - **Grey and square.** The U-Net here has one channel. Colour is turned to grey, as the paper does with its faces.
+# - **An untrained network sees less than a trained one.** For photographs, `features = "inception"` in the table gives the
+#   FID, where the weights are at hand.
