@@ -22,8 +22,8 @@
 # folder of letters, and puts its own advice to the test: it predicts, from runs on few images, when copies appear in a
 # training on more, and then looks.
 #
-# **You need** [](images.ipynb) for what is measured, some hours of a CPU core or minutes of a GPU, and about a hundred
-# images or more. **Reading time**: ten minutes.
+# **You need** [](images.ipynb) for what is measured, some hours of a CPU core, and at least {glue:text}`own-fewest`
+# images. **Reading time**: ten minutes.
 
 # %% tags=["parameters"]
 sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
@@ -32,6 +32,7 @@ sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
+from diffmemlib.data.own import FEWEST
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling, window
 from diffmemlib.experiments.unet import STEPS_PER_N
@@ -49,6 +50,8 @@ distance = estimate.quality(runs)
 n_largest = int(c["n"])
 for name in ("side", "width", "batch", "lr", "samples"):
     glue(f"own-{name}", f"{c[name]:g}", display=False)
+glue("own-fewest", FEWEST, display=False)
+glue("own-runs", len(smaller), display=False)
 glue("own-steps-n", STEPS_PER_N["adam"], display=False)
 glue("own-n-largest", n_largest, display=False)
 glue("own-copies", f"{scaling.F_MEM:g}", display=False)
@@ -170,9 +173,11 @@ told.style.hide().format(dict.fromkeys(("steps", "low", "high"), "{:.0f}"))
 # {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
 # $n$. Whoever takes the paper's word that the time is proportional to $n$
 # needs no exponent and gets a narrower interval (exponent 1 in the table). The last rows say the same, from all runs, for
-# four times as many images.
+# four times as many images. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
+# $n$ cost minutes and narrow it.
 #
-# **So: stop at the lower end of the interval**, or before, at the best of the samples that you have looked at by then.
+# **So: stop at the lower end of the interval**, and if the samples are not good by then, train more small runs before you
+# train the large one longer.
 # Copies that are fewer than the samples can show ({glue:text}`own-samples` at a time here) are not seen by any of this.
 #
 # ## Look at them
