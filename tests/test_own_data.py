@@ -150,6 +150,17 @@ def test_what_is_transparent_is_white_and_colour_is_grey():
     assert (shrink(png(red), "a.png", 8) == round(0.2989 * 255)).all()
 
 
+def test_a_photograph_is_upright_as_its_camera_says():
+    half = Image.fromarray(np.repeat([[255], [0]], 10, axis=0).repeat(20, axis=1).astype(np.uint8))  # white above
+    exif = Image.Exif()
+    exif[0x0112] = 3  # held upside down
+    file = io.BytesIO()
+    half.save(file, "JPEG", exif=exif)
+    upright = shrink(file.getvalue(), "a.jpg", 4)[0]
+    assert upright[0].max() < 30
+    assert upright[-1].min() > 225
+
+
 def test_gaussian_twins_have_the_pools_two_moments():
     g = np.random.Generator(np.random.Philox(1))
     pool = 128 + 15 * g.standard_normal((60, 1, 4, 4)) @ g.standard_normal((4, 4))

@@ -120,11 +120,11 @@ def prepare(found: Source, out: Path, size: int, progress: bool = True) -> Path:
 
 def shrink(data: bytes, name: str, size: int) -> np.ndarray:
     """One image file as grey bytes, (1, size, size); what is transparent becomes white."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image, ImageOps, UnidentifiedImageError
     from torchvision.transforms import functional as T
 
     try:
-        picture: Image.Image = Image.open(io.BytesIO(data))
+        picture: Image.Image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))  # upright, as it is seen
         if picture.mode[0] in "IF":
             raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
         if picture.has_transparency_data:
