@@ -97,6 +97,17 @@ def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkey
     assert [name for name in done if name in ("000001.jpg", "000004.jpg")] == ["000001.jpg", "000004.jpg"]  # once each
 
 
+def test_a_picture_that_was_replaced_after_an_interruption_is_read_again(folder: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(prepared, "CHUNK", 2)
+    (folder / "000006.jpg").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"000006\.jpg"):
+        prepare(folder, tmp_path / "a.npy", count=COUNT, progress=False)
+    for index in (1, 6):
+        (folder / f"{index:06d}.jpg").write_bytes(jpeg(30 + index))
+    fresh = prepare(folder, tmp_path / "fresh.npy", count=COUNT, progress=False).read_bytes()
+    assert prepare(folder, tmp_path / "a.npy", count=COUNT, progress=False).read_bytes() == fresh
+
+
 def spoil(kind: str, folder: Path, archive: Path) -> Path:
     """The source with one thing wrong."""
     data = archive.read_bytes()

@@ -30,11 +30,15 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: a name to call it by, the names of all images in order, and how to read one."""
+    """Where images come from: a name to call it by, the names of all images in order, and how to read one.
+
+    stamp: of an image by its name, a text that changes when the file does, and costs no reading.
+    """
 
     name: str
     names: list[str]
     read: Callable[[str], bytes]
+    stamp: Callable[[str], str]
 
 
 def place(dataset: str, side: int) -> Path:
@@ -54,7 +58,12 @@ def open_source(
         raise SourceError(f"{source} does not exist; give {what}")
     if source.is_dir():
         files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file() and wanted(p.name)}
-        return Source(source.name, order(list(files)), lambda name: files[name].read_bytes())
+
+        def written(name: str) -> str:
+            found = files[name].stat()
+            return f"{found.st_size} {found.st_mtime_ns}"
+
+        return Source(source.name, order(list(files)), lambda name: files[name].read_bytes(), written)
     head = source.open("rb").read(512).lstrip().lower()
     if head.startswith((b"<!doctype", b"<html", b"<?xml")):
         raise SourceError(f"{source.name} is a web page, not an archive: the download was refused; get {what} again")
@@ -77,7 +86,8 @@ def open_source(
         except (zipfile.BadZipFile, OSError, EOFError) as error:  # a wrong checksum, a member that ends too soon
             raise SourceError(f"{name} in {source.name} is damaged ({error}); get {what} again") from None
 
-    return Source(source.name, order([n for n in archive.namelist() if wanted(PurePosixPath(n).name)]), read)
+    names = order([n for n in archive.namelist() if wanted(PurePosixPath(n).name)])
+    return Source(source.name, names, read, lambda name: f"{archive.getinfo(name).CRC}")
 
 
 def check_options(out: Path, size: int) -> None:
@@ -97,7 +107,8 @@ def prepare(found: Source, out: Path, size: int, progress: bool = True) -> Path:
     """
     count = len(found.names)
     identity = {"source": found.name, "names": digest("\n".join(found.names).encode()), "size": size, "count": count}
-    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity))[:12], ".bin")
+    stamps = digest("\n".join(map(found.stamp, found.names)).encode())  # a picture that was replaced is read again
+    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"at": stamps}))[:12], ".bin")
     with exclusive(parts.folder.parent):
         for start in (bar := tqdm(range(0, count, CHUNK), desc=found.name, disable=not progress)):
             bar.set_postfix_str(f"{start} of {count} images")
