@@ -30,6 +30,7 @@ sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+from IPython.display import HTML
 from myst_nb import glue
 
 from diffmemlib.data.own import FEWEST
@@ -135,7 +136,7 @@ record(runs, table, "own")
 # And run by run, in training steps (after > the run ended before):
 
 # %% tags=["remove-input"]
-window.windows(runs).style.hide()
+HTML(window.windows(runs).to_html(index=False, border=0))
 
 # %% [markdown]
 # Where the last column says no, copies came before the samples were good: with so few images there is no time to stop at,
@@ -166,7 +167,7 @@ glue("own-good-from", window.said(estimate.tau_gen([example])[0]), display=False
 glue("own-exponent", str(scaling.exponent_of(scaling.tau_mem(runs), runs)), display=False)
 inside = first["low"] <= measured.tau <= first["high"]
 glue("own-verdict", "inside the interval" if inside else "outside the interval", display=False)
-told.style.hide().format(dict.fromkeys(("steps", "low", "high"), "{:.0f}"))
+HTML(told.to_html(index=False, border=0, float_format="%.0f"))
 
 # %% [markdown]
 # At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has
