@@ -33,6 +33,7 @@ import matplotlib.pyplot as plt
 from IPython.display import HTML
 from myst_nb import glue
 
+from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
 from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling, window
@@ -52,6 +53,8 @@ n_largest = int(c["n"])
 for name in ("side", "width", "batch", "lr", "samples"):
     glue(f"own-{name}", f"{c[name]:g}", display=False)
 glue("own-fewest", FEWEST, display=False)
+glue("own-letters", letters.COUNT, display=False)
+glue("own-fonts", len(letters.FONTS), display=False)
 glue("own-runs", len(smaller), display=False)
 glue("own-steps-n", STEPS_PER_N["adam"], display=False)
 glue("own-n-largest", n_largest, display=False)
@@ -92,7 +95,7 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 # last until copies appear. The tier's default is {glue:text}`own-steps-n` steps for every training image with Adam, enough
 # for the letters; `steps` in a row of the table says otherwise.
 #
-# **3. Run them.** It says first what they will cost; interrupt it as you like.
+# **3. Run them.** The command says first what they will cost; interrupt it as you like.
 #
 # ```bash
 # DIFFMEM_CONFIG=my make reproduce TIER=laptop
@@ -112,7 +115,8 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 #
 # ## What the letters say
 #
-# The stand-in is 1248 pictures of capital letters in four fonts, each turned, moved and scaled at random, at
+# The stand-in is {glue:text}`own-letters` pictures of capital letters in {glue:text}`own-fonts` fonts, each turned, moved
+# and scaled at random, at
 # {glue:text}`own-side` $\times$ {glue:text}`own-side` pixels. The network is the U-Net of [](images.ipynb) with
 # $W =$ {glue:text}`own-width`, trained by Adam at {glue:text}`own-lr` in batches of {glue:text}`own-batch`. All runs
 # together took {glue:text}`own-hours` hours of a core, the largest {glue:text}`own-slowest` minutes.
@@ -120,7 +124,7 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 # **Good** needs a scale. No network was trained to see letters, so the Fréchet distance is taken between features of an
 # *untrained* convolutional network {cite:p}`naeem2020`, and compared with two landmarks. As many real letters as we
 # sample are at {glue:text}`own-real` from the held-out ones. Gaussian twins, pictures with the right mean and covariance
-# of pixels and nothing else of letters, are at {glue:text}`own-good`. Samples count as good when they beat the twins.
+# of pixels (before they are cut off at black and white) and nothing else of letters, are at {glue:text}`own-good`. Samples count as good when they beat the twins.
 #
 # **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
 # {glue:text}`own-copies`.
@@ -144,20 +148,21 @@ HTML(window.windows(runs).to_html(index=False, border=0))
 #
 # ## How long with more images?
 #
-# $\tau_\mathrm{mem}$ grows with $n$ as a power law. So runs on few images, which are cheap, tell where it will be with
+# In the paper and in this book $\tau_\mathrm{mem}$ grows as a power of $n$. Then runs on few images, which are cheap, tell where it will be with
 # many: a straight line through the logarithms, with the interval in which one more run should lie. Here the line is drawn
 # through the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
 
 # %% mystnb={"figure": {"caption": "Both times of every run, and the line that the runs with smaller n predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the line. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a straight line with a band around it, and a ringed point at the largest n, which the line has not seen."}} tags=["remove-input"]
-pool = int(c["n"]) * 4
-figure, table = prediction(runs, pool)
+more = 4 * n_largest
+glue("own-more", more, display=False)
+figure, table = prediction(runs, more)
 plt.show()
 
 # %% tags=["remove-input"]
 record(runs, table, "own-prediction")
 
 # %% tags=["remove-input"]
-told = window.predictions(runs, pool)
+told = window.predictions(runs, more)
 first = told.iloc[0]
 measured = scaling.tau_mem([example])[0]
 glue("own-predicted", f"{first['steps']:.0f} [{first['low']:.0f}, {first['high']:.0f}]", display=False)
@@ -174,7 +179,7 @@ HTML(told.to_html(index=False, border=0, float_format="%.0f"))
 # {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
 # $n$. Whoever takes the paper's word that the time is proportional to $n$
 # needs no exponent and gets a narrower interval (exponent 1 in the table). The last rows say the same, from all runs, for
-# four times as many images. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
+# $n =$ {glue:text}`own-more`. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
 # $n$ cost minutes and narrow it.
 #
 # **So: stop at the lower end of the interval**, and if the samples are not good by then, train more small runs before you
@@ -204,8 +209,8 @@ record(runs, table, "own-losses")
 
 # %% [markdown]
 # The held-out loss at a small time of diffusion, lowest at {glue:text}`own-turns` steps for $n =$
-# {glue:text}`own-n-largest`, needs no samples and turns before the first copies come ({glue:text}`own-measured`). It is a
-# cheap alarm; as a stop compare it with the time from which the samples are good, {glue:text}`own-good-from` steps.
+# {glue:text}`own-n-largest`, needs no samples. Compare that time with the two that do: the samples are good from
+# {glue:text}`own-good-from` steps on, and the first copies come at {glue:text}`own-measured`.
 #
 # ## A model of your own
 #

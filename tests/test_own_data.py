@@ -220,7 +220,7 @@ def test_windows_say_when_samples_are_good_and_copied():
     e = np.e
     assert table["good from"].astype(float).to_numpy() == pytest.approx(1000, rel=0.01)
     assert float(table["copies from"][256, 0]) == pytest.approx(e * 25 * 256**1.1, rel=0.01)
-    assert table["copies from"][512, 0] == "> 4998" or table["copies from"][512, 0].startswith("> ")
+    assert table["copies from"][512, 0].startswith("> ")
     assert table["window"][8, 0] == "no"
     assert (table["window"].drop((8, 0)) == "yes").all()
 

@@ -39,9 +39,9 @@ class Images:
         return (samples / self.scale + self.centre).clamp(0, 1)
 
     def gaussian_twins(self, count: int, seed: int) -> Tensor:
-        """`count` images in [0, 1] with the mean and the covariance of the pool's pixels and nothing else of it.
+        """`count` images, (count, 1, side, side) in [0, 1], of the Gaussian with the pool's mean and covariance.
 
-        Gaussian, cut off at 0 and 1: what a model makes that has learned two moments.
+        What a model makes that has learned two moments of the pixels; cut off at 0 and 1, which changes these a little.
         """
         flat = self.pool.flatten(1).double() / 255
         mean, centred = flat.mean(0), flat - flat.mean(0)

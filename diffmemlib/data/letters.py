@@ -11,10 +11,11 @@ FONTS = ("DejaVuSans", "DejaVuSansMono", "DejaVuSerif", "DejaVuSerif-Bold")  # t
 EACH = 12  # pictures of each letter in each font
 SIDE = 64  # of a picture, in pixels
 SEED = 20252
+COUNT = len(FONTS) * len(ascii_uppercase) * EACH
 
 
-def draw_letters(folder: Path, each: int = EACH) -> int:
-    """Write 26 letters x 4 fonts x `each` PNG files, white on black, each turned and moved at random; says how many.
+def draw_letters(folder: Path) -> int:
+    """Write COUNT PNG files, white on black, each turned and moved at random; says how many.
 
     Up to 15 degrees, a tenth of the side and a fifth in size, so that no two pictures are alike.
     """
@@ -26,7 +27,7 @@ def draw_letters(folder: Path, each: int = EACH) -> int:
     g = np.random.Generator(np.random.Philox(SEED))
     for name in FONTS:
         for letter in ascii_uppercase:
-            for i in range(each):
+            for i in range(EACH):
                 angle, right, down, size = g.uniform((-15, -0.1, -0.1, 0.6), (15, 0.1, 0.1, 0.8))
                 font = ImageFont.truetype(
                     fonts / f"{name}.ttf", round(size * SIDE), layout_engine=ImageFont.Layout.BASIC
@@ -36,4 +37,4 @@ def draw_letters(folder: Path, each: int = EACH) -> int:
                 ImageDraw.Draw(picture).text(at, letter, fill=255, font=font, anchor="mm")
                 turned = picture.rotate(angle, Image.Resampling.BICUBIC, center=at)
                 turned.save(folder / f"{letter}-{name}-{i:02d}.png")
-    return len(FONTS) * len(ascii_uppercase) * each
+    return COUNT
