@@ -19,7 +19,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from .diffusion import Schedule, forward_noise
 from .experiments.execute import seeded
 from .memorization import two_nearest
-from .nets.unet import UNet
+from .nets.unet import Attention, Block, UNet
 from .samplers import draw
 from .training import Denoising, Member, Single, make_optimizer
 
@@ -47,10 +47,10 @@ WAYS = {"eager": None, "CUDA graphs": "reduce-overhead", "compiled": "default"} 
 def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:
     """All timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
 
-    plain: an eager float32 loop with a DataLoader and Adam as they come, and attention by its formula. ours: the
-    training loop's own step, data on the device, channels last, fused attention and optimiser; on CUDA in bfloat16, in
-    all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over the rate of a large
-    matrix product, and of bytes over the bandwidth of a copy, timed here.
+    plain: an eager float32 loop with a DataLoader, Adam, dropout and the formula of attention as torch brings them.
+    ours: the training loop's own step, data on the device, channels last, fused optimiser and, on CUDA, attention; on
+    CUDA in bfloat16, in all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over
+    the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here.
     """
     cuda = device.startswith("cuda")
     s = size or SIZES["cuda" if cuda else "cpu"]
@@ -108,6 +108,11 @@ def ours(s: Size, data: Tensor, device: str, way: str = "eager", bf16: bool = Fa
 
 def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:
     schedule, net = Schedule(), seeded(0, lambda: UNet(s.width)).to(device)
+    for module in net.modules():  # as torch brings them
+        if isinstance(module, Block):
+            module.dropout = nn.Dropout(module.dropout.p)
+        elif isinstance(module, Attention):
+            module.few = 0
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
 
     def batches() -> Iterator[Tensor]:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from diffmemlib.nets.unet import Attention, Block, UNet
+from diffmemlib.nets.unet import Attention, Block, Dropout, UNet
 
 
 @pytest.mark.parametrize(
@@ -17,10 +17,11 @@ def test_the_parameter_counts_are_the_papers(width: int, count: int):
     assert sum(p.numel() for p in net.parameters()) + net.embedding.numel() == count
 
 
-def test_attention_is_soft_max_over_pixels_in_four_heads():
+@pytest.mark.parametrize("side", [4, 8, 9])  # by the formula up to 8, fused above
+def test_attention_is_soft_max_over_pixels_in_four_heads(side: int):
     torch.manual_seed(0)
-    layer, x = Attention(16), torch.randn(3, 16, 4, 4)
-    pixels = F.group_norm(x, 8, layer.norm.weight, layer.norm.bias).flatten(2).mT  # (3, 16 pixels, 16 channels)
+    layer, x = Attention(16), torch.randn(3, 16, side, side)
+    pixels = F.group_norm(x, 8, layer.norm.weight, layer.norm.bias).flatten(2).mT  # (3, pixels, 16 channels)
     q, k, v = (pixels @ layer.qkv.weight.T + layer.qkv.bias).chunk(3, dim=-1)
     heads = []
     for h in range(4):
@@ -67,6 +68,44 @@ def test_dropout_acts_in_training_only():
     assert not torch.equal(net(x, k), net(x, k))
     net.eval()
     assert torch.equal(net(x, k), net(x, k))
+
+
+def test_both_ways_of_attention_have_the_same_gradients():
+    torch.manual_seed(0)
+    layer, x = Attention(16).double(), torch.randn(3, 16, 8, 8, dtype=torch.float64)
+    x = x.to(memory_format=torch.channels_last)
+    gradients = []
+    for few in (0, 64):
+        layer.few = few
+        gradients.append(torch.autograd.grad(layer(x).square().sum(), list(layer.parameters())))
+    for formula, fused in zip(*gradients, strict=True):
+        torch.testing.assert_close(formula, fused)
+
+
+@pytest.mark.parametrize("p", [0.1, 0.5])
+def test_dropout_drops_a_share_p_and_keeps_the_mean(p: float):
+    torch.manual_seed(0)
+    layer, x = Dropout(p), torch.ones(7, 16, 33, 33, requires_grad=True)
+    y = layer(x)
+    dropped = (y == 0).double()
+    assert float(dropped.mean()) == pytest.approx(p, abs=4 * (p * (1 - p) / x.numel()) ** 0.5)
+    torch.testing.assert_close(y[y != 0], torch.full_like(y[y != 0], 1 / (1 - p)), rtol=2e-5, atol=0)
+    (gradient,) = torch.autograd.grad(y.sum(), x)
+    assert torch.equal(gradient, y)  # of ones: the same factor forward and backward
+    for axis in range(4):  # neighbours along any axis are dropped independently of each other
+        one, other = dropped.narrow(axis, 0, x.shape[axis] - 1), dropped.narrow(axis, 1, x.shape[axis] - 1)
+        both = float((one * other).mean())
+        assert both == pytest.approx(p**2, abs=5 * p / one.numel() ** 0.5)
+
+
+def test_dropout_does_not_depend_on_the_layout_in_memory():
+    x = torch.randn(3, 8, 5, 5)
+    torch.manual_seed(1)
+    plain = Dropout(0.3)(x)
+    torch.manual_seed(1)
+    last = Dropout(0.3)(x.to(memory_format=torch.channels_last))
+    assert torch.equal(plain, last)
+    assert last.is_contiguous(memory_format=torch.channels_last)
 
 
 @pytest.mark.parametrize("width", [0, 4, 12, 20])

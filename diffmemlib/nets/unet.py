@@ -12,6 +12,7 @@ GROUPS = 8  # of GroupNorm
 HEADS = 4  # of attention
 MULTIPLIERS = (1, 2, 4)  # of W, the channels at each resolution; the paper's text says 1, 2, 3, its p says these
 BLOCKS = 2  # residual blocks at each resolution on the way down; one more on the way up
+FEW_PIXELS = 64  # up to these, torch's fused attention on a CPU, made for long sequences, is slower than the formula
 
 
 class Attention(nn.Module):
@@ -19,6 +20,7 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
+        self.few = FEW_PIXELS
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
@@ -27,8 +29,35 @@ class Attention(nn.Module):
         m, channels, height, width = x.shape
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # (m, pixels, channels)
         q, k, v = self.qkv(pixels).view(m, -1, 3, HEADS, channels // HEADS).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(m, -1, channels)
-        return x + self.out(mixed).transpose(1, 2).view(m, channels, height, width)
+        few = x.device.type == "cpu" and height * width <= self.few
+        mixed = by_formula(q, k, v) if few else F.scaled_dot_product_attention(q, k, v)
+        return x + self.out(mixed.transpose(1, 2).reshape(m, -1, channels)).transpose(1, 2).view_as(x)
+
+
+def by_formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v of each image and head: (m, heads, pixels, D) each, and returned.
+
+    As one batch of small products of contiguous copies. Pixels come last, and softmax is over the first axis of the
+    weights, so that nothing of (pixels, pixels) is ever transposed, forward or backward.
+    """
+    q, k, v = (part.flatten(0, 1).mT.contiguous() for part in (q, k, v))
+    weights = torch.softmax(k.mT @ (q / q.shape[1] ** 0.5), dim=1)
+    return (v @ weights).mT.unflatten(0, (-1, HEADS))
+
+
+class Dropout(nn.Dropout):
+    """nn.Dropout of images. On a CPU with 16 random bits a number, p rounded to them, at a quarter of the cost."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (m, channels, height, width)."""
+        if not self.training or self.p == 0 or x.device.type != "cpu" or torch.compiler.is_compiling():
+            return super().forward(x)
+        m, channels, height, width = x.shape
+        dropped = round(self.p * 2**16)
+        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
+        in_order = bits[: x.numel()].view(m, height, width, channels).permute(0, 3, 1, 2)  # whatever x's layout
+        kept = in_order >= dropped - 2**15
+        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
 
 
 class Block(nn.Module):
@@ -39,7 +68,7 @@ class Block(nn.Module):
         self.norm_1, self.conv_1 = nn.GroupNorm(GROUPS, before), nn.Conv2d(before, after, 3, padding=1)
         self.time = nn.Linear(embedding, after)
         self.norm_2, self.conv_2 = nn.GroupNorm(GROUPS, after), nn.Conv2d(after, after, 3, padding=1)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout: nn.Dropout = Dropout(dropout)
         self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
         self.attention = Attention(after) if attention else nn.Identity()
 
