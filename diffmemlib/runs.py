@@ -17,7 +17,7 @@ import shutil
 import subprocess
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
@@ -280,8 +280,7 @@ def provenance(config: Config, device: str, seconds: float, data_sha256: str, **
     """Where a result came from: commit, versions, device, seed, data, time, command."""
     return {
         "command": config.command,
-        "commit": _git("rev-parse", "HEAD"),
-        "changed_since_commit": bool(_git("status", "--porcelain", "--", "diffmemlib", "book/runs")),
+        **code(),
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "threads": torch.get_num_threads(),
         "platform": f"{platform.system()} {platform.machine()}",
@@ -293,6 +292,15 @@ def provenance(config: Config, device: str, seconds: float, data_sha256: str, **
         "seconds": round(seconds, 1),
         "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         **more,
+    }
+
+
+@cache
+def code() -> dict[str, Any]:
+    """The commit whose code this process runs, and whether it was changed: asked once, as a run begins."""
+    return {
+        "commit": _git("rev-parse", "HEAD"),
+        "changed_since_commit": bool(_git("status", "--porcelain", "--", "diffmemlib", "book/runs")),
     }
 
 

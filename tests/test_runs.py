@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diffmemlib import runs, training
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.execute import Measurement
 from diffmemlib.experiments.gmm import GmmConfig
@@ -186,6 +187,24 @@ def test_a_second_process_leaves_with_a_clear_message(store):
         other.wait()
     with exclusive(config().work):  # a killed process holds nothing
         pass
+
+
+def test_the_commit_is_that_of_the_start(store, monkeypatch):
+    """Someone commits while the run is under way: its code was loaded before."""
+    head = ["started-from"]
+    monkeypatch.setattr(runs, "_git", lambda *arguments: head[-1] if arguments[0] == "rev-parse" else "")
+    step = training.Single.step
+
+    def step_and_commit(self, tau):
+        head.append("committed-meanwhile")
+        return step(self, tau)
+
+    monkeypatch.setattr(training.Single, "step", step_and_commit)
+    runs.code.cache_clear()
+    try:
+        assert gmm.run(config(), show_progress=False).provenance["commit"] == "started-from"
+    finally:
+        runs.code.cache_clear()
 
 
 def test_a_budget_ends_cleanly_and_the_run_goes_on(store):

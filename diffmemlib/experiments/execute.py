@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from ..distributed import Shared, active, agreed, first, meet
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
-from ..runs import Config, Metrics, Result, complete, provenance, read_result, write_result
+from ..runs import Config, Metrics, Result, code, complete, provenance, read_result, write_result
 from ..stopping import stop_when_asked
 from ..together import train_together
 from ..training import DivergedError, Loss, Member, Single, make_optimizer, train
@@ -116,6 +116,7 @@ def compute_once(config: Config, device: str, compute: Callable[[], tuple[list[R
     with exclusive(config.work):
         if stored := complete(config):
             return stored
+        code()  # before anything: a commit made meanwhile is not its own
         began = time.monotonic()
         rows, arrays, data = compute()
         spent, sha256 = time.monotonic() - began, hashlib.sha256(data).hexdigest()
@@ -172,6 +173,7 @@ class _Work:
             _start_afresh_if_lost(self.log, states, job.milestones)
         meet()
         self.spent, self.began = _spent(self.log), time.monotonic()
+        code()  # asked now: a commit made while the run is under way is not its own
         labels = None if job.labels is None else job.labels.to(device)
         self.member = Member(job.net.to(device), job.data.to(device), job.config.seed, labels, states)
 
