@@ -18,6 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .diffusion import Schedule, forward_noise
 from .experiments.execute import seeded
+from .experiments.unet import COMPILED
 from .memorization import two_nearest
 from .nets.unet import Attention, Block, UNet
 from .samplers import draw
@@ -41,7 +42,7 @@ SIZES = {
     "cuda": Size(width=32, side=32, batch=512, samples=10_000, sampling_steps=100, train=32_768),  # the paper's
 }
 
-WAYS = {"eager": None, "CUDA graphs": "reduce-overhead", "compiled": "default"}  # and torch.compile's name for each
+WAYS = {"eager": None, "CUDA graphs": COMPILED[True], "compiled": COMPILED[False]}  # and torch.compile's name for each
 
 
 def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:

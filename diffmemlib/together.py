@@ -51,8 +51,8 @@ class Team:
         x0 = torch.stack([x for x, _ in points])
         labels = None if points[0][1] is None else torch.stack([y for _, y in points if y is not None])
         numbers = [torch.stack(each) for each in zip(*drawn, strict=True)]
-        loss = self.loss.error(self.net, x0, labels, *numbers).mean(1)
         self.optimizer.zero_grad(set_to_none=True)
+        loss = self.loss.error(self.net, x0, labels, *numbers).mean(1)
         loss.sum().backward()
         self.optimizer.step()
         return loss.detach()

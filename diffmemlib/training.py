@@ -154,8 +154,8 @@ class Single:
         if self.dropout:  # it draws from torch's global generator
             torch.manual_seed(stream(self.member.seed, *self.dropout_stream, tau))
         own_labels = None if labels is None else self.share(labels)
+        self.optimizer.zero_grad(set_to_none=True)  # first: CUDA graphs write the next gradients over these
         loss = self.loss.error(self.forward, self.share(x0), own_labels, *map(self.share, drawn)).mean()
-        self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         self.optimizer.step()
         return loss.detach()

@@ -67,6 +67,18 @@ def test_draws_repeat_a_full_batch_and_one_changes_no_identity():
     assert torch.equal(thrice.data, torch.cat([once.data] * 3))
 
 
+def test_graphs_are_a_way_of_compiling(monkeypatch):
+    """What torch then does on a GPU is not to be had here; that it is asked for, and is part of the identity, is."""
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, mode=None: asked.append(mode))
+    given = {"tier": "smoke", "compiled": True}
+    plain, graphs = (unet.UNetConfig.from_parameters(given | extra) for extra in ({}, {"graphs": True}))
+    assert plain.id == unet.UNetConfig.from_parameters(given | {"graphs": False}).id != graphs.id
+    for config in (unet.UNetConfig.from_parameters({"tier": "smoke"}), plain, graphs):
+        unet.job(config)
+    assert asked == ["default", "reduce-overhead"]
+
+
 def test_ddim_is_that_of_the_formula():
     """The sampler on a U-Net against a plain loop over Eq. 22 in float64."""
     schedule, net = Schedule(), seeded(0, lambda: UNet(8)).double().eval()
@@ -97,6 +109,7 @@ def test_copies_of_training_images_count_as_memorised():
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
         ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),
+        ({"graphs": True}, "graphs = True: must be False, or True with compiled = True"),
         ({"batch": "half"}, "parameter batch = 'half' is of type str"),
     ],
 )

@@ -57,6 +57,7 @@ loss_images = None  # for each of the two losses, at most
 kept = None
 bf16 = None  # True: the network computes in bfloat16
 compiled = None  # True: torch.compile
+graphs = None  # True: compiled, and in CUDA graphs
 features = None  # "digits", "inception" (with CelebA), "untrained" (with your own) or "none"
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops

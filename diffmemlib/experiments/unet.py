@@ -44,6 +44,7 @@ FEWEST = {  # samples, to be exceeded
 # The metric's name: a Frechet distance is an FID with Inception only.
 DISTANCE = {"digits": "fd", "untrained": "fd_untrained", "inception": "fid"}
 FEATURES = {"digits": "digits", "celeba": "inception"}  # by default; a reader's own images have untrained ones
+COMPILED = {False: "default", True: "reduce-overhead"}  # torch.compile's names: without and with CUDA graphs
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there; of SGD at W = 16, see `laptop_rate`
 
 
@@ -62,7 +63,8 @@ class UNetConfig(Config):
     step; 0 (or "full") is the full batch. dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times
     to measure, evenly in log tau from step `first`. samples: drawn at a milestone by DDIM with sampling_steps
     steps. loss_images: at most so many training and held-out images for the losses at t = 0.01. kept: samples
-    stored. bf16: the network computes in bfloat16. compiled: by torch.compile; both change the last digits.
+    stored. bf16: the network computes in bfloat16. compiled: by torch.compile. graphs: compiled, and on a GPU launched
+    as CUDA graphs, for nets too small to keep it busy (no). These three change the last digits.
     features: behind the Frechet distance: digits, inception (which makes it the FID), untrained (for your own
     images), or none. draws: times and noises for each image and step of a full batch (1): with more, the gradient
     of few images is as precise as that of many.
@@ -90,6 +92,7 @@ class UNetConfig(Config):
     compiled: bool
     features: str = "digits"
     draws: int = 1
+    graphs: bool = False
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -127,6 +130,7 @@ class UNetConfig(Config):
                 self.draws == 1 or (self.draws > 1 and self.batch in (0, self.n)),
                 "1, or more with a full batch (batch = 0)",
             ),
+            graphs=(self.compiled or not self.graphs, "False, or True with compiled = True"),
             dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
             first=(self.first >= 1, "at least 1"),
             steps=(self.steps >= self.first, "at least `first`"),
@@ -190,7 +194,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     net = seeded(stream(config.seed, "weights"), lambda: UNet(config.width, config.dropout))
     net.to(memory_format=torch.channels_last)  # convolutions follow their weights
     if config.compiled:
-        net.compile()
+        net.compile(mode=COMPILED[config.graphs])
     return Job(
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=Denoising(schedule, bf16=config.bf16),
         optimizer=(config.optimizer, config.lr, config.momentum), batch=(config.batch or config.n) * config.draws,
