@@ -22,12 +22,22 @@ def sweep(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     budget: Annotated[float | None, typer.Option(help="Seconds for each group; it then saves its state.")] = None,
 ) -> None:
-    """Make the runs of a sweep that are missing, those of one shape together; the same command resumes."""
-    from .sweeps import make
+    """Make the runs of a sweep that are missing, those of one shape together; the same command resumes.
 
+    Ends with status 1 where a run diverged, once the others are made.
+    """
+    from .sweeps import make
+    from .training import DivergedError
+
+    diverged = False
     with _said():
-        for line in make(name, tier, together, device, budget):
-            typer.echo(line)
+        for id, result in make(name, tier, together, device, budget):
+            if isinstance(result, DivergedError):
+                diverged = True
+                typer.echo(f"{id}: {result}", err=True)
+            else:
+                typer.echo(f"{id}: {result.provenance['seconds']:.0f} s")
+    raise typer.Exit(int(diverged))
 
 
 @app.command()

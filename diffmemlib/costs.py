@@ -122,6 +122,8 @@ def _speed(config: Config, device: str) -> tuple[float, float] | str:
     """Seconds of a training step, and of the network for one sample; or why they are not known."""
     if config.experiment not in JOBS:
         return "no run like it is stored, and its steps cannot be timed"
+    if device != "cpu" and not torch.cuda.is_available():  # a cluster's login node
+        return "no run like it is stored, and torch sees no CUDA device here to time its steps on"
     try:
         if device == "cpu" and isinstance(config, unet.UNetConfig):
             config = replace(config, compiled=False)  # compiling takes minutes, and gains nothing there

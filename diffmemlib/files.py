@@ -28,26 +28,34 @@ def to_json(content: dict[str, Any]) -> bytes:
 def write_atomic(path: Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: a reader sees all or nothing.
 
-    OSError (a full disk, a read-only folder) says where and what to do; what stood at `path` before is untouched.
+    What stood at `path` before is untouched by an OSError; see `writing`.
     """
     temporary: str | None = None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
+        with writing(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+    finally:
+        if temporary:
+            Path(temporary).unlink(missing_ok=True)  # gone already where all went well
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """OSError (a full disk, a read-only store) says where it was, and what to do."""
+    try:
+        yield
     except OSError as error:
         raise OSError(
             error.errno,
             f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room, or "
             "let DIFFMEM_RESULTS and DIFFMEM_CHECKPOINTS name a place that can be written, and run the same again",
         ) from error
-    finally:
-        if temporary:
-            Path(temporary).unlink(missing_ok=True)  # gone already where all went well
 
 
 class NumberedFiles:
@@ -76,6 +84,11 @@ class NumberedFiles:
         for old in list(self.paths().values())[: -keep if keep else 0]:
             old.unlink(missing_ok=True)
         return path
+
+    def tidy(self) -> None:
+        """Remove what a killed process left half written; for the process that holds the run."""
+        for path in self.folder.glob(f".*{self.suffix}.*"):
+            path.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Remove all steps."""
@@ -107,9 +120,14 @@ class RunBusyError(RuntimeError):
 
 @contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the run's folder for this process; RunBusyError if another one does. The kernel frees it on any death."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "w") as file:
+    """Hold the run's folder for this process; RunBusyError if another one does. The kernel frees it on any death.
+
+    OSError where the folder cannot be made or written.
+    """
+    with writing(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = open(folder / "lock", "w")  # closed below
+    with lock as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

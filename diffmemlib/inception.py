@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from pathlib import Path
 from unittest import mock
 
@@ -16,23 +17,23 @@ SHA256 = "6726825d"  # the first digits, as its authors put them into the file's
 DIMENSION = 2048
 
 
-def cache_place() -> Path:
-    """Where pytorch-fid would put its download."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / FILE
+def usual_place() -> Path:
+    """The file that $DIFFMEM_INCEPTION names, or where pytorch-fid would put its download."""
+    return Path(os.environ.get("DIFFMEM_INCEPTION", Path(torch.hub.get_dir()) / "checkpoints" / FILE))
 
 
 def inception_features(weights: Path | None = None, device: str = "cpu", sha256: str = SHA256) -> Features:
     """A function from images (m, 1 or 3, side, side) in [0, 1] to their 2048 features, on the device.
 
-    weights: the file; its usual cache place unless given. sha256: first digits of the file's checksum, verified before
+    weights: the file; its usual place unless given. sha256: first digits of the file's checksum, verified before
     it is opened. FileNotFoundError says how to get it; ValueError that it is another file.
     """
-    path = cache_place() if weights is None else weights
+    path = usual_place() if weights is None else weights
     if not path.exists():
         raise FileNotFoundError(
             f"the Inception weights are not at {path}. Get {FILE} from the release fid_weights of the repository "
-            f"mseitzer/pytorch-fid, on a machine with a network, and put it there; or run without this distance "
-            f"(features = 'none')"
+            "mseitzer/pytorch-fid, on a machine with a network, and put it there, or let DIFFMEM_INCEPTION name it; or "
+            "run without this distance (features = 'none')"
         )
     found = hashlib.sha256(path.read_bytes()).hexdigest()
     if not found.startswith(sha256):

@@ -27,7 +27,7 @@ import pandas as pd
 import torch
 
 from . import __version__
-from .files import digest, to_json, write_atomic
+from .files import digest, to_json, write_atomic, writing
 
 ROOT = Path(__file__).resolve().parents[1]
 TIERS = ("smoke", "laptop", "gpu", "paper")
@@ -205,7 +205,8 @@ def write_result(
     measurements make it again in seconds.
     """
     folder = config.folder
-    folder.parent.mkdir(parents=True, exist_ok=True)
+    with writing(folder):
+        folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = folder.parent / f".new-{config.id}"  # one process at a time writes it: `execute` holds the run
     shutil.rmtree(fresh, ignore_errors=True)  # of a process that was killed while writing
     try:
@@ -223,9 +224,10 @@ def write_result(
             write_atomic(fresh / name, data)
         old = folder.parent / f".old-{config.id}"
         shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            folder.rename(old)
-        fresh.rename(folder)
+        with writing(folder):
+            if folder.exists():
+                folder.rename(old)
+            fresh.rename(folder)
         shutil.rmtree(old, ignore_errors=True)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)

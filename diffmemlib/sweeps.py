@@ -40,10 +40,13 @@ def tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
         where = f"{path.name}, line {_line(path, name)}, {name}"
         if not isinstance(table, dict) or set(table) != {"experiment", "figures", "runs"}:
             raise ValueError(f"{where}: a sweep has experiment, figures and runs, and nothing else")
-        if table["experiment"] not in EXPERIMENTS:
+        if table["experiment"] not in list(EXPERIMENTS):
             raise ValueError(f"{where}: experiment must be one of {', '.join(EXPERIMENTS)}")
-        if not all(isinstance(figure, str) for figure in table["figures"]):
+        figures, runs = table["figures"], table["runs"]
+        if not isinstance(figures, list) or not all(isinstance(figure, str) for figure in figures):
             raise ValueError(f'{where}: figures is a list of texts, such as ["9"]')
+        if not isinstance(runs, list) or not all(isinstance(row, dict) for row in runs):
+            raise ValueError(f"{where}: runs is a list of parameters in braces, such as [{{ n = 64 }}]")
     return found
 
 
@@ -100,8 +103,10 @@ def results(name: str, tier: str | None = None) -> list[Result]:
 
 def make(
     name: str, tier: str = "laptop", together: int = 8, device: str = "cpu", budget: float | None = None
-) -> Iterator[str]:
-    """Make the runs of a mixture sweep that are not stored, those of one shape trained together; yields a line each.
+) -> Iterator[tuple[str, Result | DivergedError]]:
+    """Make the runs of a mixture sweep that are not stored, those of one shape trained together.
+
+    Yields the identity of each with its result, or with the error of one that diverged.
 
     together: at most so many at once. budget: seconds for each group. ValueError where the sweep is of another
     experiment, whose runs are made one by one with the papermill lines of `results`.
@@ -118,5 +123,4 @@ def make(
     for jobs in groups.values():
         for part in (jobs[i : i + together] for i in range(0, len(jobs), together)):
             for done, result in zip(part, execute_together(part, device, budget), strict=True):
-                said = result if isinstance(result, DivergedError) else f"{result.provenance['seconds']:.0f} s"
-                yield f"{done.config.id}: {said}"
+                yield done.config.id, result

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -177,11 +178,30 @@ def refuse_what_does_not_fit(members: Sequence[Member], loss: Loss, batch: int) 
 
 
 def free_memory(device: torch.device) -> int:
-    """Bytes free on a GPU, or available to this process on the CPU."""
+    """Bytes free on a GPU, or available to this process on the CPU: of the machine, and of its container or job."""
     if device.type == "cuda":
         return torch.cuda.mem_get_info(device)[0]
     try:
         with open("/proc/meminfo") as file:
-            return next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+            free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
     except (OSError, StopIteration):
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    try:
+        own = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
+    except OSError:  # not Linux
+        return free
+    return min(free, free_in_group(Path("/sys/fs/cgroup"), own))
+
+
+def free_in_group(root: Path, own: str) -> int:
+    """Bytes left below the tightest limit on a control group (version 2), `own` under root, or on one around it."""
+    free, folder = 2**63, root / own
+    for group in [folder, *folder.parents]:
+        if group.is_relative_to(root):
+            try:
+                limit, used = ((group / f"memory.{name}").read_text().strip() for name in ("max", "current"))
+            except OSError:  # the root has none
+                continue
+            if limit != "max":
+                free = min(free, max(int(limit) - int(used), 0))
+    return free

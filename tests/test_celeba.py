@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 from pathlib import Path
 
@@ -108,6 +109,13 @@ def test_a_picture_that_was_replaced_after_an_interruption_is_read_again(folder:
     assert prepare(folder, tmp_path / "a.npy", count=COUNT, progress=False).read_bytes() == fresh
 
 
+def test_an_entry_for_the_folder_itself_does_no_harm(archive: Path, tmp_path: Path):
+    plain = prepare(archive, tmp_path / "a.npy", count=COUNT, progress=False).read_bytes()
+    with zipfile.ZipFile(archive, "a") as file:
+        file.writestr("./", b"")
+    assert prepare(archive, tmp_path / "b.npy", count=COUNT, progress=False).read_bytes() == plain
+
+
 def spoil(kind: str, folder: Path, archive: Path) -> Path:
     """The source with one thing wrong."""
     data = archive.read_bytes()
@@ -129,15 +137,33 @@ def spoil(kind: str, folder: Path, archive: Path) -> Path:
         archive.write_bytes(data[:at] + bytes([data[at] ^ 255]) + data[at + 1 :])
     elif kind == "web page":
         archive.write_bytes(b"\n<!DOCTYPE html><html>Quota exceeded</html>")
-    elif kind == "escaping entry":
+    elif kind == "packed and damaged":
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as file:
+            for picture in sorted(folder.iterdir()):
+                file.writestr(picture.name, picture.read_bytes())
+        data = archive.read_bytes()
+        at = data.index(b"000005.jpg") + 20
+        archive.write_bytes(data[:at] + b"\xff" * 200 + data[at + 200 :])
+    elif kind == "encrypted":
+        flags = bytearray(data)
+        for header, place in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):  # of each entry, and in the list at the end
+            for found in re.finditer(re.escape(header), data):
+                flags[found.start() + place] |= 1
+        data = bytes(flags)
+        archive.write_bytes(data)
+    elif kind.endswith("entry"):
+        name = {"escaping": "../000010.jpg", "absolute": "/000010.jpg", "drive": "C:/000010.jpg"}
         with zipfile.ZipFile(archive, "a") as file:
-            file.writestr("../000010.jpg", jpeg(10))
+            file.writestr(name[kind.split()[0]], jpeg(10))
     elif kind == "twice":
         with zipfile.ZipFile(archive, "a") as file:
             file.writestr("other/000001.jpg", jpeg(1))
     elif kind == "nothing":
         return folder / "nowhere"
-    return archive if kind in ("short archive", "flipped byte", "web page", "escaping entry", "twice") else folder
+    return folder if kind in FOLDERS else archive
+
+
+FOLDERS = ("corrupt image", "image cut short", "missing image", "too few", "empty folder")
 
 
 @pytest.mark.parametrize(
@@ -151,7 +177,11 @@ def spoil(kind: str, folder: Path, archive: Path) -> Path:
         ("short archive", "is not a whole zip archive"),
         ("flipped byte", "000005.jpg in img_align_celeba.zip is damaged"),
         ("web page", "is a web page, not an archive"),
-        ("escaping entry", "leads out of the archive"),
+        ("packed and damaged", "000005.jpg in img_align_celeba.zip is damaged"),
+        ("encrypted", "000001.jpg in img_align_celeba.zip cannot be unpacked"),
+        ("escaping entry", "'../000010.jpg', which leads out of the archive"),
+        ("absolute entry", "'/000010.jpg', which leads out of the archive"),
+        ("drive entry", "'C:/000010.jpg', which leads out of the archive"),
         ("twice", "holds an image twice"),
         ("nothing", "does not exist"),
     ],

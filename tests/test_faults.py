@@ -54,6 +54,10 @@ def goes_on(unbroken: dict[str, bytes]) -> None:
     result = gmm.run(CONFIG, show_progress=False)
     assert result.provenance["complete"]
     assert files() == unbroken
+    nothing_half_written()
+
+
+def nothing_half_written() -> None:
     left = [p for top in (CONFIG.folder.parent, CONFIG.work) for p in top.rglob(".*")]
     assert left == [], "temporary files were left behind"
 
@@ -101,6 +105,47 @@ def test_fifty_kills_at_random_moments(unbroken):
     if torch.get_num_threads() == 1:  # sums in another order differ in the last bit
         assert files() == unbroken
     assert complete(CONFIG)
+    nothing_half_written()
+
+
+def test_what_a_kill_left_half_written_is_removed(unbroken):
+    for kind, suffix in (("milestones", ".npz"), ("checkpoints", ".safetensors")):
+        (CONFIG.work / kind).mkdir(parents=True)
+        (CONFIG.work / kind / f".000000100-0123456789abcdef{suffix}.abc").write_bytes(b"half of it")
+    (CONFIG.folder.parent / f".new-{CONFIG.id}").mkdir(parents=True)
+    goes_on(unbroken)
+
+
+RACE = """
+import json, os, sys
+from diffmemlib.experiments import gmm
+from diffmemlib.files import RunBusyError
+config = gmm.GmmConfig.from_parameters(json.loads(sys.argv[1]))
+children = []
+for _ in range(2):
+    if (child := os.fork()) == 0:
+        try:
+            gmm.run(config, show_progress=False)
+        except RunBusyError as error:
+            print(error, flush=True)
+            os._exit(3)
+        os._exit(0)
+    children.append(child)
+print(sorted(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children))
+"""
+
+
+def test_of_two_processes_at_one_run_the_second_leaves(unbroken):
+    race = subprocess.run(
+        [sys.executable, "-c", RACE, json.dumps(SETTINGS)],
+        capture_output=True, text=True, timeout=300, env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert race.returncode == 0, race.stderr
+    assert f"another process is working on {CONFIG.id}: wait for it, or stop it" in race.stdout
+    assert race.stdout.splitlines()[-1] == "[0, 3]"
+    if torch.get_num_threads() == 1:
+        assert files() == unbroken
+    nothing_half_written()
 
 
 def test_sigterm_saves_the_step_that_was_reached(unbroken, monkeypatch):
@@ -152,16 +197,28 @@ def test_a_write_that_fails_says_so_and_loses_nothing(fault: str, moment: int, u
     goes_on(unbroken)
 
 
-def test_a_store_that_is_a_file_is_named(store, monkeypatch):
+@pytest.mark.parametrize("root", ["DIFFMEM_RESULTS", "DIFFMEM_CHECKPOINTS"])
+def test_a_place_that_cannot_be_made_is_named(root: str, store, unbroken, monkeypatch):
+    """Below a file, where no folder can be, whoever asks; what was trained before is kept."""
     (store / "file").write_text("")
-    monkeypatch.setenv("DIFFMEM_RESULTS", str(store / "file" / "results"))
-    with pytest.raises(OSError, match="file"):
-        gmm.run(CONFIG, show_progress=False)
+    with monkeypatch.context() as patch:
+        patch.setenv(root, str(store / "file" / "place"))
+        with pytest.raises(OSError, match=r"file/place/.* could not be written .*run the same again"):
+            gmm.run(CONFIG, show_progress=False)
+    goes_on(unbroken)
+
+
+def test_a_complete_run_is_read_where_nothing_can_be_written(store, unbroken, monkeypatch):
+    goes_on(unbroken)
+    (store / "file").write_text("")
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(store / "file" / "place"))
+    monkeypatch.setattr("tempfile.mkstemp", lambda **_: pytest.fail("something was written"))
+    assert gmm.run(CONFIG, show_progress=False).provenance["complete"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty"])
 @pytest.mark.parametrize("name", ["provenance.json", "config.json", "curves.parquet", "samples.npz"])
-def test_a_damaged_result_is_made_again(name: str, damage: str, unbroken):
+def test_a_damaged_result_is_made_again(name: str, damage: str, unbroken, monkeypatch):
     """From the checkpoint and the measurements, without training again."""
     gmm.run(CONFIG, show_progress=False)
     path = CONFIG.folder / name
@@ -169,9 +226,8 @@ def test_a_damaged_result_is_made_again(name: str, damage: str, unbroken):
     data[len(data) // 2] ^= 0x80
     path.write_bytes({"cut": bytes(data[: len(data) // 2]), "flip": bytes(data), "empty": b""}[damage])
     assert complete(CONFIG) is None
-    began = time.monotonic()
+    monkeypatch.setattr(training.Single, "step", lambda *_: pytest.fail("it was trained again"))
     goes_on(unbroken)
-    assert read_result(CONFIG.folder).provenance["seconds"] <= time.monotonic() - began + 60
 
 
 @pytest.mark.parametrize("jump", [-1e9, 1e9])

@@ -5,7 +5,9 @@ import subprocess
 import tomllib
 
 import pytest
+from typer.testing import CliRunner
 
+from diffmemlib.__main__ import app
 from diffmemlib.runs import ROOT, ResultError
 from diffmemlib.sweeps import configurations, make, results
 
@@ -36,6 +38,11 @@ def test_a_list_stands_for_a_run_each(tmp_path):
         (HEAD + "runs = [\n  { n = 8 },\n  { m = 3 },\n]", "smoke.toml, line 7, x: unknown parameter 'm'"),
         (HEAD + "runs = [{ n = 8 }, { n = 8, seed = 0 }]", "line 2, x: needs at least one run, and none twice"),
         (HEAD + "runs = []", "line 2, x: needs at least one run"),
+        (HEAD.replace('["9"]', '"9"') + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD.replace('["9"]', "9") + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD.replace('"gmm"', '["gmm"]') + "runs = []", "line 2, x: experiment must be one of"),
+        (HEAD + "runs = 3", "line 2, x: runs is a list of parameters in braces"),
+        (HEAD + "runs = [3]", "line 2, x: runs is a list of parameters in braces"),
         (HEAD + "runs = [{ n = 8 }", "smoke.toml: .*(line 5|end of document)"),
     ],
 )
@@ -48,14 +55,26 @@ def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(tmp_path, 
     monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
     first = list(make("mixture-n", "smoke", together=2))
-    assert [line.split(":")[0] for line in first] == [c.id for c in configurations("mixture-n", "smoke")]
+    assert [id for id, _ in first] == [c.id for c in configurations("mixture-n", "smoke")]
     stored = results("mixture-n", "smoke")
     assert {r.provenance["together"] for r in stored} == {2}
     shutil.rmtree(stored[1].folder)
     again = list(make("mixture-n", "smoke", together=2))
-    assert [line.split(":")[0] for line in again] == [stored[1].id]
+    assert [id for id, _ in again] == [stored[1].id]
     with pytest.raises(ValueError, match=r"sweep of rfnn_flow: make its runs with papermill"):
         list(make("rfnn-n", "smoke"))
+
+
+def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
+    small = "n = 16, samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10"
+    runs = table(tmp_path, HEAD + f"runs = [{{ {small}, lr = [1e30, 1e-3] }}]")
+    ended = CliRunner().invoke(app, ["sweep", "x", "--tier", "smoke"])
+    assert ended.exit_code == 1
+    assert f"{runs[0].id}: training diverged: at step" in ended.output
+    assert [c.id for c in runs if c.folder.exists()] == [runs[1].id]
 
 
 def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypatch):

@@ -1,7 +1,9 @@
 """Nets trained together are the nets trained alone: numbers, checkpoints, identities, and what goes wrong."""
 
+import dataclasses
 import itertools
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,6 +12,7 @@ from diffmemlib import together
 from diffmemlib.checkpoints import restore
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion import Schedule
+from diffmemlib.estimators.scaling import tau_mem
 from diffmemlib.experiments.execute import execute_together, seeded
 from diffmemlib.experiments.gmm import GmmConfig, job, run
 from diffmemlib.experiments.random_features import AtTime
@@ -23,6 +26,8 @@ from diffmemlib.together import train_together
 from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, train
 
 S = Schedule()
+SMALL = {"tier": "smoke", "n": 16, "steps": 60, "samples": 100, "milestones": 3, "kept": 5, "sampling_steps": 10,
+         "sampler": "ddim"}  # fmt: skip
 SGD, ADAM = ("sgd", 1e-2, 0.95), ("adam", 1e-2, 0.0)
 
 
@@ -238,3 +243,52 @@ def test_runs_of_different_shape_are_refused():
 def test_a_milestone_where_members_meet_is_told_once_to_each(tmp_path):
     train_alone(members(tmp_path)[1], steps=(10, 20))
     assert train_all(members(tmp_path), steps=(10, 20, 30)) == [(10, [0, 2]), (20, [0, 2]), (20, [1]), (30, [0, 1, 2])]
+
+
+def test_one_run_that_diverges_leaves_the_others_in_the_store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    jobs = [job(GmmConfig.from_parameters(SMALL | {"seed": seed})) for seed in (0, 1, 2)]
+    jobs[1] = dataclasses.replace(jobs[1], data=jobs[1].data * torch.inf)
+    found = execute_together(jobs, show_progress=False)
+    assert isinstance(found[1], DivergedError)
+    assert [j.config.folder.exists() for j in jobs] == [True, False, True]
+    alone = [job(j.config) for j in jobs]
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "alone"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "alone checkpoints"))
+    for i in (0, 2):
+        by_itself = run(alone[i].config, show_progress=False).curve("loss_train")["value"]
+        assert found[i].curve("loss_train")["value"].to_numpy() == pytest.approx(by_itself.to_numpy(), rel=1e-3)
+
+
+def test_times_of_runs_made_together_are_those_of_runs_made_alone(tmp_path, monkeypatch):
+    """Long enough that last digits could grow: copies appear, and at the same time to a hundredth."""
+    settings = {"tier": "smoke", "n": 8, "width": 64, "optimizer": "adam", "lr": 3e-3, "steps": 1200, "milestones": 7}
+    settings |= {"first": 100, "samples": 200, "kept": 5, "sampler": "ddim", "sampling_steps": 20}
+    configs = [GmmConfig.from_parameters(settings | {"seed": seed}) for seed in (0, 1)]
+    times = {}
+    for way in ("together", "alone"):
+        monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / way))
+        monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / way / "checkpoints"))
+        made = execute_together([job(c) for c in configs]) if way == "together" else [run(c) for c in configs]
+        times[way] = tau_mem(made, 0.1)
+    assert [t.status for t in times["alone"]] == ["interpolated"] * 2
+    assert [t.tau for t in times["together"]] == pytest.approx([t.tau for t in times["alone"]], rel=0.01)
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"),
+    [
+        ({}, 2**63),
+        ({"job": ("max", 5), "job/step": ("100", 30)}, 70),
+        ({"job": ("50", 40), "job/step": ("100", 30)}, 10),
+        ({"job/step": ("100", 130)}, 0),
+    ],
+)
+def test_the_limit_of_a_job_or_container_counts(limits: dict, left: int, tmp_path: Path):
+    """Files as the kernel shows them for control groups; the tightest limit on the way up holds."""
+    (tmp_path / "job" / "step").mkdir(parents=True)
+    for group, (limit, used) in limits.items():
+        (tmp_path / group / "memory.max").write_text(f"{limit}\n")
+        (tmp_path / group / "memory.current").write_text(f"{used}\n")
+    assert together.free_in_group(tmp_path, "job/step") == left

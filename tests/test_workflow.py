@@ -182,6 +182,15 @@ def test_costs_come_from_stored_runs_or_from_steps_timed_here(store, monkeypatch
     assert all(c.seconds == measured and "1 stored runs like it" in c.how for c in after)
 
 
+def test_costs_of_a_gpu_are_not_counted_on_a_login_node(store, monkeypatch):
+    """`make reproduce ... SLURM=1 DEVICE=cuda` begins where there is no GPU."""
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    runs = configurations("mixture-n", "smoke")
+    found = costs.estimate(runs, "cuda")
+    assert all(c.seconds is None and "torch sees no CUDA device here" in c.how for c in found)
+    assert costs.summary(runs, found).startswith("4 runs to make: cost unknown")
+
+
 def test_every_table_of_every_tier_names_runs_that_can_be_made():
     for path in sorted((ROOT / "config").glob("*.toml")):
         assert reproduce.wanted(path.stem, missing=False), path.name

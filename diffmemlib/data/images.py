@@ -50,11 +50,22 @@ class Images:
         return twins.view(count, *self.pool.shape[1:]).clamp(0, 1).float()
 
     def training_set(self, n: int, seed: int) -> Tensor:
-        """n images of the pool, bytes, the first of any larger set of this seed; ValueError for n too large."""
+        """n images of the pool, bytes, the first of any larger set of this seed.
+
+        ValueError for n too large, and where one of them is held out too, byte for byte: nothing could then be said of
+        copies, nor of the distance to held-out images.
+        """
         if not 2 <= n <= len(self.pool):
             raise ValueError(f"n = {n}: the pool holds {len(self.pool)} images, and two are the fewest")
         order = np.random.Generator(np.random.Philox(stream(seed, "train"))).permutation(len(self.pool))
-        return self.pool[torch.from_numpy(order[:n])]
+        chosen = self.pool[torch.from_numpy(order[:n])]
+        held_out = {image.tobytes() for image in self.test.numpy()}
+        if twice := sum(image.tobytes() in held_out for image in chosen.numpy()):
+            raise ValueError(
+                f"{twice} of the {n} training images are among the held-out images too, byte for byte: leave repeats "
+                "out of the data set and prepare it again"
+            )
+        return chosen
 
 
 def _digits(side: int) -> tuple[Tensor, Tensor]:

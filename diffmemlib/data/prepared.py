@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -75,7 +76,7 @@ def open_source(
         ) from None
     for name in archive.namelist():
         path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.parts[0]:
+        if path.is_absolute() or ".." in path.parts or ":" in path.as_posix().split("/")[0]:
             raise SourceError(
                 f"{source.name} holds the entry {name!r}, which leads out of the archive; do not trust it"
             )
@@ -83,8 +84,13 @@ def open_source(
     def read(name: str) -> bytes:
         try:
             return archive.read(name)
-        except (zipfile.BadZipFile, OSError, EOFError) as error:  # a wrong checksum, a member that ends too soon
+        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:  # a wrong checksum, an end too soon
             raise SourceError(f"{name} in {source.name} is damaged ({error}); get {what} again") from None
+        except (RuntimeError, NotImplementedError) as error:  # what zipfile raises for these
+            raise SourceError(
+                f"{name} in {source.name} cannot be unpacked ({error}); give {what}, with no password and packed in a "
+                "usual way"
+            ) from None
 
     names = order([n for n in archive.namelist() if wanted(PurePosixPath(n).name)])
     return Source(source.name, names, read, lambda name: f"{archive.getinfo(name).CRC}")

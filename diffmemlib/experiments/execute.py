@@ -6,8 +6,8 @@ import hashlib
 import io
 import time
 import warnings
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -86,8 +86,8 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
     returned with empty curves and not stored. RunBusyError where another process is at it; DivergedError where the loss
     is no number.
     """
-    with exclusive(job.config.work) if first() else nullcontext():
-        if stored := complete(job.config):
+    with taken(job.config) if first() else nullcontext(complete(job.config)) as stored:
+        if stored:
             return stored
         work = _Work(job, device)
         m = work.member
@@ -108,13 +108,23 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
         return work.finish()
 
 
+@contextmanager
+def taken(config: Config) -> Iterator[Result | None]:
+    """The stored result of a run that is complete; else None, and the run is held for this process meanwhile."""
+    if stored := complete(config):  # reading it needs no place that can be written
+        yield stored
+        return
+    with exclusive(config.work):
+        yield complete(config)  # asked again: another process may have ended it just now
+
+
 def compute_once(config: Config, device: str, compute: Callable[[], tuple[list[Row], Arrays, bytes]]) -> Result:
     """Make a run that is one computation, not a training, or read it where it is complete; RunBusyError as above.
 
     compute: gives rows (step, metric, value, low, high), arrays to store, and the bytes of the data it used.
     """
-    with exclusive(config.work):
-        if stored := complete(config):
+    with taken(config) as stored:
+        if stored:
             return stored
         code()  # before anything: a commit made meanwhile is not its own
         began = time.monotonic()
@@ -138,8 +148,7 @@ def execute_together(
     found: dict[int, Result | DivergedError] = {}
     with ExitStack() as locks:
         for i, job in enumerate(jobs):
-            locks.enter_context(exclusive(job.config.work))
-            if stored := complete(job.config):
+            if stored := locks.enter_context(taken(job.config)):
                 found[i] = stored
         open_ = [i for i in range(len(jobs)) if i not in found]
         if open_:
@@ -170,6 +179,8 @@ class _Work:
         self.log = NumberedFiles(job.config.work / "milestones", ".npz")
         states = NumberedFiles(job.config.work / "checkpoints", ".safetensors")
         if first():
+            self.log.tidy()
+            states.tidy()
             _start_afresh_if_lost(self.log, states, job.milestones)
         meet()
         self.spent, self.began = _spent(self.log), time.monotonic()
