@@ -18,26 +18,32 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 def sweep(
     name: Annotated[str, typer.Argument(help="A sweep of config/<tier>.toml, such as mixture-n.")],
     tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
-    together: Annotated[int, typer.Option(help="Mixture runs of one shape trained at once, at most.")] = 8,
+    together: Annotated[int, typer.Option(help="Mixture runs of one shape trained at once, at most.", min=1)] = 8,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     budget: Annotated[float | None, typer.Option(help="Seconds for each group; it then saves its state.")] = None,
 ) -> None:
     """Make the runs of a sweep that are missing, those of one shape together; the same command resumes.
 
-    Ends with status 1 where a run diverged, once the others are made.
+    Ends with status 1 where a run diverged, once the others are made, and with 75 where it is to be called again.
     """
+    from .reproduce import UNFINISHED
+    from .runs import checked_device
     from .sweeps import make
     from .training import DivergedError
 
-    diverged = False
+    status = 0
     with _said():
+        checked_device(device)
         for id, result in make(name, tier, together, device, budget):
             if isinstance(result, DivergedError):
-                diverged = True
+                status = 1
                 typer.echo(f"{id}: {result}", err=True)
-            else:
+            elif result.provenance["complete"]:
                 typer.echo(f"{id}: {result.provenance['seconds']:.0f} s")
-    raise typer.Exit(int(diverged))
+            else:
+                status = status or UNFINISHED
+                typer.echo(f"{id}: stopped at step {result.provenance['last_milestone']} or later; its state is saved")
+    raise typer.Exit(status)
 
 
 @app.command()
@@ -69,6 +75,8 @@ def run(
     """Make one run of the tables, or go on with it; ends with status 75 where it is to be called again.
 
     Several GPUs for one run: torchrun --standalone --nproc-per-node 2 -m diffmemlib run ID --device cuda
+
+    There it ends with 0, whole or not, since torchrun takes anything else for a failure.
     """
     from .distributed import started_by_torchrun
     from .reproduce import run_here, run_notebook, wanted

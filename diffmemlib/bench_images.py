@@ -18,7 +18,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from .diffusion import Schedule, forward_noise
 from .experiments.execute import seeded
-from .experiments.unet import COMPILED
+from .experiments.unet import COMPILED, at_once
 from .memorization import two_nearest
 from .nets.unet import Attention, Block, UNet
 from .samplers import draw
@@ -65,12 +65,17 @@ def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) 
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
     net = learner.member.net.eval()
+
+    def sample(count: int, steps: int) -> Tensor:
+        return draw(net, count, data.shape[1:], Schedule(), 0, steps=steps, batch=at_once(device), device=device)
+
+    sample(min(s.samples, at_once(device)), 1)  # compiles for measuring
     began = time.perf_counter()
-    x = draw(net, s.samples, data.shape[1:], Schedule(), 0, steps=s.sampling_steps, batch=2500, device=device)
+    x = sample(s.samples, s.sampling_steps)
     sampling = time.perf_counter() - began
     train = torch.randn(s.train, *data.shape[1:], device=device)
     began = time.perf_counter()
-    two_nearest(x.to(device), train)
+    two_nearest(x, train)
     neighbours = time.perf_counter() - began
     return {
         "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
@@ -170,7 +175,7 @@ def in_turns(calls: Sequence[Callable[[int], object]], device: str, enough: floa
         began = time.perf_counter()
         call(i)
         if device.startswith("cuda"):
-            torch.cuda.synchronize()
+            torch.cuda.synchronize(device)
         return time.perf_counter() - began
 
     rounds: list[list[float]] = []

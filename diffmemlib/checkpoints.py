@@ -12,9 +12,10 @@ from .files import NumberedFiles
 State = dict[int, dict[str, Tensor]]  # of an optimiser: for each parameter, by its index
 
 
-def pack(weights: dict[str, Tensor], state: State, tau: int) -> bytes:
-    """Weights, optimiser state and step as safetensors: tensors and text only, nothing that could run."""
-    tensors = {f"net.{name}": value for name, value in weights.items()}
+def pack(weights: dict[str, Tensor], state: State, tau: int, seconds: float = 0.0) -> bytes:
+    """Weights, optimiser state, step and time spent as safetensors: tensors and text only, nothing that could run."""
+    tensors = {"seconds": torch.tensor(seconds, dtype=torch.float64)}
+    tensors |= {f"net.{name}": value for name, value in weights.items()}
     for index, values in state.items():
         tensors |= {f"optimizer.{index}.{name}": torch.as_tensor(value) for name, value in values.items()}
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
@@ -25,7 +26,9 @@ def unpack(data: bytes) -> tuple[dict[str, Tensor], State]:
     """Weights and optimiser state from the bytes of a checkpoint."""
     weights: dict[str, Tensor] = {}
     state: State = {}
-    for name, value in safetensors.torch.load(data).items():
+    tensors = safetensors.torch.load(data)
+    tensors.pop("seconds", None)  # see `spent`
+    for name, value in tensors.items():
         kind, rest = name.split(".", 1)
         if kind == "net":
             weights[rest] = value
@@ -50,6 +53,15 @@ def latest(checkpoints: NumberedFiles | None) -> tuple[int, dict[str, Tensor], S
         raise ValueError(
             f"the checkpoint of step {tau} in {checkpoints.folder} is not one of this library ({error}); remove it"
         ) from None
+
+
+def spent(checkpoints: NumberedFiles) -> float:
+    """Seconds that a run had taken at its last whole checkpoint; 0 where there is none, or it is of another kind."""
+    found = checkpoints.latest()
+    try:
+        return float(safetensors.torch.load(found[1])["seconds"]) if found else 0.0
+    except (safetensors.SafetensorError, KeyError):
+        return 0.0
 
 
 def restore(net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles) -> int:

@@ -90,7 +90,7 @@ def _like(config: Config) -> list[Result]:
         return []
     neutral = config.added()
     own = {k: v for k, v in asdict(config).items() if k in neutral}
-    return [r for r in found if {k: r.config.get(k, v) for k, v in neutral.items()} == own]
+    return [r for r in found if r.provenance["complete"] and {k: r.config.get(k, v) for k, v in neutral.items()} == own]
 
 
 def _any(config: Config) -> list[Result]:

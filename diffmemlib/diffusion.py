@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 
 import torch
 from torch import Tensor
@@ -64,9 +64,14 @@ def forward_noise(x0: Tensor, k: Tensor, noise: Tensor, schedule: Schedule) -> T
     x0, noise: (n, ...). k: steps, integer, (n,). Returns (n, ...) in the type of x0. All may have a first axis more.
     """
     shape = k.shape + (1,) * (x0.ndim - k.ndim)
-    signal = schedule.signal.to(x0)[k].view(shape)
-    sigma = schedule.noise.to(x0)[k].view(shape)
+    signal, sigma = (table[k].view(shape) for table in _tables(schedule, x0.device, x0.dtype))
     return signal * x0 + sigma * noise
+
+
+@lru_cache(maxsize=16)
+def _tables(schedule: Schedule, device: torch.device, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """signal and noise on a device, kept there: copying them at every step would make it wait for a GPU."""
+    return schedule.signal.to(device, dtype), schedule.noise.to(device, dtype)
 
 
 def empirical_score(x: Tensor, t: float, train: Tensor, chunk: int = 4096) -> Tensor:

@@ -108,5 +108,5 @@ def _influence(x: Array, own: Moments, other: Moments) -> Array:
     inner, basis = np.linalg.eigh(root @ other.covariance @ root)
     middle = (basis * np.sqrt(inner.clip(min=0))) @ basis.T
     centred = x - own.mean
-    curved = np.einsum("mi,ij,mj->m", centred, np.eye(len(values)) - inverse @ middle @ inverse, centred)
+    curved = (centred @ (np.eye(len(values)) - inverse @ middle @ inverse) * centred).sum(1)
     return curved + 2 * centred @ (own.mean - other.mean)

@@ -64,8 +64,9 @@ def bootstrap(hits: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[f
 def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbours:
     """The two nearest training points of every sample in L2, exactly.
 
-    samples: (m, ...), train: (n, ...) with n >= 2; trailing axes are flattened. memory: bytes for the table of
-    fast distances (default 256 MiB; at most 1024 samples are taken at once), beside a float32 copy of train.
+    samples: (m, ...), train: (n, ...) with n >= 2, on whose device the work is done; trailing axes are flattened.
+    memory: bytes for the table of fast distances (default 256 MiB; at most 1024 samples are taken at once), beside a
+    float32 copy of train.
 
     Fast pass: float32 squared distances by one matrix product, and the 8 smallest of each row. Exact pass: norms of
     float64 differences, which lose nothing for near-duplicates, of the first 2; of all 8 where the third could be
@@ -82,6 +83,7 @@ def two_nearest(samples: Tensor, train: Tensor, memory: int = 2**28) -> Neighbou
     rows = min(ROWS, max(1, memory // (4 * len(train))))
     index, distance = [], []
     for part in samples.split(rows):
+        part = part.to(train.device)
         a = (part - centre).float()
         with _full_precision():
             fast = torch.addmm(b2, a, b.T, alpha=-2)  # |a - b|^2 - |a|^2, the same order in each row

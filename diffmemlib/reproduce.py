@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -91,8 +91,9 @@ def _handed_on(process: subprocess.Popen[bytes]) -> Iterator[None]:
     def hand_on(*_: object) -> None:
         import psutil
 
-        for child in psutil.Process(process.pid).children(recursive=True):
-            child.send_signal(signal.SIGTERM)
+        with suppress(psutil.NoSuchProcess):  # it may end by itself just now
+            for child in psutil.Process(process.pid).children():  # not theirs: torch's compilers must live to save
+                child.send_signal(signal.SIGTERM)
 
     before = signal.signal(signal.SIGTERM, hand_on)
     try:
@@ -119,7 +120,7 @@ def own_gpu(device: str, uuids: Callable[[], Sequence[str]] | None = None) -> It
     with ExitStack() as held:
         for i, uuid in enumerate(found):
             try:
-                held.enter_context(exclusive(Path(tempfile.gettempdir()) / "diffmemlib-gpus" / uuid))
+                held.enter_context(exclusive(Path(tempfile.gettempdir()) / f"diffmemlib-gpus-{os.getuid()}" / uuid))
             except RunBusyError:
                 continue
             yield f"cuda:{i}"

@@ -117,10 +117,7 @@ class Config(ABC):
         """
         given = {name: value for name, value in names.items() if name not in before | {"before"} and name[0] != "_"}
         device, budget = given.pop("device"), given.pop("budget")
-        if not (isinstance(device, str) and device.split(":")[0] in ("cpu", "cuda")):
-            raise ValueError(f"device = {device!r}: cpu, cuda or cuda:0 and the like")
-        if device != "cpu" and not torch.cuda.is_available():
-            raise ValueError(f"device = {device!r}: torch sees no CUDA device here; use -p device cpu")
+        checked_device(device)
         if not (budget is None or type(budget) in (int, float)):
             raise ValueError(f"budget = {budget!r}: a number of seconds, or None for no limit")
         return cls.from_parameters(given), {"device": device, "budget": budget}
@@ -158,6 +155,15 @@ class Config(ABC):
     def work(self) -> Path:
         """Where checkpoints and measurements of the unfinished run lie."""
         return checkpoints_folder() / self.id
+
+
+def checked_device(device: Any) -> str:
+    """The device, where torch has it; ValueError else."""
+    if not (isinstance(device, str) and device.split(":")[0] in ("cpu", "cuda")):
+        raise ValueError(f"device = {device!r}: cpu, cuda or cuda:0 and the like")
+    if device != "cpu" and not torch.cuda.is_available():
+        raise ValueError(f"device = {device!r}: torch sees no CUDA device here; use cpu")
+    return device
 
 
 class ResultError(RuntimeError):

@@ -17,18 +17,29 @@ def time_budget(seconds: float | None) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
+_waiting: list[threading.Event] = []  # of every `stop_when_asked` that is open
+
+
 @contextmanager
 def stop_when_asked(budget: float | None) -> Iterator[Callable[[], bool]]:
     """The same, and yes also from the first SIGTERM on, which schedulers send before they kill.
 
-    The signal's handler is put back afterwards; outside the main thread, where none can be set, only the budget counts.
+    Where one stands within another, the signal is for both. Its handler is put back afterwards; outside the main
+    thread, where none can be set, only the budget counts.
     """
     spent, asked = time_budget(budget), threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield spent
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: asked.set())
+    _waiting.append(asked)
+
+    def ask(*_: object) -> None:
+        for event in _waiting:
+            event.set()
+
+    before = signal.signal(signal.SIGTERM, ask)
     try:
         yield lambda: asked.is_set() or spent()
     finally:
         signal.signal(signal.SIGTERM, before)
+        _waiting.remove(asked)

@@ -16,6 +16,7 @@ from .experiments.random_features import DescentConfig, FlowConfig
 from .experiments.unet import UNetConfig
 from .experiments.unet_curvature import CurvatureConfig
 from .runs import Config, Result, ResultError, book_tier, complete, config_folder, read_result
+from .stopping import stop_when_asked
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {
@@ -106,7 +107,8 @@ def make(
 ) -> Iterator[tuple[str, Result | DivergedError]]:
     """Make the runs of a mixture sweep that are not stored, those of one shape trained together.
 
-    Yields the identity of each with its result, or with the error of one that diverged.
+    Yields the identity of each with its result, or with the error of one that diverged. SIGTERM ends the group at work,
+    its state saved, and with it the sweep.
 
     together: at most so many at once. budget: seconds for each group. ValueError where the sweep is of another
     experiment, whose runs are made one by one with the papermill lines of `results`.
@@ -120,7 +122,9 @@ def make(
         if not complete(c):
             made = job(c, device)
             groups.setdefault(made.shape, []).append(made)
-    for jobs in groups.values():
-        for part in (jobs[i : i + together] for i in range(0, len(jobs), together)):
+    with stop_when_asked(None) as asked:
+        for part in (jobs[i : i + together] for jobs in groups.values() for i in range(0, len(jobs), together)):
+            if asked():
+                return
             for done, result in zip(part, execute_together(part, device, budget), strict=True):
                 yield done.config.id, result

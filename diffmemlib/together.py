@@ -77,7 +77,9 @@ class Team:
                 for own, stacked in zip(member.net.parameters(), self.net.parameters(), strict=True):
                     own.copy_(stacked[i])
             if member.checkpoints:
-                member.checkpoints.write(tau, pack(member.net.state_dict(), _slice(state, i), tau), keep=2)
+                member.checkpoints.write(
+                    tau, pack(member.net.state_dict(), _slice(state, i), tau, member.seconds()), keep=2
+                )
                 self.saved[i] = tau
 
 

@@ -89,16 +89,14 @@ def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device 
     """Which of the n training points step tau (from 0) sees: passes over reshuffled data; None means all of them."""
     if batch >= n:
         return None
-    position = torch.arange(tau * batch, (tau + 1) * batch)
-    return torch.cat(
-        [
-            _shuffle(seed, int(epoch), n, str(device))[position[position // n == epoch].to(device) % n]
-            for epoch in (position // n).unique()
-        ]
-    )
+    epoch, start = divmod(tau * batch, n)
+    parts = [_shuffle(seed, epoch, n, str(device))[start : start + batch]]
+    if start + batch > n:
+        parts.append(_shuffle(seed, epoch + 1, n, str(device))[: start + batch - n])
+    return torch.cat(parts)
 
 
-@lru_cache(maxsize=2)
+@lru_cache(maxsize=128)  # two for each of the nets that train together
 def _shuffle(seed: int, epoch: int, n: int, device: str) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "shuffle", epoch, device=device), device=device)
 
@@ -112,6 +110,7 @@ class Member:
     seed: int
     labels: Tensor | None = None  # (n,) classes, for a conditional net
     checkpoints: NumberedFiles | None = None
+    seconds: Callable[[], float] = float  # what the run has taken so far, for its checkpoints
 
     def points(self, tau: int, batch: int) -> tuple[Tensor, Tensor | None]:
         """The training points that step tau sees, and their labels."""
@@ -171,7 +170,9 @@ class Single:
     def save(self, tau: int) -> None:
         if self.member.checkpoints:
             state = self.optimizer.state_dict()["state"]
-            self.member.checkpoints.write(tau, pack(self.member.net.state_dict(), state, tau), keep=2)
+            self.member.checkpoints.write(
+                tau, pack(self.member.net.state_dict(), state, tau, self.member.seconds()), keep=2
+            )
             self.saved = tau
 
 
@@ -186,6 +187,7 @@ def train(
     batch: int,  # samples a step; n or more: the full batch
     labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
     checkpoints: NumberedFiles | None = None,
+    seconds: Callable[[], float] = float,  # what the run has taken so far, for its checkpoints
     kind: type[Single] = Single,  # `distributed.Shared` where several processes train it
     **options: Any,  # of `loop`: checkpoint_seconds, should_stop, progress
 ) -> Iterator[int]:
@@ -196,7 +198,7 @@ def train(
     measure what it had not yet measured. A loss or a weight that is NaN or infinite raises DivergedError, and the
     last good checkpoint stays.
     """
-    learner = kind(Member(net, data, seed, labels, checkpoints), optimizer, loss, batch)
+    learner = kind(Member(net, data, seed, labels, checkpoints, seconds), optimizer, loss, batch)
     learner.saved = restore(net, optimizer, checkpoints) if checkpoints else 0
     return loop(learner, learner.saved, milestones, max(milestones, default=0), **options)
 

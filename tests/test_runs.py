@@ -10,6 +10,7 @@ import sys
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from diffmemlib import runs, training
 from diffmemlib.experiments import gmm
@@ -205,6 +206,33 @@ def test_the_commit_is_that_of_the_start(store, monkeypatch):
         assert gmm.run(config(), show_progress=False).provenance["commit"] == "started-from"
     finally:
         runs.code.cache_clear()
+
+
+def test_the_time_of_every_session_counts(store, monkeypatch):
+    """Sessions that each end before the next milestone, the clock a second further at each step."""
+    clock = [0.0]
+    step = training.Single.step
+
+    def slow(self, tau):
+        clock[0] += 1
+        return step(self, tau)
+
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    monkeypatch.setattr(training.Single, "step", slow)
+    c = config(steps=60, milestones=2, first=1)
+    for _ in range(5):
+        gmm.run(c, budget=10.0, show_progress=False)
+    result = gmm.run(c, show_progress=False)
+    assert result.provenance["complete"]
+    assert result.provenance["seconds"] == 60
+
+
+def test_samples_that_are_no_numbers_end_a_run_in_one_sentence(store, monkeypatch):
+    monkeypatch.setattr(gmm, "draw", lambda *_, **__: torch.full((100, 8), torch.nan))
+    with pytest.raises(
+        training.DivergedError, match=r"what it generates is not\. Lower the learning rate \(lr = 0\.006"
+    ):
+        gmm.run(config(), show_progress=False)
 
 
 def test_a_budget_ends_cleanly_and_the_run_goes_on(store):

@@ -1,6 +1,8 @@
 """Tables of runs: what they mean, what is refused, and that every run they name is stored and complete."""
 
+import os
 import shutil
+import signal
 import subprocess
 import tomllib
 
@@ -10,6 +12,7 @@ from typer.testing import CliRunner
 from diffmemlib.__main__ import app
 from diffmemlib.runs import ROOT, ResultError
 from diffmemlib.sweeps import configurations, make, results
+from diffmemlib.together import Team
 
 LAPTOP = tomllib.loads((ROOT / "config" / "laptop.toml").read_text())
 
@@ -75,6 +78,39 @@ def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(tmp_path, monkeypatc
     assert ended.exit_code == 1
     assert f"{runs[0].id}: training diverged: at step" in ended.output
     assert [c.id for c in runs if c.folder.exists()] == [runs[1].id]
+
+
+def test_sigterm_ends_a_sweep_with_the_group_at_work(tmp_path, monkeypatch):
+    """Two groups; the signal comes while the first trains, and the second is not begun."""
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
+    small = "samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10, first = 1, milestones = 2"
+    runs = table(tmp_path, HEAD + f"runs = [{{ {small}, n = [16, 24] }}]")
+    step, begun = Team.step, []
+
+    def signalled(self, tau):
+        begun.append(tau)
+        if tau == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, tau)
+
+    monkeypatch.setattr(Team, "step", signalled)
+    ended = CliRunner().invoke(app, ["sweep", "x", "--tier", "smoke"])
+    assert ended.exit_code == 75, ended.output
+    assert begun == list(range(6))
+    assert f"{runs[0].id}: stopped at step 1 or later; its state is saved" in ended.output
+    assert not runs[1].work.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--device", "gpu"], "device = 'gpu': cpu, cuda or cuda:0"), (["--together", "0"], "greater than or equal to 1")],
+)
+def test_options_of_a_sweep_that_make_no_sense_are_refused(options, message):
+    ended = CliRunner().invoke(app, ["sweep", "mixture-n", "--tier", "smoke", *options])
+    assert ended.exit_code != 0
+    assert message in ended.output
 
 
 def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypatch):

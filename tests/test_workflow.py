@@ -11,6 +11,7 @@ import pytest
 import slurm
 
 from diffmemlib import costs, reproduce
+from diffmemlib.experiments import gmm
 from diffmemlib.files import RunBusyError, exclusive
 from diffmemlib.runs import ROOT, complete, read_result
 from diffmemlib.sweeps import configurations
@@ -176,6 +177,8 @@ def test_costs_come_from_stored_runs_or_from_steps_timed_here(store, monkeypatch
     text = costs.summary(runs, before)
     assert text.startswith("6 runs to make: about ")
     assert "rfnn_flow: 2 runs, not counted" in text
+    gmm.run(runs[0], budget=0.0, show_progress=False)  # stored or not, it tells nothing of the whole
+    assert "measured here" in costs.estimate(runs[:1])[0].how
     reproduce.run_notebook(runs[0])
     after = costs.estimate(runs[:2])  # the second differs by its seed alone
     measured = read_result(runs[0].folder).provenance["seconds"]

@@ -52,10 +52,13 @@ def _in_order(names: list[str], source: Path) -> list[str]:
 def load(side: int) -> tuple[Tensor, Tensor]:
     """The prepared images, bytes (m, 1, side, side): all but the last 10 000 by index, and these (a quarter, if few).
 
+    An image that equals one of the latter is left out of the former.
+
     FileNotFoundError says how to make them; SourceError where they are damaged or of another size.
     """
     path = place("celeba", side)
     how = f"python -m diffmemlib data celeba SOURCE --out {path} --size {side}, SOURCE being {SOURCE}"
     everything = prepared.load(path, side, how)
     held_out = min(HELD_OUT, len(everything) // 4)
-    return everything[:-held_out], everything[-held_out:]
+    pool, test = everything[:-held_out], everything[-held_out:]
+    return prepared.without(pool, test), test

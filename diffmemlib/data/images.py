@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -25,10 +26,10 @@ class Images:
     test: Tensor
     scale: float = 1.0
 
-    @property
+    @cached_property
     def centre(self) -> float:
         """Mean pixel of the pool, in [0, 1]."""
-        return float(self.pool.double().mean()) / 255
+        return int(self.pool.sum(dtype=torch.int64)) / self.pool.numel() / 255
 
     def centred(self, images: Tensor) -> Tensor:
         """Bytes as the float32 numbers that networks see: scale times (pixel in [0, 1] minus the mean pixel)."""

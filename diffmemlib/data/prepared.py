@@ -155,6 +155,12 @@ def shrink(data: bytes, name: str, size: int) -> np.ndarray:
     return (grey * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
+def without(images: Tensor, others: Tensor) -> Tensor:
+    """The images that are not among the others, byte for byte."""
+    known = {image.tobytes() for image in others.numpy()}
+    return images[[image.tobytes() not in known for image in images.numpy()]]
+
+
 def manifest_of(path: Path, how: str) -> dict[str, Any]:
     """What the manifest says; FileNotFoundError where there is none or no data, with how to make them."""
     manifest = path.with_suffix(".npy.json")

@@ -179,9 +179,17 @@ def adam_exponent() -> Estimate:
 
 
 def adam_times() -> pd.DataFrame:
-    """Steps of Adam until L_gen reaches 0.3, geometric mean over seeds: psi_n, steps, and steps per training point."""
+    """Steps of Adam until L_gen reaches 0.3, geometric mean over seeds: psi_n, steps, and steps per training point.
+
+    NaN where a seed does not get there.
+    """
     runs = results("rfnn-adam")
-    rows = [(r.config["psi_n"], r.config["d"], np.log(_crossing(loss_gap(r), GAP).tau)) for r in runs]
-    table = pd.DataFrame(rows, columns=["psi_n", "d", "log"]).groupby(["psi_n", "d"], as_index=False).mean()
+    times = [_crossing(loss_gap(r), GAP) for r in runs]
+    rows = [
+        (r.config["psi_n"], r.config["d"], np.log(t.tau) if t.status == "interpolated" else np.nan)
+        for r, t in zip(runs, times, strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["psi_n", "d", "log"])
+    table = table.groupby(["psi_n", "d"], as_index=False).agg({"log": lambda v: v.mean(skipna=False)})
     steps = np.exp(table["log"])
     return table.assign(steps=steps, per_point=steps / (table["psi_n"] * table["d"]))

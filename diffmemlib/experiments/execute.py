@@ -17,6 +17,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..checkpoints import spent
 from ..distributed import Shared, active, agreed, first, meet
 from ..files import NumberedFiles, exclusive
 from ..progress import Progress
@@ -98,7 +99,7 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
                 for tau in train(
                     m.net, m.data, make_optimizer(m.net, *job.optimizer), job.loss,
                     seed=m.seed, milestones=job.milestones, batch=job.batch, labels=m.labels,
-                    checkpoints=m.checkpoints, kind=Shared if active() else Single,
+                    checkpoints=m.checkpoints, seconds=m.seconds, kind=Shared if active() else Single,
                     should_stop=agreed(should_stop, device), progress=progress,
                 ):  # fmt: skip
                     work.measure(tau)
@@ -154,7 +155,7 @@ def execute_together(
         if open_:
             works = [_Work(jobs[i], device, together=len(open_)) for i in open_]
             one = jobs[open_[0]]
-            failed: dict[int, DivergedError] = {}
+            failed: dict[int, DivergedError] = {}  # by position among those that are made now
             progress = Progress(one.milestones[-1], f"{len(open_)} runs together") if show_progress else None
             try:
                 with stop_when_asked(budget) as should_stop:
@@ -163,7 +164,10 @@ def execute_together(
                         batch=one.batch, failed=failed, should_stop=should_stop, progress=progress,
                     ):  # fmt: skip
                         for j in here:
-                            works[j].measure(tau)
+                            try:
+                                works[j].measure(tau)
+                            except DivergedError as error:
+                                failed[j] = error
             finally:
                 if progress:
                     progress.close()
@@ -183,10 +187,12 @@ class _Work:
             states.tidy()
             _start_afresh_if_lost(self.log, states, job.milestones)
         meet()
-        self.spent, self.began = _spent(self.log), time.monotonic()
+        self.spent, self.began = max(_spent(self.log), spent(states)), time.monotonic()
         code()  # asked now: a commit made while the run is under way is not its own
         labels = None if job.labels is None else job.labels.to(device)
-        self.member = Member(job.net.to(device), job.data.to(device), job.config.seed, labels, states)
+        self.member = Member(
+            job.net.to(device), job.data.to(device), job.config.seed, labels, states, lambda: self.seconds
+        )
 
     @property
     def seconds(self) -> float:
@@ -251,6 +257,16 @@ def _stack(measured: dict[int, Measurement]) -> Arrays:
     for name in next(iter(measured.values())).arrays if measured else ():
         stacked[name] = np.stack([m.arrays[name] for m in measured.values()])
     return stacked
+
+
+def finite(samples: Tensor, tau: int, config: Config) -> Tensor:
+    """The samples; DivergedError where some are no numbers, as those of a net that blew up without a NaN of its own."""
+    if not torch.isfinite(samples).all():
+        raise DivergedError(
+            f"run {config.id} diverged: its weights at step {tau} are finite, and what it generates is not. Lower the "
+            f"learning rate (lr = {vars(config)['lr']:g})"
+        )
+    return samples
 
 
 def seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:

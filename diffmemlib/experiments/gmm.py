@@ -19,7 +19,7 @@ from ..randomness import stream
 from ..runs import Config, Metrics, Result
 from ..samplers import SAMPLERS, draw, guided
 from ..training import Denoising, log_milestones, loss_at
-from .execute import Arrays, Job, execute, seeded, spread
+from .execute import Arrays, Job, execute, finite, seeded, spread
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -157,6 +157,7 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
             device=device, labels=asked, guidance=config.guidance,
         )  # fmt: skip
+        finite(x, tau, config)
         f = memorized_fraction(x, data, seed=seed)
         near = f.neighbours
         metrics: Metrics = {"f_mem": (f.value, f.low, f.high)}

@@ -17,13 +17,13 @@ from ..diffusion import Schedule
 from ..frechet import Features, frechet_interval
 from ..inception import DIMENSION as INCEPTION_DIMENSION
 from ..inception import inception_features
-from ..memorization import bootstrap, memorized_fraction, near_duplicates
+from ..memorization import bootstrap, near_duplicates, two_nearest
 from ..nets.unet import UNet
 from ..randomness import stream
 from ..runs import Config, Metrics, Result
 from ..samplers import draw
 from ..training import Denoising, log_milestones, loss_at
-from .execute import Arrays, Job, execute, seeded, spread
+from .execute import Arrays, Job, execute, finite, seeded, spread
 
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
@@ -48,6 +48,11 @@ COMPILED = {False: "default", True: "reduce-overhead"}  # torch.compile's names:
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there; of SGD at W = 16, see `laptop_rate`
 
 
+def at_once(device: str) -> int:
+    """How many samples are drawn at once: few on a CPU, for its cache; it changes their last digits only."""
+    return 200 if device == "cpu" else 2500
+
+
 def laptop_rate(optimizer: str, width: int) -> float:
     """The learning rate of the laptop tier; SGD's falls as 1/W^2 above W = 16, as what a wider net stands does."""
     return LAPTOP_RATE[optimizer] * (min(1.0, (16 / width) ** 2) if optimizer == "sgd" else 1.0)
@@ -63,8 +68,9 @@ class UNetConfig(Config):
     step; 0 (or "full") is the full batch. dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times
     to measure, evenly in log tau from step `first`. samples: drawn at a milestone by DDIM with sampling_steps
     steps. loss_images: at most so many training and held-out images for the losses at t = 0.01. kept: samples
-    stored. bf16: the network computes in bfloat16. compiled: by torch.compile. graphs: compiled, and on a GPU launched
-    as CUDA graphs, for nets too small to keep it busy (no). These three change the last digits.
+    stored. bf16: the network is trained in bfloat16; weights and measurements stay in float32. compiled: by
+    torch.compile. graphs: compiled, and on a GPU launched as CUDA graphs, for nets too small to keep it busy (no).
+    These three change the last digits.
     features: behind the Frechet distance: digits, inception (which makes it the FID), untrained (for your own
     images), or none. draws: times and noises for each image and step of a full batch (1): with more, the gradient
     of few images is as precise as that of many.
@@ -163,6 +169,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
+    there = train.to(device)  # where neighbours are searched
     k_loss = schedule.step_of(0.01)
     features = _features(config.features, data, device)
     reference = None if features is None else features_of(features, data.test.float() / 255)
@@ -171,8 +178,17 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = stream(config.seed, "measure", tau)
         shape = (1, config.side, config.side)
-        x = draw(net, config.samples, shape, schedule, seed, steps=config.sampling_steps, batch=200, device=device)
-        near = memorized_fraction(x, train, seed=seed).neighbours
+        x = draw(
+            net,
+            config.samples,
+            shape,
+            schedule,
+            seed,
+            steps=config.sampling_steps,
+            batch=at_once(device),
+            device=device,
+        )
+        near = two_nearest(finite(x, tau, config), there)
         metrics: Metrics = {
             name: bootstrap(near.memorized(k), seed=seed)
             for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
@@ -199,7 +215,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=Denoising(schedule, bf16=config.bf16),
         optimizer=(config.optimizer, config.lr, config.momentum), batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
-        facts={"near_duplicates": near_duplicates(train), **_landmarks(config, data, features, reference)},
+        facts={"near_duplicates": near_duplicates(there), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
 
 
