@@ -17,14 +17,16 @@
 # %% [markdown]
 # # Claims
 #
-# Every claim of the paper that this book tests or will test, in one table: what is claimed and where, what we
+# The claims of the paper in one table: what is claimed and where, what we
 # measured with its 95% interval, the range of numbers that agrees with the claim, and a verdict. Estimates and verdicts
 # are computed from stored runs when the book is built; the same table is a test.
 #
 # - **reproduced**: the whole interval lies within the range that agrees with the claim;
-# - **consistent**: a part of it does;
+# - **consistent**: a part of it does, and no number that would say the opposite;
+# - **inconclusive**: a part of it does, but the interval also holds numbers five times as far from the claim as agrees, so
+#   that it says neither yes nor no: more runs are needed;
 # - **contradicts**: none of it does;
-# - **not tested**: the chapter is still to come.
+# - **not tested**: it needs data or a machine that these runs did not have.
 #
 # The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same.
 

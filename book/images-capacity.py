@@ -26,6 +26,7 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from myst_nb import glue
 from scipy.stats import gmean
@@ -63,9 +64,9 @@ glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", d
 # units of $1/W$. The number of parameters grows as $W^2$.
 #
 # Ours are $W =$ {glue:text}`width-all` at $n =$ {glue:text}`width-n` digits of {glue:text}`width-side` $\times$
-# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. Why not
-# SGD, as in the paper, is told [below](sec-curvature), with runs under SGD. Those that [](images.ipynb) does not have already
-# took {glue:text}`width-hours` hours on one core.
+# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. The paper
+# has SGD; [below](sec-curvature) are runs under SGD, and the reason why they are few. Those of $W = 16$ are runs of
+# [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
 
 # %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against W times it (top); memorised fraction against training time and against W times it over n (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
@@ -88,6 +89,11 @@ for name, e in fits.items():
 print("exponents in W, Adam")
 for name, e in fits.items():
     print(f"  {name}:", e)
+by_n = table[table["time"] == "tau_gen"].pivot(index="n", columns="width", values="tau")
+narrowest, second_width = by_n.columns[:2]
+slopes = np.log(by_n[second_width] / by_n[narrowest]) / np.log(second_width / narrowest)
+glue("width-narrowest", str(narrowest), display=False)
+glue("width-bounds", ", ".join(f"{v:.1f}" for v in slopes[:-1]) + f" and {slopes.iloc[-1]:.1f}", display=False)
 bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
 told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
 print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string())
@@ -97,7 +103,9 @@ print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string()
 # distance is below {glue:text}`width-good`; {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$, the first time that
 # $f_\mathrm{mem} =$ {glue:text}`width-copies`; {glue:text}`width-tau_overfit` for the time at which the losses part; and
 # {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
-# the lowest that every run reaches.
+# the lowest that every run reaches. The first of these rests on the widths that came below that distance. $W =$
+# {glue:text}`width-narrowest` did not, and its bounds alone, open triangles, make the exponent from there to the next width
+# {glue:text}`width-bounds` or steeper: no one power describes all three widths.
 
 # %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest n, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))

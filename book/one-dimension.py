@@ -44,6 +44,12 @@ glue("t", f"{run.config['t']:g}", display=False)
 glue("best", f"{best:,}", display=False)
 glue("best-error", f"{population[best]:.3f}", display=False)
 glue("last", f"{last:,}", display=False)
+nothing = draw.of_nothing(run)
+glue("none-population", f"{nothing['gap_population']:.3f}", display=False)
+glue("none-training", f"{nothing['gap_empirical']:.2f}", display=False)
+below = population.index[population < nothing["gap_population"]]
+glue("learned-from", f"{below[0]:,}", display=False)
+glue("learned-to", f"{below[-1]:,}", display=False)
 glue("last-error", f"{training[last]:.3f}", display=False)
 glue("last-population", f"{population[last]:.2f}", display=False)
 
@@ -81,8 +87,8 @@ plt.show()
 record([run], table, "one-dimension")
 
 # %% [markdown]
-# Between, at step {glue:text}`best`, the network has not seen the swings of its own training set: it follows the
-# population. Late, at step {glue:text}`last`, it follows every swing, and generates training points.
+# Between, at step {glue:text}`best`, the network has not seen the swings of its own training set: its score runs along that
+# of the population, and what it generates is new. Late, at step {glue:text}`last`, it follows every swing, and generates training points.
 #
 # ## Move through the training
 
@@ -101,10 +107,11 @@ record([run], run.curves, "one-dimension-scrubber")
 # ## The same in two numbers
 #
 # How far is the learned score from each of the two? We measure the mean of $\Delta_t\,|s - s'|^2$, over noised points of
-# the population for the one and of the training set for the other; a network that predicts no noise at all scores about
-# one.
+# the population for the one and of the training set for the other. A network that predicts no noise at all has the error
+# {glue:text}`none-population` to the population and {glue:text}`none-training` to the training set (dotted): below its line a
+# curve has learned something.
 
-# %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, stays low for a while, then rises above one. The error to the training set falls late."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Dotted: the same errors of a network that predicts no noise. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, is below its dotted line for a while, then rises far above it. The error to the training set falls a little early, and much later to nearly nothing."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)
 plt.show()
 
@@ -113,6 +120,7 @@ record([run], table, "one-dimension-errors")
 
 # %% [markdown]
 # The error to the population is smallest, {glue:text}`best-error`, at step {glue:text}`best`; at the end it is
-# {glue:text}`last-population`, while the error to the training set has fallen to {glue:text}`last-error`. Between the
-# fall of the blue curve and its rise lies a window in which the model has learned the law and not the points. The rest
+# {glue:text}`last-population`, while the error to the training set has fallen to {glue:text}`last-error`. From step
+# {glue:text}`learned-from` to {glue:text}`learned-to` the blue curve is below its dotted line: a window in which the model has
+# learned the law and not the points. The rest
 # of this book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.

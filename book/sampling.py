@@ -20,10 +20,12 @@
 # **What you will see.** Measuring a run means generating samples at every milestone, which can cost more than training
 # it. How far may the sampler be shortened before it changes what is measured?
 #
-# **You need** [the mixture](mixture). **Reading time**: three minutes.
+# **You need** [the mixture](mixture), and for the last section [images](images.ipynb). **Reading time**: four minutes.
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import pandas as pd
+from IPython.display import HTML
 from myst_nb import glue
 
 from diffmemlib import sweeps
@@ -74,5 +76,34 @@ for r, time in zip(runs, tau_mem(runs), strict=True):
 # Even with all steps the two do not agree. They would for the exact score. For a learned one, the noise of
 # Euler-Maruyama keeps pulling a sample back to where the score is good, while DDIM carries every early error to the
 # end: early in training its divergence is several times larger. Values of $f_\mathrm{mem}$ or KL from different samplers
-# should therefore not be compared, times such as $\tau_\mathrm{mem}$ can be, roughly. This book uses the paper's sampler for
-# each experiment, with all the steps of Euler-Maruyama.
+# should therefore not be compared, times such as $\tau_\mathrm{mem}$ can be, roughly. The mixture's runs use the paper's
+# sampler, Euler-Maruyama with all its steps: fewer would change what is measured.
+#
+# ## Images
+#
+# One U-Net, $n =$ {glue:text}`sampling-n`, at the end of its training by Adam, sampled by DDIM:
+
+# %% tags=["remove-input"]
+IMAGES = "sampling-images"
+pictures = sweeps.results(IMAGES)
+metrics = ("f_mem", "fd")
+cost = estimate.by_sampler(sweep=IMAGES, metrics=metrics)
+taken = next(r.config["sampling_steps"] for r in sweeps.results("images-n"))
+enough = {metric: estimate.cheapest(cost, metric, "ddim") for metric in metrics}
+glue("sampling-n", str(pictures[0].config["n"]), display=False)
+glue("sampling-images", str(max(enough.values())), display=False)
+glue("sampling-taken", str(taken), display=False)
+glue("sampling-count", str(pictures[0].config["samples"]), display=False)
+words = {"f_mem": "memorised fraction", "fd": "Fréchet distance"}
+shown = {
+    words[m]: [f"{row[m]:.2f} [{row[f'{m}_low']:.2f}, {row[f'{m}_high']:.2f}]" for _, row in cost.iterrows()]
+    for m in metrics
+}
+HTML(pd.DataFrame({"DDIM steps": cost["steps"], **shown}).to_html(index=False, border=0))
+
+# %% tags=["remove-input"]
+record(pictures, cost, "sampling-images")
+
+# %% [markdown]
+# From {glue:text}`sampling-images` steps on both agree with what the most steps give (95% intervals of
+# {glue:text}`sampling-count` samples that overlap). Image runs at this tier take {glue:text}`sampling-taken`.

@@ -170,6 +170,11 @@ glue("own-measured", window.said(measured), display=False)
 glue("own-turns", f"{example.curve('loss_test')['value'].idxmin():.0f}", display=False)
 glue("own-good-from", window.said(estimate.tau_gen([example])[0]), display=False)
 glue("own-exponent", str(scaling.exponent_of(scaling.tau_mem(runs), runs)), display=False)
+good_from = estimate.tau_gen([example])[0]
+glue("own-lower", f"{first['low']:.0f}", display=False)
+fine = good_from.status == "interpolated" and good_from.tau <= first["low"]
+late = "one stops with good samples" if fine else "stopping there would be safe, and too early for good samples"
+glue("own-advice", late, display=False)
 inside = first["low"] <= measured.tau <= first["high"]
 glue("own-verdict", "inside the interval" if inside else "outside the interval", display=False)
 HTML(told.to_html(index=False, border=0, float_format="%.0f"))
@@ -182,8 +187,10 @@ HTML(told.to_html(index=False, border=0, float_format="%.0f"))
 # $n =$ {glue:text}`own-more`. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
 # $n$ cost minutes and narrow it.
 #
-# **So: stop at the lower end of the interval**, and if the samples are not good by then, train more small runs before you
-# train the large one longer.
+# **So: stop at the lower end of the interval, if the samples are good by then.** Here the lower end is
+# {glue:text}`own-lower` steps, and the samples are good from {glue:text}`own-good-from` on: {glue:text}`own-advice`. Where the
+# lower end comes too early, more small runs narrow the interval, and more training images move all of it; training on
+# blindly is the way to copies.
 # Copies that are fewer than the samples can show ({glue:text}`own-samples` at a time here) are not seen by any of this.
 #
 # ## Look at them

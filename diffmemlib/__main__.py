@@ -155,19 +155,25 @@ def features() -> None:
 @app.command()
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="A file for the image timings, as JSON.")] = None,
+    out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
 ) -> None:
-    """Time the library against direct ways of doing the same."""
-    from .bench import table
+    """Time the library against direct ways of doing the same; print it, and write it as JSON."""
+    from .bench import MODELS, table, together, together_table
     from .bench_images import measure, report
     from .files import to_json, write_atomic
+    from .runs import ROOT, checked_device
 
-    found = measure(device)
-    typer.echo(report(found))
-    if out:
-        write_atomic(out, to_json(found))
-    if device == "cpu":
-        typer.echo("\n" + table())
+    with _said():
+        kind = checked_device(device).split(":")[0]
+        found = measure(device)
+        typer.echo(report(found))
+        nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
+        typer.echo("\n" + together_table(nets, f"on {found['device']}, {found['threads']} threads"))
+        if kind == "cpu":
+            typer.echo("\n" + table())
+        path = out or ROOT / "executed" / f"bench-{kind}.json"
+        write_atomic(path, to_json({"image": found, "together": nets}))
+        typer.echo(f"\nwrote {path.name}")
 
 
 @app.command()

@@ -24,6 +24,7 @@ from .together import Team
 from .training import Denoising, Learner, Member, Single, loop, make_optimizer
 
 SGD = ("sgd", 6e-3, 0.95)
+MODELS = {"cpu": 8, "cuda": 32}  # trained together
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -131,16 +132,19 @@ def limit(d: int = 100, draws: int = 4) -> tuple[str, float, float, float]:
     return f"learning curve, {draws} draws at d = {d}", fast, slow, float(off)
 
 
-def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7) -> dict[str, float]:
+def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7, device: str = "cpu") -> dict[str, float]:
     """Training steps of mixture nets (W = 128, full batch, SGD): stacked, and stacked and compiled, against in turn.
 
     All do what a training loop does, from the same start and with the same numbers. They take turns, and the medians
-    are reported, so that a machine that is busy for a while slows all alike; compiling is not timed.
+    are reported in milliseconds a step of all, so that a machine that is busy for a while slows all alike; compiling is
+    not timed. On a GPU the compiled way is that of CUDA graphs.
     """
     law, loss = GaussianMixture(), Denoising(Schedule())
 
     def members() -> list[Member]:
-        return [Member(seeded(i, ResidualMLP), law.sample(n, i).float(), i) for i in range(models)]
+        return [
+            Member(seeded(i, ResidualMLP).to(device), law.sample(n, i).float().to(device), i) for i in range(models)
+        ]
 
     def alone() -> list[Single]:
         return [Single(m, make_optimizer(m.net, *SGD), loss, n) for m in members()]
@@ -156,27 +160,33 @@ def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7) -> dic
             for learner in learners:
                 for _ in loop(learner, repeat * steps, [], (repeat + 1) * steps):
                     pass
+            if device != "cpu":
+                torch.cuda.synchronize(device)
             times[name].append(1e3 * (time.perf_counter() - began) / steps)
     found = {name: median(values[1:]) for name, values in times.items()}  # the first of each warms up, or compiles
     return {"n": n, "models": models, **found}
 
 
+def together_table(found: Sequence[dict[str, float]], where: str) -> str:
+    """The results of `together` as text."""
+    lines = [f"a step of {found[0]['models']:g} mixture nets, {where}", ""]
+    lines.append(f"{'n':>6} {'in turn (ms)':>13} {'stacked (ms)':>13} {'ratio':>6} {'compiled (ms)':>14} {'ratio':>6}")
+    for r in found:
+        ratios = {name: r["alone"] / r[name] for name in ("stacked", "compiled")}
+        lines.append(
+            f"{r['n']:6g} {r['alone']:13.2f} {r['stacked']:13.2f} {ratios['stacked']:6.2f} {r['compiled']:14.2f} "
+            f"{ratios['compiled']:6.2f}"
+        )
+    return "\n".join(lines)
+
+
 def table() -> str:
-    """All benchmarks as text."""
+    """Benchmarks that need no GPU as text: neighbours and random features."""
     lines = [f"two nearest training points, {torch.get_num_threads()} threads", ""]
     lines.append(f"{'n':>6} {'d':>5} {'samples':>8} {'ours (s)':>9} {'direct (s)':>11} {'ratio':>6}")
     for n, d, samples in ((1024, 256, 10_000), (1024, 1024, 10_000), (8192, 1024, 10_000)):
         r = neighbours(n, d, samples)
         lines.append(f"{n:6} {d:5} {samples:8} {r['seconds']:9.2f} {r['direct']:11.1f} {r['ratio']:6.0f}")
-    lines += ["", f"a step of 8 mixture nets, {torch.get_num_threads()} threads", ""]
-    lines.append(f"{'n':>6} {'in turn (ms)':>13} {'stacked (ms)':>13} {'ratio':>6} {'compiled (ms)':>14} {'ratio':>6}")
-    for n in (64, 256, 1024):
-        r = together(n)
-        ratios = {name: r["alone"] / r[name] for name in ("stacked", "compiled")}
-        lines.append(
-            f"{n:6} {r['alone']:13.1f} {r['stacked']:13.1f} {ratios['stacked']:6.2f} {r['compiled']:14.1f} "
-            f"{ratios['compiled']:6.2f}"
-        )
     lines += ["", "random features, against direct ways of doing the same", ""]
     lines.append(f"{'':36} {'ours (s)':>9} {'direct (s)':>11} {'ratio':>6} {'apart by':>9}")
     for name, fast, slow, off in (density(), dynamics(), limit()):

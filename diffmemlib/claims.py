@@ -1,7 +1,9 @@
 """The claims table: book/claims.toml says what the paper claims, `estimators` measure it, and this module judges.
 
 A verdict follows from the 95% interval and the claim alone. reproduced: the whole interval lies within the claim's
-margin; consistent: a part of it; contradicts: none of it; not tested: no estimator yet.
+margin; consistent: a part of it; contradicts: none of it; inconclusive: a part of it, but the interval also holds
+numbers five margins away from what is claimed, such as no growth at all where growth is claimed; not tested: no
+estimator, for want of data or of a machine.
 """
 
 from __future__ import annotations
@@ -24,7 +26,8 @@ from .estimators import Estimate
 from .runs import ROOT
 
 CLAIMS = ROOT / "book" / "claims.toml"
-VERDICTS = ("reproduced", "consistent", "contradicts", "not tested")
+VERDICTS = ("reproduced", "consistent", "inconclusive", "contradicts", "not tested")
+FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
 KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "arguments", "value", "margin", "at_least", "at_most"}
 
 
@@ -88,7 +91,10 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
         raise ValueError(f"{estimate.value} lies outside its own interval [{estimate.low}, {estimate.high}]")
     if lowest <= estimate.low and estimate.high <= highest:
         return "reproduced"
-    return "consistent" if estimate.low <= highest and lowest <= estimate.high else "contradicts"
+    if highest < estimate.low or estimate.high < lowest:
+        return "contradicts"
+    middle, far = (lowest + highest) / 2, FAR * (highest - lowest) / 2  # infinite where the claim has one end only
+    return "inconclusive" if estimate.low <= middle - far or middle + far <= estimate.high else "consistent"
 
 
 def load(path: Path = CLAIMS, chapter: str | None = None) -> list[Claim]:

@@ -4,12 +4,16 @@ import json
 
 import torch
 from torch.nn import functional as F
+from typer.testing import CliRunner
 
+from diffmemlib import bench, bench_images
+from diffmemlib.__main__ import app
 from diffmemlib.bench_images import Size, measure, ours, report, work
 from diffmemlib.diffusion import Schedule, forward_noise
 from diffmemlib.experiments.execute import seeded
 from diffmemlib.nets.unet import UNet
 
+WAYS = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
 TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)
 
 
@@ -34,6 +38,30 @@ def test_our_step_has_the_loss_of_the_plain_one():
     k, eps = learner.loss.draw(data, learner.member.noise(0), None)
     expected = F.mse_loss(plain(forward_noise(data, k, eps, schedule), k), eps)
     torch.testing.assert_close(learner.step(0), expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_nets_together_are_timed_in_all_ways(monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)
+    found = [bench.together(n, models=2, steps=2, repeats=1) for n in (8, 16)]
+    assert [(r["n"], r["models"]) for r in found] == [(8, 2), (16, 2)]
+    assert all(r[way] > 0 for r in found for way in ("alone", "stacked", "compiled"))
+    text = bench.together_table([found[0] | {"alone": 6.0, "stacked": 3.0, "compiled": 2.0}], "here")
+    assert text.startswith("a step of 2 mixture nets, here")
+    assert text.splitlines()[-1].split() == ["8", "6.00", "3.00", "2.00", "2.00", "3.00"]
+
+
+def test_the_command_prints_all_of_it_and_writes_json(tmp_path, monkeypatch):
+    monkeypatch.setattr(bench_images, "SIZES", {"cpu": TINY})
+    monkeypatch.setattr(bench, "together", lambda n, models, device: {"n": n, "models": models} | WAYS)
+    monkeypatch.setattr(bench, "table", lambda: "the rest")
+    ended = CliRunner().invoke(app, ["bench", "--out", str(tmp_path / "bench.json")])
+    assert ended.exit_code == 0, ended.output
+    assert all(words in ended.output for words in ("W = 8, 8 x 8", "a step of 8 mixture nets", "the rest"))
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["image"]["size"]["side"] == 8
+    assert [r["n"] for r in written["together"]] == [64, 256, 1024]
+    refused = CliRunner().invoke(app, ["bench", "--device", "gpu"])
+    assert (refused.exit_code, refused.output.count("Error: device = 'gpu'")) == (1, 1)
 
 
 def test_flops_are_three_times_those_of_the_layers():

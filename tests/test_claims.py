@@ -29,6 +29,10 @@ paper = "x"
         (1.19, 1.3, 1.4, "consistent"),
         (1.21, 1.3, 1.4, "contradicts"),
         (0.1, 0.2, 0.79, "contradicts"),
+        (0.01, 1.0, 1.99, "consistent"),
+        (0.0, 1.0, 1.2, "inconclusive"),
+        (0.9, 1.5, 2.0, "inconclusive"),
+        (-9, -8, 0.79, "contradicts"),
     ],
 )
 def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
@@ -74,7 +78,7 @@ def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim)
     assert e.runs or claim.tier == "exact"
     assert len({r.config["tier"] for r in e.runs}) <= 1
     assert all(r.provenance["complete"] for r in e.runs)
-    assert claim.verdict in claims.VERDICTS[:3]
+    assert claim.verdict in claims.VERDICTS[:-1]
 
 
 def test_the_table_shows_every_claim_with_its_verdict():
@@ -86,7 +90,7 @@ def test_the_table_shows_every_claim_with_its_verdict():
 
 
 def test_the_papers_claims_are_all_listed():
-    """The rows of the chapters to come stay in sight until they are tested."""
+    """A row that cannot be tested here stays in sight."""
     assert {c.id for c in ROWS} >= {
         "gmm-tau-gen-n", "gmm-tau-mem-n", "gmm-kl-rises-with-n", "unet-tau-gen", "unet-tau-mem", "unet-width-gen",
         "unet-width-mem", "unet-overfitting", "unet-threshold", "unet-full-batch", "unet-adam", "unet-fid",

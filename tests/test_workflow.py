@@ -5,8 +5,11 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
+import pandas as pd
+import psutil
 import pytest
 import slurm
 
@@ -72,43 +75,58 @@ def test_a_run_cut_by_its_budget_is_begun_again_until_it_is_whole(store, monkeyp
     assert (ROOT / "executed" / "smoke" / f"gmm-{config.id}.log").read_text().count("Executing notebook") == 3
 
 
-def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
-    """A tier of one run."""
+def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str, shipped: str = "") -> None:
+    """A tier of one run, beside those that are shipped."""
     (store / "config").mkdir()
-    text = f'[x]\nexperiment = "gmm"\nfigures = ["9"]\nruns = [{run}]\n'
-    (store / "config" / "smoke.toml").write_text(text)
+    text = f'[x]\nexperiment = "gmm"\nfigures = ["9", "10"]\nruns = [{run}]\n'
+    (store / "config" / "smoke.toml").write_text(text + shipped)
     monkeypatch.setenv("DIFFMEM_CONFIG", str(store / "config"))
 
 
 @pytest.mark.slow
 def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
-    """On a real Slurm of one node: the first job is killed, as at its time limit, and later ones end the run."""
+    """The smoke tier's Fig. 10 on a real Slurm of one node, beside a longer run, whose first job is killed.
+
+    As at its time limit. The next job ends the run, with the result of one that nothing happened to.
+    """
     if reason := slurm.why_not():
         if os.environ.get("DIFFMEM_CI"):
             pytest.fail(f"in CI this test may not be skipped: {reason}")
         pytest.skip(reason)
-    table(store, monkeypatch, '{ n = 16, steps = 6000, samples = 100, kept = 20, sampler = "ddim" }')
+    shipped = (ROOT / "config" / "smoke.toml").read_text()
+    table(store, monkeypatch, '{ n = 16, steps = 3000, samples = 100, kept = 20, sampler = "ddim" }', shipped)
     (config,) = configurations("x", "smoke")
     options = [
-        "--executor", "slurm", "--jobs", "2", "--config", "tier=smoke", "walltime=5", "budget=10",
-        "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
+        "--workflow-profile", "workflow/profiles/slurm", "--jobs", "2",
+        "--config", "tier=smoke", "fig=10", "walltime=5", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
         "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
     ]  # fmt: skip
     with slurm.one_node(store / "slurm"), (store / "log").open("wb") as log:
         workflow = subprocess.Popen([*SNAKEMAKE, *options], cwd=ROOT, stdout=log, stderr=subprocess.STDOUT)
         while workflow.poll() is None and not any((config.work / "milestones").glob("*.npz")):
             time.sleep(0.05)
-        (first,) = jobs("--states=running")
-        subprocess.run(["scancel", "--full", "--signal=KILL", first], check=True)
+        subprocess.run(["scancel", "--full", "--signal=KILL", job_of(config.work)], check=True)
         assert workflow.wait(600) == 0, (store / "log").read_text()[-3000:]
-        assert len(jobs("--states=all")) >= 2
-    assert complete(config)
+    runs = reproduce.wanted("smoke", "10", missing=False)
+    assert config in runs
+    assert len(runs) == 3
+    assert all(complete(c) for c in runs)
+    log = ROOT / "executed" / "smoke" / f"gmm-{config.id}.log"
+    assert log.read_text().count("Executing notebook") == 2
+    through_slurm = complete(config).curves
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(store / "alone"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(store / "alone" / "checkpoints"))
+    assert reproduce.run_notebook(config) == 0
+    pd.testing.assert_frame_equal(complete(config).curves, through_slurm, check_exact=True)
 
 
-def jobs(states: str) -> list[str]:
-    """Numbers of Slurm's jobs in these states."""
-    listed = subprocess.run(["squeue", "--all", states, "--noheader", "--format=%i"], capture_output=True, text=True)
-    return listed.stdout.split()
+def job_of(work: Path) -> str:
+    """The number of the Slurm job whose process holds a run's folder."""
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if any(file.path == str(work / "lock") for file in process.open_files()):
+                return process.environ()["SLURM_JOB_ID"]
+    raise AssertionError(f"no process holds {work}")
 
 
 def test_a_run_of_the_tables_stops_on_sigterm_and_goes_on(store):

@@ -57,16 +57,18 @@ def guidance_kl(strength: float) -> Estimate:
     return Estimate(*t_interval(best), tuple(runs))
 
 
-def by_sampler(step: int | None = None) -> pd.DataFrame:
+def by_sampler(
+    step: int | None = None, sweep: str = "sampling", metrics: Sequence[str] = ("f_mem", "kl_knn")
+) -> pd.DataFrame:
     """What samplers of several costs make of one network, at one milestone (None: the last).
 
-    Columns sampler, steps (network evaluations), f_mem and kl_knn with low and high of each.
+    Columns sampler, steps (network evaluations), and each metric with its low and high. Image runs sample by DDIM.
     """
     rows = []
-    for r in results("sampling"):
-        c = r.config
+    for r in results(sweep):
+        c = {"sampler": "ddim", **r.config}
         default = 999 if c["sampler"] == "euler_maruyama" else 100
-        curves = {metric: r.curve(metric) for metric in ("f_mem", "kl_knn")}
+        curves = {metric: r.curve(metric) for metric in metrics}
         at = step or int(curves["f_mem"].index[-1])
         values = {
             name if part == "value" else f"{name}_{part}": curve.loc[at, part]

@@ -46,16 +46,33 @@ def good(run: Result, metric: str) -> float:
     return float(run.provenance[f"{UNTRAINED}_gaussian"]) if metric == UNTRAINED else GOOD[metric]
 
 
-def tau_gen(runs: Sequence[Result]) -> list[Timescale]:
-    """First time that the Frechet distance, as a running median of three milestones, falls to what is `good`.
+def tau_gen(runs: Sequence[Result], level: float | None = None) -> list[Timescale]:
+    """First time that the Frechet distance, as a running median of three milestones, falls to a level, or to `good`.
 
     Distances swing from milestone to milestone, with SGD most of all, so that a single one can be small by chance.
     """
     metric, times = quality(runs), []
     for r in runs:
         smooth = r.curve(metric)["value"].rolling(3, center=True, min_periods=2).median()
-        times.append(first_crossing(smooth.index.to_numpy(), smooth.to_numpy(), good(r, metric), rising=False))
+        times.append(
+            first_crossing(
+                smooth.index.to_numpy(), smooth.to_numpy(), good(r, metric) if level is None else level, rising=False
+            )
+        )
     return times
+
+
+def tau_gen_by_level(runs: Sequence[Result], levels: Sequence[float]) -> pd.DataFrame:
+    """The exponent in n of the time at which the Frechet distance, smoothed as above, falls to each level, as text.
+
+    A level that fewer than two runs reach has none.
+    """
+    rows = []
+    for level in levels:
+        times = tau_gen(runs, level)
+        seen = sum(t.status == "interpolated" for t in times)
+        rows.append((level, f"{seen} of {len(runs)}", str(exponent_of(times, runs)) if seen > 1 else ""))
+    return pd.DataFrame(rows, columns=["distance below", "runs that get there", "exponent in n"])
 
 
 def tau_gen_exponent(sweep: str = SWEEP) -> Estimate:

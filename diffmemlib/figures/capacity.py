@@ -51,8 +51,8 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         axes[0, 1].plot([], [], color=colors[width], label=f"W = {width}")
     for n in ns:
         axes[1, 0].plot([], [], color="0.3", linestyle=styles[n], lw=1.4, label=f"n = {n}")
-    axes[0, 1].legend(fontsize=8)
-    axes[1, 0].legend(fontsize=8, loc="upper left")
+    axes[0, 1].legend()
+    axes[1, 0].legend(loc="upper left")
     return figure, pd.concat(tables)
 
 
@@ -150,7 +150,7 @@ def curvature(sets: Mapping[str, Sequence[Result]], rates: Mapping[str, float]) 
     joined = pd.concat(tables)
     for axis in (left, right):
         _width_axis(axis, joined["width"].tolist())
-        axis.legend(fontsize=8)
+        axis.legend()
     plain_ticks(right.yaxis)
     return figure, joined
 

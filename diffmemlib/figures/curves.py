@@ -23,21 +23,24 @@ def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame
     """One metric of all runs, joined over seeds: columns key, step, value, low, high, seeds.
 
     value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals. Seeds
-    of one size with other milestones are interpolated in log tau, and only times that all of them cover are kept.
-    key: the setting that tells sizes apart (n, width).
+    of one size with other milestones are interpolated in log tau, at those of the longest; where one has ended, the
+    others go on alone, as `seeds` says. key: the setting that tells sizes apart (n, width).
     """
     tables = []
     for size in sorted({r.config[key] for r in results}):
         curves = [r.curve(metric) for r in results if r.config[key] == size]
-        first, last = max(c.index[0] for c in curves), min(c.index[-1] for c in curves)
-        steps = np.array([s for s in curves[0].index if first <= s <= last])
-        on = [{col: np.interp(np.log(steps), np.log(c.index), c[col]) for col in c} for c in curves]
-        joined = {
-            "value": np.mean([o["value"] for o in on], 0),
-            "low": np.min([o["low"] for o in on], 0),
-            "high": np.max([o["high"] for o in on], 0),
+        steps = max(curves, key=lambda c: c.index[-1]).index.to_numpy()
+        on = {
+            column: np.array(
+                [np.interp(np.log(steps), np.log(c.index), c[column], left=np.nan, right=np.nan) for c in curves]
+            )
+            for column in ("value", "low", "high")
         }
-        tables.append(pd.DataFrame({key: size, "step": steps, **joined, "seeds": len(curves)}))
+        joined = {
+            "value": np.nanmean(on["value"], 0), "low": np.nanmin(on["low"], 0), "high": np.nanmax(on["high"], 0),
+            "seeds": (~np.isnan(on["value"])).sum(0),
+        }  # fmt: skip
+        tables.append(pd.DataFrame({key: size, "step": steps, **joined}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -99,7 +102,7 @@ def compared(
             axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
             plain_ticks(axis.xaxis)
         column[0].set_title(title)
-        column[0].legend(loc="upper left", fontsize=8)
+        column[0].legend(loc="upper left")
         tables.append(table)
     joined = pd.concat(tables)
     for axis, x in zip(rows[:, 0], against, strict=True):
@@ -133,7 +136,7 @@ def looks(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set_xticks(ticks, [str(v) for v in ticks])
     axis.minorticks_off()
     plain_ticks(axis.yaxis)
-    axis.legend(fontsize=8)
+    axis.legend()
     return figure, table
 
 
@@ -186,7 +189,7 @@ def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
         tables.append(table)
     axes[0].set_ylabel(r"$f_\mathrm{mem}$")
-    axes[0].legend(loc="upper left", fontsize=8)
+    axes[0].legend(loc="upper left")
     return figure, pd.concat(tables)
 
 

@@ -68,7 +68,7 @@ def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.Da
         )
         rows.append(pd.DataFrame({"step": step, "x": samples[i][:, 0], "y": samples[i][:, 1], "memorised": hit}))
     panels[0].set_ylabel("across")
-    panels[0].legend(loc="upper left", fontsize=7)
+    panels[0].legend(loc="upper left")
     return figure, pd.concat(rows)
 
 

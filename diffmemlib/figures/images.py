@@ -73,7 +73,7 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.plot([], [], "k-", label="held out")
     axis.plot([], [], "k--", label="training")
     axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
-    axis.legend(fontsize=8)
+    axis.legend()
     return figure, pd.concat(tables)
 
 

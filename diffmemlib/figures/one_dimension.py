@@ -19,6 +19,7 @@ from ..runs import Result
 from .interactive import rounded, scrubber
 from .style import LEARNED, POPULATION, TRAINING, band, subplots
 
+SCORES = (-9, 9)  # the axis of scores
 CENTRES = (BINS[1:] + BINS[:-1]) / 2
 
 
@@ -36,6 +37,21 @@ def exact(result: Result) -> dict[str, np.ndarray]:
     }
 
 
+def of_nothing(result: Result) -> dict[str, float]:
+    """Error of a network that predicts no noise at all, Delta_t E|s'|^2, to the score of each law, by quadrature."""
+    c, schedule = result.config, Schedule()
+    k = schedule.step_of(c["t"])
+    t, signal, noise = float(schedule.t[k]), float(schedule.signal[k]), float(schedule.noise[k])
+    law, data = GaussianMixture(1, c["mu"]), training_set(c["n"], c["mu"], c["seed"]).double()
+    x = torch.linspace(-9, 9, 9001, dtype=torch.float64)[:, None]
+    kernel = torch.exp(-((x - signal * data.T) ** 2) / (2 * noise**2)).mean(1) / (noise * (2 * torch.pi) ** 0.5)
+    laws = {
+        "gap_population": (law.log_prob(x, t).exp(), law.score(x, t)),
+        "gap_empirical": (kernel, empirical_score(x, t, data)),
+    }
+    return {name: float(noise**2 * torch.trapezoid(p * s[:, 0] ** 2, x[:, 0])) for name, (p, s) in laws.items()}
+
+
 def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> tuple[plt.Figure, pd.DataFrame]:
     """Learned score between the two exact ones (top) and what the model generates (bottom) at chosen milestones."""
     known, stored = exact(result), result.samples
@@ -48,7 +64,7 @@ def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> 
         top.plot(GRID, known["training set"], color=TRAINING, lw=1.2, label="of the training set")
         top.plot(GRID, known["population"], color=POPULATION, lw=2.5, alpha=0.7, label="of the population")
         top.plot(GRID, score, color=LEARNED, label="learned")
-        top.set(title=f"{name}: step {step:,}", ylim=(-14, 14))
+        top.set(title=f"{name}: step {step:,}", ylim=SCORES)
         bottom.stairs(generated, BINS, fill=True, color="0.6", label="generated")
         bottom.plot(GRID, known["density"], color=POPULATION, lw=2.5, alpha=0.7, label="population")
         bottom.plot(known["points"], 0 * known["points"], "|", color=TRAINING, ms=12, label="training points")
@@ -56,23 +72,25 @@ def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> 
         rows.append(pd.DataFrame({"step": step, "x": GRID, "learned": score, "population": known["population"]}))
     axes[0, 0].set_ylabel("score at $t$ = {t}".format(**result.config))
     axes[1, 0].set_ylabel("density")
-    axes[0, 0].legend(fontsize=8)
-    axes[1, 0].legend(fontsize=8)
+    (lines, words), (others, more) = (axis.get_legend_handles_labels() for axis in axes[:, 0])
+    figure.legend(lines + others[::2], words + more[::2], loc="outside lower center", ncols=3)
     return figure, pd.concat(rows)
 
 
 def two_gaps(result: Result) -> tuple[plt.Figure, pd.DataFrame]:
     """Squared error of the learned score against the population's and the training set's score, over time."""
     figure, axis = subplots(figsize=(6.5, 3.6))
-    axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="error (1: no prediction)")
-    tables = []
+    axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="error")
+    tables, nothing = [], of_nothing(result)
     for metric, color, label in (
         ("gap_population", POPULATION, "to the population's score"),
         ("gap_empirical", TRAINING, "to the training set's score"),
     ):
         table = result.curve(metric).reset_index().assign(metric=metric)
         band(axis, table, "step", color, label)
-        tables.append(table)
+        axis.axhline(nothing[metric], color=color, ls=":", lw=1.4)
+        tables.append(table.assign(of_nothing=nothing[metric]))
+    axis.plot([], [], ":", color="0.3", label="of predicting no noise")
     axis.legend()
     return figure, pd.concat(tables)
 
@@ -102,7 +120,7 @@ def time_scrubber(result: Result, start: int) -> go.Figure:
         x=rounded(known["points"]), y=[0] * len(known["points"]), mode="markers", showlegend=False,
         marker={"color": TRAINING, "symbol": "line-ns-open", "size": 12}, row=2, col=1,
     )  # fmt: skip
-    figure.update_yaxes(title="score", range=[-14, 14], row=1, col=1)
+    figure.update_yaxes(title="score", range=SCORES, row=1, col=1)
     figure.update_yaxes(title="density", range=[-0.03, 1.0], row=2, col=1)
     figure.update_xaxes(title="x", range=[-5, 5], row=2, col=1)
     titles = [f"step {s:,}: error to the population {gap.loc[s]:.3f}" for s in steps]

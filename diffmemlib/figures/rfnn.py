@@ -88,7 +88,7 @@ def dynamics(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axes[2].set(ylabel=r"$L_\mathrm{gen}$", ylim=(0, 1), xlim=(1e-4, 10), xlabel=r"$\tau/\tau_\mathrm{mem}$")
     for axis in axes:
         axis.set_xscale("log")
-    axes[0].legend(fontsize=8)
+    axes[0].legend()
     return figure, pd.concat(tables)
 
 
@@ -203,7 +203,7 @@ def overfitting_times(
         axis.set(xscale="log", xlabel=r"$\psi_n = n/d$")
     left.set(yscale="log", ylabel=r"$\tau$ at which $L_\mathrm{gen}$ reaches a level")
     right.set(ylabel="local exponent in $\\psi_n$", ylim=(0.5, 2.6))
-    right.legend(fontsize=8)
+    right.legend()
     return figure, table
 
 
@@ -230,5 +230,5 @@ def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axes[2].set(ylabel=r"$L_\mathrm{gen}$", ylim=(0, 0.6))
     for axis, label in zip(axes, ("Adam steps", "Adam steps", "Adam steps / n"), strict=True):
         axis.set(xscale="log", xlabel=label)
-    axes[0].legend(fontsize=8)
+    axes[0].legend()
     return figure, pd.concat(tables)

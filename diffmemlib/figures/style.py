@@ -19,7 +19,8 @@ RC: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
     "figure.facecolor": "white",
-    "font.size": 10,
+    "font.size": 13,  # on figures of 9.5 inches that a page shows at two thirds of their size
+    "legend.fontsize": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -31,8 +32,8 @@ RC: Any = {
 
 def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
     """plt.subplots in the book's style, with a layout that keeps labels apart."""
-    with plt.rc_context(RC):
-        return plt.subplots(*shape, layout="constrained", **options)
+    plt.rcParams.update(RC)  # for what is drawn on them later, too
+    return plt.subplots(*shape, layout="constrained", **options)
 
 
 def shades(values: Sequence[float]) -> dict[float, str]:

@@ -46,5 +46,5 @@ def prediction(runs: Sequence[Result], up_to: float) -> tuple[plt.Figure, pd.Dat
     axis.set(xscale="log", yscale="log", ylim=limits, xlabel="$n$", ylabel=r"$\tau$ (steps)")
     axis.set_xticks(sizes, [str(s) for s in sizes])
     axis.minorticks_off()
-    axis.legend(fontsize=8, loc="upper left")
+    axis.legend(loc="upper left")
     return figure, pd.DataFrame(rows, columns=["time", "n", "seed", "tau", "low", "high", "status"])
