@@ -53,8 +53,10 @@ from diffmemlib.figures.record import record, record_live
 #
 # ```{math}
 # :label: eq-rf-losses
-# L_\mathrm{train} = 1 + \tfrac1d \mathrm{Tr}\, V^T (g U g + 2g) V, \qquad
-# L_\mathrm{test} = 1 + \tfrac1d \mathrm{Tr}\, (V^T g\, \tilde U g V + 2 \tilde V^T g V),
+# \begin{aligned}
+# L_\mathrm{train} &= 1 + \tfrac1d \mathrm{Tr}\, V^T (g U g + 2g) V, \\
+# L_\mathrm{test} &= 1 + \tfrac1d \mathrm{Tr}\, (V^T g\, \tilde U g V + 2 \tilde V^T g V),
+# \end{aligned}
 # ```
 #
 # where $\tilde U, \tilde V$ belong to the population, and the distance to the exact score is
@@ -70,8 +72,10 @@ from diffmemlib.figures.record import record, record_live
 #
 # ```{math}
 # :label: eq-rf-mehler
-# U_{ij} = \sum_k r_{ij}^k\, \frac1n \sum_\nu c_k(h_i^\nu)\, c_k(h_j^\nu) \quad (i \ne j), \qquad
-# V_i = \frac1n\sum_\nu c_1(h_i^\nu)\, \frac{w_i}{|w_i|} .
+# \begin{aligned}
+# U_{ij} &= \sum_k r_{ij}^k\, \frac1n \sum_\nu c_k(h_i^\nu)\, c_k(h_j^\nu) \quad (i \ne j), \\
+# V_i &= \frac1n\sum_\nu c_1(h_i^\nu)\, \frac{w_i}{|w_i|} .
+# \end{aligned}
 # ```
 #
 # Correlations between random features are small, so a few terms are exact to ten digits. One eigendecomposition of $U$

@@ -42,8 +42,9 @@ from diffmemlib.rfnn.spectrum import spectrum
 # ```{math}
 # :label: eq-rf-coefficients
 # \begin{aligned}
-# a &= \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, & v^2 &= \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \\
-# b &= \mathbb E[v\,\sigma(y)], & s^2 &= \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
+# a &= \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, \qquad b = \mathbb E[v\,\sigma(y)], \\
+# v^2 &= \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \\
+# s^2 &= \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
 # \end{aligned}
 # ```
 #
@@ -71,7 +72,7 @@ from diffmemlib.rfnn.spectrum import spectrum
 # The sum over points therefore acts as its mean divided by $D$, and what remains is random in $W$ only,
 #
 # ```{math}
-# R \simeq \big( c\, I + Y S\, Y^T \big)^{-1}, \qquad c = s^2 - z + \frac{v^2}{D}, \qquad S = b^2 I + \frac{\alpha}{D}\Sigma .
+# R \simeq \big( c\, I + Y S\, Y^T \big)^{-1}, \quad c = s^2 - z + \frac{v^2}{D}, \quad S = b^2 I + \frac{\alpha}{D}\Sigma .
 # ```
 #
 # **Leave out a feature.** Row $y$ of $Y$ is independent of the others. The Schur complement of its diagonal entry is
@@ -82,8 +83,10 @@ from diffmemlib.rfnn.spectrum import spectrum
 #
 # ```{math}
 # :label: eq-rf-q
-# \frac1q = s^2 - z + \frac{v^2}{D} + \sum_k \frac{w_k S_k}{1 + \psi_p q S_k}, \qquad
-# r = \sum_k \frac{w_k\lambda_k\, q}{1 + \psi_p q S_k} ,
+# \begin{aligned}
+# \frac1q &= s^2 - z + \frac{v^2}{D} + \sum_k \frac{w_k S_k}{1 + \psi_p q S_k}, \\
+# r &= \sum_k \frac{w_k\lambda_k\, q}{1 + \psi_p q S_k} ,
+# \end{aligned}
 # ```
 #
 # the second from $Y^TRY = S^{-1} - S^{-1}MS^{-1}$. These are the equations of Theorem 3.1 of {cite:t}`bonnaire2025` in

@@ -56,6 +56,8 @@ closed = [
     if gen.tau >= mem.tau
 ]
 glue("adam-closed", ", ".join(closed) or "none", display=False)
+early = zip(n_values, scaling.tau_mem(sgd), strict=True)
+glue("adam-mem-n", ", ".join(f"{t.tau / n:.0f}" for n, t in early), display=False)
 glue("adam-hours", f"{sum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
 glue("adam-brightness", f"{estimate.brightness_correlation(sgd):.2f}", display=False)
 glue("adam-swing", f"{estimate.swing(sgd):.1f}", display=False)
@@ -72,7 +74,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, that of the largest n last."}} tags=["remove-input"]
 figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -80,7 +82,8 @@ plt.show()
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]
-# On the right, against $\tau/n$, the rises begin together; the largest $n$ then climbs more slowly. On top the distance
+# On the right, against $\tau/n$, first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to the
+# largest: nearly together, but for the largest set, which is later than in proportion. On top the distance
 # swings, from one milestone to the next by a factor of {glue:text}`adam-swing` (one standard deviation; under Adam,
 # {glue:text}`adam-swing-other`). These go with swings of brightness: the changes of the distance, and of how far the mean
 # brightness of samples is from that of the training digits nearest to them, have rank correlation
@@ -89,14 +92,14 @@ record(sgd, table, "adam-sgd")
 #
 # ## Side by side
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD all begin to rise at the same place, under Adam earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they begin to rise near one place, under Adam earlier."}} tags=["remove-input"]
 figure, table = compared({f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam})
 plt.show()
 
 # %% tags=["remove-input"]
 record([*sgd, *adam], table, "adam-both")
 
-# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good (tau_gen), losses part (tau_overfit), first copies (tau_mem). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen falls and crosses both."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good (tau_gen), losses part (tau_overfit), first copies (tau_mem). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
 figure, table = times(n_values, {name: f(sgd) for name, f in estimate.TIMES.items()})
 plt.show()
 

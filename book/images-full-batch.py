@@ -131,6 +131,8 @@ glue("full-even", f"{a.value / b.value:.0f}", display=False)
 glue("full-share-paper", f"{1 / (1 + 512 * b.value / a.value):.0%}", display=False)
 m = max(table.groupby("draws")["n"].nunique().loc[lambda count: count > 2].index)  # the most, with three n or more
 same_m = [r for r in every if scaling.draws_a_step(r) == m]
+steps_each = (table["tau"] / table["n"]).groupby(table["draws"])
+glue("full-apart", f"{(steps_each.max() / steps_each.min()).max():.1f}", display=False)
 glue("full-m", str(m), display=False)
 at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
 glue("full-at-m", str(at_m), display=False)
@@ -143,9 +145,10 @@ print(f"exponent of tau_mem in n at {m} draws a step:", at_m)
 # $m = A/B =$ {glue:text}`full-even` draws a step. Well below that the time to the first copies is a matter of how many
 # noises each image was seen with; well above it the law of the paper is left, $\tau_\mathrm{mem} \propto n$ with full
 # batches too. The paper has 512 draws a step and more, at a tenth of our learning rate; how $A/B$ depends on that rate we
-# have not measured. Extrapolated to its 512, our fit leaves {glue:text}`full-share-paper` of the wait to looks. The equation is
-# not the whole of it: at {glue:text}`full-m` draws a step, where it has
-# $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is {glue:text}`full-at-m`.
+# have not measured. Extrapolated to its 512, our fit leaves {glue:text}`full-share-paper` of the wait to looks. At
+# {glue:text}`full-m` draws a step, where the equation has $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is
+# {glue:text}`full-at-m`, and in {numref}`fig-full-looks` points of equal draws lie apart by a factor of up to
+# {glue:text}`full-apart`: the equation is a summary, not a law.
 #
 # ## Claims
 

@@ -298,8 +298,10 @@ record([example], example.curves, "mixture-scrubber")
 #
 # ```{math}
 # :label: eq-kl-paper
-# \mathrm{KL} = \int_0^T \left(\mathbb E |s_\theta(x_t, t)|^2 - d\right) dt - \tfrac d2 \log 2\pi e
-#             - \mathbb E_\mathrm{gen} \log P_0(x) .
+# \begin{aligned}
+# \mathrm{KL} = {}& \int_0^T \left(\mathbb E |s_\theta(x_t, t)|^2 - d\right) dt \\
+# & - \tfrac d2 \log 2\pi e - \mathbb E_\mathrm{gen} \log P_0(x) .
+# \end{aligned}
 # ```
 #
 # **The score gap.** Where the exact score is known, de Bruijn's identity for two laws under the same process gives
@@ -320,7 +322,7 @@ above = [(r.curve("kl_fisher")["value"] > r.curve("kl_knn")["value"]).mean() for
 glue("above", f"{sum(above) / len(above):.0%}", display=False)
 for metric in ("kl_fisher", "kl_knn"):
     start = [r.curve(metric)["value"].iloc[0] for r in chosen]
-    glue(f"start-{metric}", f"{sum(start) / len(start):.1f}", display=False)
+    glue(f"start-{metric}", f"{sum(start) / len(start):,.{0 if metric == 'kl_fisher' else 1}f}", display=False)
 glue("start", f"{chosen[0].curve('kl_knn').index[0]}", display=False)
 figure, table = draw.three_divergences(chosen)
 plt.show()

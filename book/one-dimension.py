@@ -66,8 +66,10 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 #
 # ```{math}
 # :label: eq-empirical-score
-# s_\mathrm{emp}(x, t) = \frac{1}{\Delta_t} \sum_{\nu=1}^n w_\nu\, (e^{-t} x^\nu - x), \qquad
-# w_\nu \propto \exp\left(-\frac{|x - e^{-t} x^\nu|^2}{2 \Delta_t}\right) .
+# \begin{aligned}
+# s_\mathrm{emp}(x, t) &= \frac{1}{\Delta_t} \sum_{\nu=1}^n w_\nu\, (e^{-t} x^\nu - x), \\
+# w_\nu &\propto \exp\left(-\frac{|x - e^{-t} x^\nu|^2}{2 \Delta_t}\right) .
+# \end{aligned}
 # ```
 #
 # Following it backwards gives copies of the training points, and nothing else.

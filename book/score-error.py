@@ -49,8 +49,10 @@ from diffmemlib.figures.record import record_live
 #
 # ```{math}
 # :label: eq-rf-curves
-# L_\mathrm{test}(\tau) = 1 - \frac{2b^2}{2\pi i}\oint g\, m\, dz
-#   + \frac{b^2}{(2\pi i)^2}\oint\!\oint g(z_1) g(z_2) K(z_1, z_2)\, dz_1 dz_2,
+# \begin{aligned}
+# L_\mathrm{test}(\tau) = 1 &- \frac{2b^2}{2\pi i}\oint g\, m\, dz \\
+#   &+ \frac{b^2}{(2\pi i)^2}\oint\!\oint g(z_1) g(z_2) K(z_1, z_2)\, dz_1 dz_2,
+# \end{aligned}
 # ```
 #
 # with $K = (s^2 + v^2)\frac{m(z_1) - m(z_2)}{z_1 - z_2} + a^2 T(z_1, z_2)$. One $K$ serves all $\tau$. The tests of this

@@ -98,7 +98,8 @@ def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch):
     (config,) = configurations("x", "smoke")
     options = [
         "--workflow-profile", "workflow/profiles/slurm", "--jobs", "2",
-        "--config", "tier=smoke", "fig=10", "walltime=5", "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
+        "--config", "tier=smoke", "fig=10", "walltime=5",
+        "--slurm-status-command", "squeue", "--slurm-init-seconds-before-status-checks", "2",
         "--seconds-between-status-checks", "2", "--slurm-no-account", "--default-resources", "mem_mb=500",
     ]  # fmt: skip
     with slurm.one_node(store / "slurm"), (store / "log").open("wb") as log:
