@@ -38,9 +38,15 @@ def test_over_seeds_takes_mean_and_widest_interval():
     assert row["seeds"] == 2
 
 
-def test_over_seeds_leaves_out_steps_that_one_seed_did_not_reach():
-    table = curves.over_seeds([made(8, 0, 100), made(8, 1, 100, steps=(10, 100))], "f_mem", "n")
-    assert table["step"].tolist() == [10, 100]
+def test_over_seeds_goes_on_with_those_that_do():
+    longer = made(8, 0, 100)
+    table = curves.over_seeds([made(8, 1, 300, steps=(10, 100)), longer], "f_mem", "n")
+    curve = longer.curve("f_mem")
+    assert table["step"].tolist() == curve.index.tolist()
+    assert table["seeds"].tolist() == [2 if step <= 100 else 1 for step in curve.index]
+    alone = table.set_index("step").loc[lambda t: t["seeds"] == 1, ["value", "low", "high"]]
+    assert len(alone) > 0
+    pd.testing.assert_frame_equal(alone, curve.loc[alone.index], check_names=False)
 
 
 def test_times_table_holds_every_run_and_marks_censored_ones():
