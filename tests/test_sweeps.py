@@ -118,8 +118,8 @@ def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypa
     monkeypatch.setenv("DIFFMEM_TIER", "smoke")
     with pytest.raises(ResultError, match=r"4 of the 4 runs of mixture-n are not stored(.|\n)*-p tier smoke"):
         results("mixture-n")
-    with pytest.raises(ResultError, match=r"1 of the 1 runs of one-dimension (.|\n)*-p tier laptop"):
-        results("one-dimension")
+    with pytest.raises(ResultError, match=r"9 of the 9 runs of mixture-adam (.|\n)*-p tier laptop"):
+        results("mixture-adam")
 
 
 def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
