@@ -27,6 +27,15 @@ from .runs import ROOT
 
 CLAIMS = ROOT / "book" / "claims.toml"
 VERDICTS = ("reproduced", "consistent", "inconclusive", "contradicts", "not tested")
+CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
+    "mixture": ("mixture", "The Gaussian mixture"),
+    "images": ("images", "Images: training-set size"),
+    "images-adam": ("images-adam", "Images: Adam and SGD"),
+    "images-full-batch": ("images-full-batch", "Images: full batch"),
+    "images-capacity": ("images-capacity", "Images: capacity"),
+    "conditional": ("conditional", "Conditional generation"),
+    "random features": ("features-dynamics", "Random features"),
+}
 FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
 KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "arguments", "value", "margin", "at_least", "at_most"}
 
@@ -100,6 +109,8 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
 def load(path: Path = CLAIMS, chapter: str | None = None) -> list[Claim]:
     """All claims, or those of a chapter; ValueError names the row that is not as the file's header says."""
     claims = [_claim(row) for row in tomllib.loads(path.read_text())["claim"]]
+    if unknown := {c.chapter for c in claims} - set(CHAPTERS):
+        raise ValueError(f"{path.name}: unknown chapter {', '.join(unknown)}; known: {', '.join(CHAPTERS)}")
     names = [c.id for c in claims]
     if len(set(names)) < len(names):
         raise ValueError(f"{path.name}: an id stands twice among {', '.join(names)}")
@@ -136,9 +147,18 @@ def table(claims: list[Claim]) -> pd.DataFrame:
 
 
 def show(claims: list[Claim], full: bool = False) -> HTML:
-    """The claims as an HTML table, a marked word for each verdict; `full` folds estimator, tier and runs under each."""
-    body = []
-    for c in claims:
+    """The claims as an HTML table, a marked word for each verdict.
+
+    `full`: chapter by chapter, with a link to each, and estimator, tier and runs folded under each claim.
+    """
+    body, chapter = [], ""
+    for c in sorted(claims, key=lambda c: list(CHAPTERS).index(c.chapter)) if full else claims:
+        if full and c.chapter != chapter:
+            chapter = c.chapter
+            page, title = CHAPTERS[chapter]
+            body.append(
+                f'<tr class="chapter"><th colspan="4" scope="rowgroup"><a href="{page}.html">{title}</a></th></tr>'
+            )
         text = f'<span id="claim-{c.id}">{_typeset(c.text)}</span>'
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)

@@ -1,11 +1,13 @@
 """The claims table as a test: sound rows, verdicts that follow from the numbers, numbers from stored runs."""
 
 import math
+import re
 
 import pytest
 
 from diffmemlib import claims
 from diffmemlib.estimators import Estimate
+from diffmemlib.runs import ROOT
 
 ROWS = claims.load()
 TESTED = [c for c in ROWS if c.estimator]
@@ -13,7 +15,7 @@ TESTED = [c for c in ROWS if c.estimator]
 GOOD = """
 [[claim]]
 id = "a"
-chapter = "c"
+chapter = "mixture"
 text = "t"
 place = "p"
 paper = "x"
@@ -60,6 +62,7 @@ def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
         ("value = 1.0\nmargin = 0.2\n", "an estimator goes with"),
         ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
         (GOOD, "stands twice"),
+        (GOOD.replace("mixture", "alchemy"), "unknown chapter alchemy; known: mixture, images"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, extra, message):
@@ -86,6 +89,9 @@ def test_the_table_shows_every_claim_with_its_verdict():
     for claim in ROWS:
         assert f'id="claim-{claim.id}"' in html
     assert html.count('class="verdict') == len(ROWS)
+    chapters = re.findall(r'<tr class="chapter">.*?href="([a-z-]+)\.html"', html)
+    assert chapters == [page for page, _ in claims.CHAPTERS.values()], "each once, in the order of the book"
+    assert all((ROOT / "book" / f"{page}.py").exists() for page in chapters)
     assert len(claims.table(ROWS)) == len(ROWS)
 
 
