@@ -148,7 +148,7 @@ print(seen.pivot(index="n", columns="width", values="looks").to_string(float_for
 #
 # ## Which sets are safe
 
-# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width W, trained on n digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width W, trained on n digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes. Pale: this width never reached its generation time, so that the panels hold a lower bound in its place.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
 boundary = estimate.boundaries(runs, (1, 2, 4, 8))
 figure, table = draw.phases(runs, boundary, estimate.COPIES)
 plt.show()

@@ -79,7 +79,11 @@ found = {
 for name, e in found.items():
     glue(f"full-{name}", str(e), display=False)
 steps = np.log([[r.config["n"], t.tau] for r, t in zip(full, scaling.tau_mem(full), strict=True)])
-glue("full-local", ", ".join(f"{slope:.2f}" for slope in np.diff(steps[:, 1]) / np.diff(steps[:, 0])), display=False)
+glue(
+    "full-local",
+    ", ".join(f"{round(slope, 2) + 0:.2f}" for slope in np.diff(steps[:, 1]) / np.diff(steps[:, 0])),
+    display=False,
+)
 print("exponents in n")
 print("  tau_mem, full batches: ", found["mem"])
 print("  collapse, full batches:", found["collapse"])

@@ -123,16 +123,6 @@ print("  collapse:   ", fits["collapse"])
 print("tau_mem / tau_overfit:", fits["lag"])
 
 # %% [markdown]
-# What counts as good is a choice. The exponent of the time at which the distance comes below other levels, and for how many
-# $n$ it was seen to:
-
-# %% tags=["remove-input"]
-by_level = estimate.tau_gen_by_level(runs, (1.0, 0.5, 0.3, 0.2, 0.1)) if distance == "fd" else None
-HTML(by_level.to_html(index=False, border=0)) if by_level is not None else None
-
-# %% [markdown]
-# The stricter the level, the more it asks for what only more images teach, and the smallest sets never pass.
-#
 # $\tau_\mathrm{gen}$, the first time that the distance (a running median of three) is below {glue:text}`images-good`, has
 # the exponent {glue:text}`images-gen` in $n$; $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$
 # {glue:text}`images-copies`, has {glue:text}`images-mem`, and the best collapse of the curves is in $\tau/n^a$ with $a =$
@@ -141,6 +131,15 @@ HTML(by_level.to_html(index=False, border=0)) if by_level is not None else None
 # The paper has 1, under SGD; under SGD these networks on these digits have {glue:text}`images-sgd` ([](images-adam.ipynb)).
 # Adam divides every step by the size of the gradient, noise included; what that does to the law where batches are full is
 # on the [conditional](conditional.ipynb) page.
+#
+# What counts as good is a choice. The time at which the distance comes below other levels has these exponents in $n$:
+
+# %% tags=["remove-input"]
+by_level = estimate.tau_gen_by_level(runs, (1.0, 0.5, 0.3, 0.2, 0.1)) if distance == "fd" else None
+HTML(by_level.to_html(index=False, border=0)) if by_level is not None else None
+
+# %% [markdown]
+# The stricter the level, the more it asks for what only more images teach, and the fewer of the small sets pass.
 #
 # ## The losses part first
 

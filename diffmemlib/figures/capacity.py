@@ -59,6 +59,8 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) -> tuple[plt.Figure, pd.DataFrame]:
     """Which (W, n) memorise at c tau_gen(W), a panel for each c, and the boundary in between (Fig. 3, right).
 
+    Pale: of a width whose tau_gen was not seen.
+
     boundary: as `estimators.images.boundaries` gives it. copies_above: of f_mem. A mark is open where the run
     ended before that time without copies, or that time is not known.
     """
@@ -78,7 +80,8 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
             kind = "copies" if (f.iloc[-1] if value is None else value) > copies_above else "none"
             if kind == "none" and (value is None or not known.loc[r.config["width"]]):
                 kind = "not known"
-            axis.plot(r.config["width"], r.config["n"], ls="", ms=8, **kinds[kind])
+            pale = 1.0 if known.loc[r.config["width"]] else 0.35
+            axis.plot(r.config["width"], r.config["n"], ls="", ms=8, alpha=pale, **kinds[kind])
             rows.append((c, r.config["width"], r.config["n"], tau, value, kind))
         found = part[part["status"].isin(["interpolated", "on grid"])]
         axis.plot(found["width"], found["n"], color="0.3", marker="_", ms=16, lw=1.2)
@@ -112,8 +115,8 @@ def against_width(runs: Sequence[Result], times: Mapping[str, Sequence[Timescale
             seen = np.array([(w, t.tau) for w, t in own if t.status == "interpolated"])
             if len(seen) > 1:
                 centre = np.exp(np.log(seen).mean(0))
-                x = np.array([min(widths), max(widths)])
-                axis.plot(x, centre[1] * (x / centre[0]) ** slope, color=colors[n], lw=1.2)
+                x, fitted = np.array([min(widths), max(widths)]), np.sort(seen[:, 0])[[0, -1]]
+                axis.plot(fitted, centre[1] * (fitted / centre[0]) ** slope, color=colors[n], lw=1.2)
                 axis.plot(x, centre[1] * centre[0] / x, ":", color="0.6", lw=1, zorder=0)
         axis.set_title(time_symbol(name))
         _width_axis(axis, widths)

@@ -136,7 +136,7 @@ def looks(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set_xticks(ticks, [str(v) for v in ticks])
     axis.minorticks_off()
     plain_ticks(axis.yaxis)
-    axis.legend()
+    figure.legend(loc="outside right upper")
     return figure, table
 
 

@@ -91,7 +91,7 @@ def two_gaps(result: Result) -> tuple[plt.Figure, pd.DataFrame]:
         axis.axhline(nothing[metric], color=color, ls=":", lw=1.4)
         tables.append(table.assign(of_nothing=nothing[metric]))
     axis.plot([], [], ":", color="0.3", label="of predicting no noise")
-    axis.legend()
+    figure.legend(loc="outside upper center", ncols=2)
     return figure, pd.concat(tables)
 
 
