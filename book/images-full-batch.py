@@ -44,7 +44,7 @@ for name in ("width", "side", "lr", "momentum"):
     glue(f"full-{name}", f"{c[name]:g}", display=False)
 glue("full-batch", str(batch), display=False)
 glue("full-copies", f"{scaling.F_MEM:g}", display=False)
-glue("full-sizes", ", ".join(str(n) for n in scaling.sizes(full)), display=False)
+glue("full-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(full)))), display=False)
 glue("full-hours", f"{sum(r.provenance['seconds'] for r in every[len(fixed) :]) / 3600:.1f}", display=False)
 
 # %% [markdown]
@@ -78,7 +78,7 @@ found = {
 }
 for name, e in found.items():
     glue(f"full-{name}", str(e), display=False)
-steps = np.log([[r.config["n"], t.tau] for r, t in zip(full, scaling.tau_mem(full), strict=True)])
+steps = np.log(list(scaling.by_size(scaling.tau_mem(full), full).items()))
 glue(
     "full-local",
     ", ".join(f"{round(slope, 2) + 0:.2f}" for slope in np.diff(steps[:, 1]) / np.diff(steps[:, 0])),
@@ -162,6 +162,6 @@ claims.show(claims.load(chapter="images-full-batch"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; far smaller sets; a smaller network; a learning rate ten times the paper's; scaled pixels; one seed for
-# each run; at $n =$ {glue:text}`full-batch` the run with fixed batches is the one with full batches ([](deviations)). What
+# Digits, not faces; far smaller sets; a smaller network; a learning rate ten times the paper's; scaled pixels; one or two seeds
+# for each $n$; at $n =$ {glue:text}`full-batch` the run with fixed batches is the one with full batches ([](deviations)). What
 # full batches do under Adam is on the [conditional](conditional.ipynb) page.

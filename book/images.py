@@ -50,8 +50,8 @@ glue("images-tau-n", f"{ends[0]:.0f} to {ends[-1]:.0f}", display=False)
 glue("images-n-first", n_values[0], display=False)
 glue("images-n-last", n_values[-1], display=False)
 distance = estimate.quality(runs)
-early = zip(n_values, estimate.tau_gen(runs), scaling.tau_mem(runs), strict=True)
-glue("images-window-from", min(n for n, gen, mem in early if 1.5 * gen.tau < mem.tau), display=False)
+gen, mem = (scaling.by_size(find(runs), runs) for find in (estimate.tau_gen, scaling.tau_mem))
+glue("images-window-from", min(n for n in mem if n in gen and 1.5 * gen[n] < mem[n]), display=False)
 glue("images-good", f"{estimate.GOOD[distance]:g}", display=False)
 glue("images-copies", f"{scaling.F_MEM:g}", display=False)
 glue("images-parted", f"{scaling.LOSS_GAP:.0%}", display=False)
@@ -202,7 +202,7 @@ claims.show(claims.load(chapter="images"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; Adam, not SGD; a smaller network and smaller batches; scaled pixels; one seed for each $n$
+# Digits, not faces; Adam, not SGD; a smaller network and smaller batches; scaled pixels; one or two seeds for each $n$
 # ([](deviations)). Runs on a GPU train in bfloat16: at $n =$ {glue:text}`images-half-n` that moves $\tau_\mathrm{mem}$ by a factor
 # {glue:text}`images-half-mem` and $\tau_\mathrm{gen}$ by {glue:text}`images-half-gen` (geometric means; the paths part by
 # rounding, so these hold what another seed would change too). The runs of the paper's tier, on CelebA, can be made; figures and times are then those of the FID, the

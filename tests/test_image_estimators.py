@@ -35,6 +35,14 @@ def grid() -> list[Result]:
     return [made(n, width) for width in (8, 16, 32) for n in (64, 128, 256)]
 
 
+def test_times_by_size_are_means_over_seeds_of_what_was_seen():
+    runs = [made(64), made(32), made(64, slower=4, seed=1), made(128, end=100)]
+    found = scaling.by_size(scaling.tau_mem(runs), runs)
+    one, other = (scaling.tau_mem([r])[0].tau for r in (runs[0], runs[2]))
+    assert list(found) == [32, 64]
+    assert found[64] == pytest.approx((one * other) ** 0.5)
+
+
 def test_width_exponents_of_all_three_times(grid, monkeypatch):
     monkeypatch.setattr(estimate, "results", lambda sweep: grid)
     for time in estimate.TIMES:

@@ -23,6 +23,15 @@ def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
     return [r.config[key] for r in runs]
 
 
+def by_size(times: Sequence[Timescale], runs: Sequence[Result]) -> dict[float, float]:
+    """Geometric mean over seeds of the times that were seen, for each n in increasing order."""
+    seen: dict[float, list[float]] = {}
+    for n, t in sorted(zip(sizes(runs), times, strict=True), key=lambda pair: pair[0]):
+        if t.status == "interpolated":
+            seen.setdefault(n, []).append(np.log(t.tau))
+    return {n: float(np.exp(np.mean(logs))) for n, logs in seen.items()}
+
+
 def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
     """First crossing of a threshold by one metric, in every run."""
     curves = [r.curve(metric)["value"] for r in runs]
