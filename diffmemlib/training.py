@@ -101,6 +101,11 @@ def _shuffle(seed: int, epoch: int, n: int, device: str) -> Tensor:
     return torch.randperm(n, generator=generator(seed, "shuffle", epoch, device=device), device=device)
 
 
+def no_time() -> float:
+    """0 seconds: nobody counts them."""
+    return 0.0
+
+
 @dataclass
 class Member:
     """A net in training with its data, seed and checkpoints."""
@@ -110,7 +115,7 @@ class Member:
     seed: int
     labels: Tensor | None = None  # (n,) classes, for a conditional net
     checkpoints: NumberedFiles | None = None
-    seconds: Callable[[], float] = float  # what the run has taken so far, for its checkpoints
+    seconds: Callable[[], float] = no_time  # what the run has taken so far, for its checkpoints
 
     def points(self, tau: int, batch: int) -> tuple[Tensor, Tensor | None]:
         """The training points that step tau sees, and their labels."""
@@ -187,7 +192,7 @@ def train(
     batch: int,  # samples a step; n or more: the full batch
     labels: Tensor | None = None,  # (n,) classes of the training set, for a conditional net
     checkpoints: NumberedFiles | None = None,
-    seconds: Callable[[], float] = float,  # what the run has taken so far, for its checkpoints
+    seconds: Callable[[], float] = no_time,  # what the run has taken so far, for its checkpoints
     kind: type[Single] = Single,  # `distributed.Shared` where several processes train it
     **options: Any,  # of `loop`: checkpoint_seconds, should_stop, progress
 ) -> Iterator[int]:
