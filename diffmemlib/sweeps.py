@@ -41,7 +41,7 @@ def tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
         where = f"{path.name}, line {_line(path, name)}, {name}"
         if not isinstance(table, dict) or set(table) != {"experiment", "figures", "runs"}:
             raise ValueError(f"{where}: a sweep has experiment, figures and runs, and nothing else")
-        if table["experiment"] not in list(EXPERIMENTS):
+        if table["experiment"] not in list(EXPERIMENTS):  # as a list: it may be anything
             raise ValueError(f"{where}: experiment must be one of {', '.join(EXPERIMENTS)}")
         figures, runs = table["figures"], table["runs"]
         if not isinstance(figures, list) or not all(isinstance(figure, str) for figure in figures):

@@ -179,15 +179,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         seed = stream(config.seed, "measure", tau)
         shape = (1, config.side, config.side)
         x = draw(
-            net,
-            config.samples,
-            shape,
-            schedule,
-            seed,
-            steps=config.sampling_steps,
-            batch=at_once(device),
-            device=device,
-        )
+            net, config.samples, shape, schedule, seed,
+            steps=config.sampling_steps, batch=at_once(device), device=device,
+        )  # fmt: skip
         near = two_nearest(finite(x, tau, config), there)
         metrics: Metrics = {
             name: bootstrap(near.memorized(k), seed=seed)
