@@ -102,7 +102,16 @@ plt.show()
 # %% tags=["remove-input"]
 record(full, table, "full-curves")
 
+# %% tags=["remove-input"]
+first = min(full, key=lambda r: r.curve(estimate.quality(full))["value"].iloc[0]).curve(estimate.quality(full))["value"]
+glue("full-first", f"{first.iloc[0]:.2f}", display=False)
+glue("full-first-step", str(first.index[0]), display=False)
+
 # %% [markdown]
+# The distances swing, as on the page before, and one of them begins low: {glue:text}`full-first` at step
+# {glue:text}`full-first-step`. Those samples are scribbles whose brightness happens to be right. Under SGD a single small
+# distance says little, and times of generation read off it are not to be trusted; nothing below rests on them.
+#
 # (sec-looks)=
 # ## Looks and landscape
 #
