@@ -332,8 +332,8 @@ record(chosen, table, "mixture-kl")
 
 # %% [markdown]
 # All three rise again together, when copies come. In the fall they differ: at step {glue:text}`start` the score gap is
-# {glue:text}`start-kl_fisher` nats and nearest neighbours have {glue:text}`start-kl_knn`, since the gap also counts errors
-# of the score that the sampler never meets. It lies above the nearest-neighbour estimate at {glue:text}`above` of all
+# {glue:text}`start-kl_fisher` nats and nearest neighbours have {glue:text}`start-kl_knn`; the gap counts errors of the score at
+# noised samples, whether or not the sampler's own path meets them. It lies above the nearest-neighbour estimate at {glue:text}`above` of all
 # milestones of the runs with $W = 128$, so a time read off it is a time at which the *score* has become good. Being means of squares, the first two are at the
 # mercy of a single sample that runs away: the peak of $W = 32$ in {numref}`fig-mixture-width` comes from one run and one
 # milestone, where the interval of the score gap reaches below zero and nearest neighbours see nothing. We use the score gap for times, since it is smooth, and

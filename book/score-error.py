@@ -72,7 +72,7 @@ record_live("diffmemlib.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", tabl
 # Train and test loss fall together, then part. Up to a constant the score error is the test loss over $\Delta_t$
 # ([](features-dynamics.ipynb)), so both are smallest at the same time, marked on the right; on the linear axis of the left
 # panel this minimum cannot be seen. There is the best time to stop, well before the losses have visibly parted: within the
-# window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, in which nothing is copied, the score is best at the beginning.
+# window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$ the score is best at the beginning.
 #
 # ## Is it a power law?
 #
@@ -102,8 +102,8 @@ glue("eta-high", f"{eta.high:.2f}", display=False)
 
 # %% [markdown]
 # It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line has the slope {glue:text}`eta`, but the local exponent
-# goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The paper's 0.59 is a slope within that range, where
-# a fit puts most weight on small $\psi_n$, not an exponent of the model. With more features than data can fill, the exponent grows further, towards one; at fixed $\psi_p$ it
+# goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The paper's 0.59 is a slope
+# within that range, not an exponent of the model. With more features than data can fill, the exponent grows further, towards one; at fixed $\psi_p$ it
 # falls again once $\psi_n$ exceeds $\psi_p$ and the features themselves set the limit.
 #
 # The best time to stop grows slowly with $\psi_n$: far more slowly than the time of memorisation, which grows at least in

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
 from diffmemlib.data import prepared
 from diffmemlib.data.celeba import load, prepare
-from diffmemlib.data.images import images
+from diffmemlib.data.images import Images, images
 from diffmemlib.data.prepared import SourceError
 
 COUNT = 9
@@ -107,6 +108,19 @@ def test_a_picture_that_was_replaced_after_an_interruption_is_read_again(folder:
         (folder / f"{index:06d}.jpg").write_bytes(jpeg(30 + index))
     fresh = prepare(folder, tmp_path / "fresh.npy", count=COUNT, progress=False).read_bytes()
     assert prepare(folder, tmp_path / "a.npy", count=COUNT, progress=False).read_bytes() == fresh
+
+
+def test_a_held_out_image_is_no_training_image(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """The first picture once more as the last, which is held out; and a data set that has it in both parts."""
+    monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path))
+    (folder / f"{COUNT:06d}.jpg").write_bytes(jpeg(1))
+    prepare(folder, tmp_path / "celeba-16.npy", size=16, count=COUNT, progress=False)
+    data = images("celeba", 16)
+    assert (len(data.pool), len(data.test)) == (6, 2)
+    data.training_set(6, seed=0)
+    overlapping = Images(torch.cat([data.pool, data.test[:1]]), data.test)
+    with pytest.raises(ValueError, match="1 of the 7 training images are among the held-out images too"):
+        overlapping.training_set(7, seed=0)
 
 
 def test_an_entry_for_the_folder_itself_does_no_harm(archive: Path, tmp_path: Path):

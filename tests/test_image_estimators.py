@@ -35,6 +35,15 @@ def grid() -> list[Result]:
     return [made(n, width) for width in (8, 16, 32) for n in (64, 128, 256)]
 
 
+def test_levels_of_good_have_an_exponent_where_two_sizes_reach_them():
+    """Distance 0.5 at step 500 for each n: runs that end before a level are told, and a level of one n has none."""
+    runs = [made(64), made(64, seed=1), made(32, end=2000)]
+    table = estimate.tau_gen_by_level(runs, (0.5, 0.01))
+    assert table["runs that get there"].tolist() == ["3 of 3", "2 of 3"]
+    assert table["exponent in n"].iloc[0].startswith(("0.00 ", "-0.00 "))
+    assert table["exponent in n"].iloc[1] == ""
+
+
 def test_times_by_size_are_means_over_seeds_of_what_was_seen():
     runs = [made(64), made(32), made(64, slower=4, seed=1), made(128, end=100)]
     found = scaling.by_size(scaling.tau_mem(runs), runs)

@@ -40,6 +40,12 @@ def test_features_are_those_of_pytorch_fid(weights: Path):
     assert (seen.count, seen.mean.shape) == (3, (2048,))
 
 
+def test_the_file_can_be_named_by_the_environment(weights: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIFFMEM_INCEPTION", str(weights))
+    with pytest.raises(ValueError, match=f"{weights} is not the file of pytorch-fid"):  # so it was found there
+        inception_features()
+
+
 def test_another_file_is_refused_before_it_is_opened(weights: Path):
     with pytest.raises(ValueError, match=r"is not the file of pytorch-fid: its SHA-256 begins with"):
         inception_features(weights)

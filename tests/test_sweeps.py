@@ -22,6 +22,12 @@ def table(tmp_path, text: str):
     return configurations("x", "smoke", tmp_path)
 
 
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
 HEAD = '# a comment\n[x]\nexperiment = "gmm"\nfigures = ["9"]\n'
 
 
@@ -54,9 +60,7 @@ def test_a_bad_table_is_named(tmp_path, text, message):
         table(tmp_path, text)
 
 
-def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(store):
     first = list(make("mixture-n", "smoke", together=2))
     assert [id for id, _ in first] == [c.id for c in configurations("mixture-n", "smoke")]
     stored = results("mixture-n", "smoke")
@@ -68,9 +72,7 @@ def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(tmp_path, 
         list(make("rfnn-n", "smoke"))
 
 
-def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(tmp_path, monkeypatch):
-    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(store, tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
     small = "n = 16, samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10"
     runs = table(tmp_path, HEAD + f"runs = [{{ {small}, lr = [1e30, 1e-3] }}]")
@@ -80,10 +82,8 @@ def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(tmp_path, monkeypatc
     assert [c.id for c in runs if c.folder.exists()] == [runs[1].id]
 
 
-def test_sigterm_ends_a_sweep_with_the_group_at_work(tmp_path, monkeypatch):
+def test_sigterm_ends_a_sweep_with_the_group_at_work(store, tmp_path, monkeypatch):
     """Two groups; the signal comes while the first trains, and the second is not begun."""
-    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
-    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
     monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
     small = "samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10, first = 1, milestones = 2"
     runs = table(tmp_path, HEAD + f"runs = [{{ {small}, n = [16, 24] }}]")

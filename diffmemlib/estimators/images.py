@@ -65,13 +65,14 @@ def tau_gen(runs: Sequence[Result], level: float | None = None) -> list[Timescal
 def tau_gen_by_level(runs: Sequence[Result], levels: Sequence[float]) -> pd.DataFrame:
     """The exponent in n of the time at which the Frechet distance, smoothed as above, falls to each level, as text.
 
-    A level that fewer than two runs reach has none.
+    A level that fewer than two n reach with every run has none.
     """
     rows = []
     for level in levels:
         times = tau_gen(runs, level)
-        seen = sum(t.status == "interpolated" for t in times)
-        rows.append((level, f"{seen} of {len(runs)}", str(exponent_of(times, runs)) if seen > 1 else ""))
+        short = [n for n, t in zip(sizes(runs), times, strict=True) if t.status != "interpolated"]
+        fit = str(exponent_of(times, runs)) if len(set(sizes(runs)) - set(short)) > 1 else ""
+        rows.append((level, f"{len(runs) - len(short)} of {len(runs)}", fit))
     return pd.DataFrame(rows, columns=["distance below", "runs that get there", "exponent in n"])
 
 
