@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+# A colour on its way from one theme to another has a contrast of its own.
+AT_REST = "*, ::before, ::after { transition: none !important; animation: none !important; }"
 # Rules of axe by mode: contrast is the slow one, and all that a colour scheme changes.
 ALL: dict[str, Any] = {}
 CONTRAST = {"runOnly": {"type": "rule", "values": ["color-contrast"]}}
@@ -184,6 +186,7 @@ def visit(context: Any, address: str, mode: str) -> Facts:
         if axe_options is not None:
             # axe tests by loading things itself: what it causes is not the page's doing.
             recorded = facts.console[:], facts.foreign[:], facts.failed[:]
+            page.add_style_tag(content=AT_REST)
             facts.axe = run_axe(page, axe_options)
             facts.console, facts.foreign, facts.failed = recorded
     finally:
