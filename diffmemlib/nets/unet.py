@@ -28,21 +28,25 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         m, channels, height, width = x.shape
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # (m, pixels, channels)
-        q, k, v = self.qkv(pixels).view(m, -1, 3, HEADS, channels // HEADS).permute(2, 0, 3, 1, 4)
+        qkv = self.qkv(pixels).view(m, -1, 3, HEADS, channels // HEADS)
         few = x.device.type == "cpu" and height * width <= self.few
-        mixed = by_formula(q, k, v) if few else F.scaled_dot_product_attention(q, k, v)
-        return x + self.out(mixed.transpose(1, 2).reshape(m, -1, channels)).transpose(1, 2).view_as(x)
+        if few:
+            mixed = by_formula(qkv)
+        else:
+            q, k, v = qkv.permute(2, 0, 3, 1, 4)
+            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        return x + self.out(mixed.reshape(m, -1, channels)).transpose(1, 2).view_as(x)
 
 
-def by_formula(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D)) v of each image and head: (m, heads, pixels, D) each, and returned.
+def by_formula(qkv: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(D)) v of each image and head: (m, pixels, 3, heads, D) to (m, pixels, heads, D).
 
-    As one batch of small products of contiguous copies. Pixels come last, and softmax is over the first axis of the
-    weights, so that nothing of (pixels, pixels) is ever transposed, forward or backward.
+    As one batch of small products. Pixels come last, by one copy of all three, and softmax is over the first axis of
+    the weights, so that nothing of (pixels, pixels) is ever transposed, forward or backward.
     """
-    q, k, v = (part.flatten(0, 1).mT.contiguous() for part in (q, k, v))
+    q, k, v = qkv.permute(2, 0, 3, 4, 1).contiguous().flatten(1, 2)
     weights = torch.softmax(k.mT @ (q / q.shape[1] ** 0.5), dim=1)
-    return (v @ weights).mT.unflatten(0, (-1, HEADS))
+    return (v @ weights).unflatten(0, (len(qkv), -1)).permute(0, 3, 1, 2)
 
 
 class Dropout(nn.Dropout):
