@@ -11,17 +11,18 @@ import numpy as np
 import torch
 from scipy.optimize import root
 
+from .allocator import keep_freed_memory
 from .data.gmm import GaussianMixture
 from .diffusion import Schedule
-from .experiments.execute import seeded
+from .losses import Denoising
 from .memorization import two_nearest
 from .nets.mlp import ResidualMLP
-from .randomness import generator
+from .randomness import generator, seeded
 from .rfnn.gradient_flow import GradientFlow
 from .rfnn.learning_curves import learning_curves
 from .rfnn.spectrum import START, Model, spectral_density
 from .together import Team
-from .training import Denoising, Learner, Member, Single, loop, make_optimizer
+from .training import Learner, Member, Single, loop, make_optimizer
 
 SGD = ("sgd", 6e-3, 0.95)
 MODELS = {"cpu": 8, "cuda": 32}  # trained together
@@ -137,8 +138,9 @@ def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7, device
 
     All do what a training loop does, from the same start and with the same numbers. They take turns, and the medians
     are reported in milliseconds a step of all, so that a machine that is busy for a while slows all alike; compiling is
-    not timed. On a GPU the compiled way is that of CUDA graphs.
+    not timed. On a GPU the compiled way is that of CUDA graphs. Freed memory is kept, for all of them, as in runs.
     """
+    keep_freed_memory()
     law, loss = GaussianMixture(), Denoising(Schedule())
 
     def members() -> list[Member]:

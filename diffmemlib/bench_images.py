@@ -16,13 +16,15 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
+from .allocator import keep_freed_memory
 from .diffusion import Schedule, forward_noise
-from .experiments.execute import seeded
 from .experiments.unet import COMPILED, at_once
+from .losses import Denoising
 from .memorization import two_nearest
 from .nets.unet import Attention, Block, UNet
+from .randomness import seeded
 from .samplers import draw
-from .training import Denoising, Member, Single, make_optimizer
+from .training import Member, Single, make_optimizer
 
 
 @dataclass(frozen=True)
@@ -51,8 +53,10 @@ def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) 
     plain: an eager float32 loop with a DataLoader, Adam, dropout and the formula of attention as torch brings them.
     ours: the training loop's own step, data on the device, channels last, fused optimiser and, on CUDA, attention; on
     CUDA in bfloat16, in all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over
-    the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here.
+    the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here. Freed memory is kept, for
+    all of them, as in runs.
     """
+    keep_freed_memory()
     cuda = device.startswith("cuda")
     s = size or SIZES["cuda" if cuda else "cpu"]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))

@@ -11,7 +11,8 @@ import torch
 from .bench_images import timed
 from .experiments import gmm, unet
 from .experiments.execute import Job
-from .runs import Config, Result, ResultError, find_results
+from .runs import Config
+from .store import Result, ResultError, find_results
 from .training import Member, Single, make_optimizer
 
 JOBS: dict[str, Callable[..., Job]] = {"gmm": gmm.job, "unet": unet.job}

@@ -12,7 +12,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from .training import Loss, Member, Single
+from .losses import Loss
+from .training import Member, Single
 
 PATIENCE = timedelta(hours=6)  # of the processes that wait while the first one measures
 ASK_EVERY = 20  # steps between agreements on whether to stop; each one waits for all processes

@@ -6,11 +6,11 @@ A run that is killed and started again, or a sample that is drawn in another bat
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 BLOCK = 64  # steps of noise drawn at once per sample: few calls, little memory
 
@@ -51,3 +51,10 @@ class SampleNoise:
 
     def _draw(self, steps: int) -> np.ndarray:
         return np.stack([g.standard_normal((steps, *self.shape), dtype=np.float32) for g in self.streams])
+
+
+def seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
+    """Build a network with its initial weights a function of the seed, leaving the global generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return make()

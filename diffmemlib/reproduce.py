@@ -17,7 +17,8 @@ import torch
 from .distributed import first, group
 from .experiments import gmm, unet
 from .files import RunBusyError, exclusive
-from .runs import ROOT, Config, Result, complete
+from .runs import ROOT, Config
+from .store import Result, complete
 from .sweeps import configurations, tables
 
 UNFINISHED = 75  # exit status of a run that saved its state and wants to be called again (EX_TEMPFAIL)

@@ -15,8 +15,9 @@ from .experiments.one_dimension import OneDimensionConfig
 from .experiments.random_features import DescentConfig, FlowConfig
 from .experiments.unet import UNetConfig
 from .experiments.unet_curvature import CurvatureConfig
-from .runs import Config, Result, ResultError, book_tier, complete, config_folder, read_result
+from .runs import Config, book_tier, config_folder
 from .stopping import stop_when_asked
+from .store import Result, ResultError, complete, read_result
 from .training import DivergedError
 
 EXPERIMENTS: dict[str, type[Config]] = {

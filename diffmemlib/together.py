@@ -13,8 +13,9 @@ from torch import Tensor
 from torch.autograd.graph import saved_tensors_hooks
 
 from .checkpoints import State, latest, pack
+from .losses import Loss
 from .nets.stackable import stack
-from .training import DivergedError, Loss, Member, diverged, loop, make_optimizer
+from .training import DivergedError, Member, diverged, loop, make_optimizer
 
 COMPILE_FROM = 5000  # steps that repay the ten seconds which torch.compile takes
 

@@ -14,11 +14,10 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from .checkpoints import pack, restore
-from .diffusion import Schedule, forward_noise
 from .files import NumberedFiles
+from .losses import Loss
 from .progress import Progress
 from .randomness import generator, stream
 
@@ -46,43 +45,6 @@ def make_optimizer(
     if name == "adam":
         return torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.999), fused=True)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")
-
-
-class Loss(Protocol):
-    """A training loss in two parts, so that stacked nets can share the second: random numbers, and the error."""
-
-    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """The random numbers of one step on clean points x0, (m, ...)."""
-
-    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
-        """The loss of each point for these numbers, (m,), or (nets, m) of stacked nets; the mean is trained on."""
-
-
-@dataclass(frozen=True)
-class Denoising:
-    """Mean over samples and coordinates of |eps - net(x_k, k)|^2 (Eq. 4), one k in 1 ... T-1 and one eps each.
-
-    drop: probability with which a label, of a conditional net, is hidden (-1; default 0). bf16: the net computes in
-    bfloat16, weights and loss staying in float32 (default no).
-    """
-
-    schedule: Schedule
-    drop: float = 0.0
-    bf16: bool = False
-
-    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """k (m,), eps (m, ...) and, with labels, a uniform number each."""
-        k = torch.randint(1, self.schedule.T, (len(x0),), generator=g, device=x0.device)
-        eps = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
-        return (k, eps) if labels is None else (k, eps, torch.rand(len(x0), generator=g, device=x0.device))
-
-    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
-        k, eps, *uniform = drawn
-        noised = forward_noise(x0, k, eps, self.schedule)
-        given = () if labels is None else (labels.masked_fill(uniform[0] < self.drop, -1),)
-        with torch.autocast(x0.device.type, torch.bfloat16, enabled=self.bf16):
-            predicted = net(noised, k, *given)
-        return F.mse_loss(predicted.to(eps), eps, reduction="none").flatten(k.ndim).mean(-1)
 
 
 def batch_indices(tau: int, n: int, batch: int, seed: int, device: torch.device | str = "cpu") -> Tensor | None:
@@ -245,17 +207,3 @@ def diverged(loss: Tensor, tau: int, saved: int) -> str:
         f"training diverged: at step {tau} the loss is {loss.item():.3g}, and it or a weight is not finite. The last "
         f"good state, step {saved}, is kept. Lower the learning rate, or look for broken values in the data"
     )
-
-
-@torch.no_grad()
-def loss_at(
-    net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, k: int, schedule: Schedule, seed: int, draws: int = 5
-) -> list[float]:
-    """The denoising loss on all of x0 at one step k, for `draws` independent noises (5 in the paper)."""
-    losses = []
-    for draw in range(draws):
-        g = generator(seed, "loss", draw, device=x0.device)
-        eps = torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype)
-        steps = torch.full((len(x0),), k, device=x0.device)
-        losses.append(float(F.mse_loss(net(forward_noise(x0, steps, eps, schedule), steps), eps)))
-    return losses

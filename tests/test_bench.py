@@ -10,8 +10,8 @@ from diffmemlib import bench, bench_images
 from diffmemlib.__main__ import app
 from diffmemlib.bench_images import Size, measure, ours, report, work
 from diffmemlib.diffusion import Schedule, forward_noise
-from diffmemlib.experiments.execute import seeded
 from diffmemlib.nets.unet import UNet
+from diffmemlib.randomness import seeded
 
 WAYS = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
 TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)

@@ -6,13 +6,13 @@ from torch.nn import functional as F
 
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion import Schedule, forward_noise
-from diffmemlib.experiments.execute import seeded
 from diffmemlib.experiments.gmm import GmmConfig, run
 from diffmemlib.files import NumberedFiles
+from diffmemlib.losses import Denoising
 from diffmemlib.nets.mlp import ResidualMLP
-from diffmemlib.randomness import generator
+from diffmemlib.randomness import generator, seeded
 from diffmemlib.samplers import draw, guided
-from diffmemlib.training import Denoising, make_optimizer, train
+from diffmemlib.training import make_optimizer, train
 
 S = Schedule()
 X, Y = GaussianMixture(d=2).labelled(24, 0)

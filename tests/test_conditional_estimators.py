@@ -6,7 +6,7 @@ import pytest
 
 from diffmemlib.estimators import conditional as estimate
 from diffmemlib.figures import conditional as draw
-from diffmemlib.runs import Result
+from diffmemlib.store import Result
 
 
 def made(seed: int, delays: tuple[float, float], guidance: float = 0.0) -> Result:

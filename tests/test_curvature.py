@@ -10,10 +10,9 @@ from diffmemlib.curvature import along, highest_rate, largest, trace
 from diffmemlib.data.images import images
 from diffmemlib.diffusion import Schedule, forward_noise
 from diffmemlib.experiments import unet_curvature
-from diffmemlib.experiments.execute import seeded
+from diffmemlib.losses import Denoising
 from diffmemlib.nets.unet import UNet
-from diffmemlib.randomness import generator, stream
-from diffmemlib.training import Denoising
+from diffmemlib.randomness import generator, seeded, stream
 
 X = torch.randn(50, 6, generator=torch.Generator().manual_seed(0))
 Y = torch.randn(50, 3, generator=torch.Generator().manual_seed(1))

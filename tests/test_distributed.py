@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from diffmemlib.runs import ROOT, complete, read_result
+from diffmemlib.runs import ROOT
+from diffmemlib.store import complete, read_result
 from diffmemlib.sweeps import configurations
 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]

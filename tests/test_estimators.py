@@ -6,7 +6,7 @@ import pytest
 
 from diffmemlib.estimators import gmm as estimate
 from diffmemlib.estimators import scaling
-from diffmemlib.runs import Result
+from diffmemlib.store import Result
 
 TAU = np.geomspace(10, 1e6, 241)
 

@@ -18,7 +18,7 @@ from diffmemlib import training
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.files import NumberedFiles, digest
-from diffmemlib.runs import complete, read_result
+from diffmemlib.store import complete, read_result
 
 SETTINGS = {
     "tier": "smoke", "n": 16, "steps": 300, "samples": 100, "milestones": 6, "kept": 5, "sampler": "ddim",

@@ -13,7 +13,7 @@ from diffmemlib.figures import curves, gmm, one_dimension
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
 from diffmemlib.figures.style import shades
-from diffmemlib.runs import Result, find_results
+from diffmemlib.store import Result, find_results
 
 
 def made(n: int, seed: int, tau_mem: float, complete: bool = True, steps: tuple[int, ...] = (10, 100, 1000, 10_000)):

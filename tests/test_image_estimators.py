@@ -10,7 +10,7 @@ from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling
 from diffmemlib.figures import capacity as draw
 from diffmemlib.figures import curves
-from diffmemlib.runs import Result
+from diffmemlib.store import Result
 
 
 def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0, seed: int = 0, batch: int = 32) -> Result:

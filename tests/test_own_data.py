@@ -23,7 +23,8 @@ from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import window
 from diffmemlib.experiments import unet
 from diffmemlib.figures.window import prediction
-from diffmemlib.runs import ROOT, Result
+from diffmemlib.runs import ROOT
+from diffmemlib.store import Result
 from diffmemlib.sweeps import configurations
 
 COUNT = 150

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from diffmemlib.runs import find_results
+from diffmemlib.store import find_results
 from diffmemlib.sweeps import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[1]

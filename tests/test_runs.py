@@ -14,11 +14,11 @@ import torch
 
 from diffmemlib import runs, training
 from diffmemlib.experiments import gmm
-from diffmemlib.experiments.execute import Measurement
 from diffmemlib.experiments.gmm import GmmConfig
+from diffmemlib.experiments.measurements import Measurement
 from diffmemlib.experiments.one_dimension import OneDimensionConfig
 from diffmemlib.files import NumberedFiles, RunBusyError, exclusive, write_atomic
-from diffmemlib.runs import ResultError, find_results, read_result, write_result
+from diffmemlib.store import ResultError, find_results, read_result, write_result
 
 SMALL = {"tier": "smoke", "n": 16, "steps": 60, "samples": 100, "milestones": 3, "kept": 5}
 

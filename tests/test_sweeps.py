@@ -10,7 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.runs import ROOT, ResultError
+from diffmemlib.runs import ROOT
+from diffmemlib.store import ResultError
 from diffmemlib.sweeps import configurations, make, results
 from diffmemlib.together import Team
 

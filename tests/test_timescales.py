@@ -4,18 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffmemlib.timescales import (
-    Boundary,
-    Timescale,
-    _slope,
-    at,
-    collapse_exponent,
-    exponent,
-    first_crossing,
-    looks_and_landscape,
-    phase_boundary,
-    predict,
-)
+from diffmemlib.power_laws import _slope, collapse_exponent, exponent, looks_and_landscape, predict
+from diffmemlib.timescales import Boundary, Timescale, at, first_crossing, phase_boundary
 
 N = np.repeat([64, 128, 256, 512, 1024], 3)
 

@@ -13,17 +13,19 @@ from diffmemlib.checkpoints import restore
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion import Schedule
 from diffmemlib.estimators.scaling import tau_mem
-from diffmemlib.experiments.execute import execute_together, seeded
+from diffmemlib.experiments.execute import execute_together
 from diffmemlib.experiments.gmm import GmmConfig, job, run
 from diffmemlib.experiments.random_features import AtTime
 from diffmemlib.files import NumberedFiles
+from diffmemlib.losses import Denoising
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.nets.random_features import RandomFeatures
 from diffmemlib.nets.stackable import stack
 from diffmemlib.nets.unet import UNet
-from diffmemlib.runs import read_result
+from diffmemlib.randomness import seeded
+from diffmemlib.store import read_result
 from diffmemlib.together import train_together
-from diffmemlib.training import Denoising, DivergedError, Member, make_optimizer, train
+from diffmemlib.training import DivergedError, Member, make_optimizer, train
 
 S = Schedule()
 SMALL = {"tier": "smoke", "n": 16, "steps": 60, "samples": 100, "milestones": 3, "kept": 5, "sampling_steps": 10,

@@ -9,19 +9,12 @@ from torch.nn import functional as F
 
 from diffmemlib.checkpoints import restore
 from diffmemlib.diffusion import Schedule
-from diffmemlib.experiments.execute import seeded
 from diffmemlib.files import NumberedFiles
+from diffmemlib.losses import Denoising
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.progress import Progress
-from diffmemlib.randomness import generator
-from diffmemlib.training import (
-    Denoising,
-    DivergedError,
-    batch_indices,
-    log_milestones,
-    make_optimizer,
-    train,
-)
+from diffmemlib.randomness import generator, seeded
+from diffmemlib.training import DivergedError, batch_indices, log_milestones, make_optimizer, train
 
 S = Schedule()
 LOSS = Denoising(S)

@@ -8,13 +8,13 @@ import torch
 from diffmemlib.data.images import images
 from diffmemlib.diffusion import Schedule
 from diffmemlib.experiments import unet
-from diffmemlib.experiments.execute import seeded
 from diffmemlib.files import NumberedFiles
+from diffmemlib.losses import Denoising
 from diffmemlib.memorization import memorized_fraction
 from diffmemlib.nets.unet import UNet
-from diffmemlib.randomness import SampleNoise
+from diffmemlib.randomness import SampleNoise, seeded
 from diffmemlib.samplers import draw
-from diffmemlib.training import Denoising, Member, Single, make_optimizer, train
+from diffmemlib.training import Member, Single, make_optimizer, train
 
 DATA = images("digits", 16, scale=4.0)
 TRAIN = DATA.centred(DATA.training_set(12, seed=0))

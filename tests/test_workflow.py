@@ -16,7 +16,8 @@ import slurm
 from diffmemlib import costs, reproduce, training
 from diffmemlib.experiments import gmm
 from diffmemlib.files import RunBusyError, exclusive
-from diffmemlib.runs import ROOT, complete, read_result
+from diffmemlib.runs import ROOT
+from diffmemlib.store import complete, read_result
 from diffmemlib.sweeps import configurations
 
 SNAKEMAKE = [sys.executable, "-m", "snakemake", "--snakefile", "workflow/Snakefile", "--nolock"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..runs import Result
+from ..store import Result
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..runs import Result
+from ..store import Result
 from ..sweeps import results
 from . import Estimate
 from .scaling import crossings, ratio, sizes, t_interval, tau_mem

@@ -8,7 +8,7 @@ import torch
 from torch.distributions import MultivariateNormal
 
 from ..experiments.gmm import population
-from ..runs import Result
+from ..store import Result
 from ..sweeps import results
 from ..timescales import Timescale, first_crossing
 from . import Estimate

@@ -12,7 +12,7 @@ from ..data.features import digit_features
 from ..data.images import images
 from ..experiments.unet import DISTANCE, features_of
 from ..frechet import frechet_interval
-from ..runs import Result
+from ..store import Result
 from ..sweeps import results
 from ..timescales import Timescale, first_crossing, phase_boundary
 from . import Estimate

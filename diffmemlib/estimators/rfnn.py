@@ -10,13 +10,14 @@ import numpy as np
 import pandas as pd
 
 from ..experiments.random_features import FlowConfig, problem
+from ..power_laws import exponent
 from ..rfnn.coefficients import Atoms
 from ..rfnn.gradient_flow import GradientFlow
 from ..rfnn.learning_curves import learning_curves
 from ..rfnn.spectrum import spectrum
-from ..runs import Result
+from ..store import Result
 from ..sweeps import results
-from ..timescales import Timescale, exponent, first_crossing
+from ..timescales import Timescale, first_crossing
 from . import Estimate
 
 GAP = 0.3  # L_gen at tau_mem: where the losses have parted for good, at every psi_n of Fig. 5

@@ -7,10 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 from scipy import stats
 
-from .. import timescales
-from ..runs import Result
+from .. import power_laws
+from ..power_laws import Collapse, collapse_exponent, exponent
+from ..store import Result
 from ..sweeps import results
-from ..timescales import Collapse, Timescale, collapse_exponent, exponent, first_crossing
+from ..timescales import Timescale, first_crossing
 from . import Estimate
 
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
@@ -111,10 +112,10 @@ def draws_a_step(run: Result) -> int:
 
 
 def looks_and_landscape(runs: Sequence[Result]) -> tuple[Estimate, Estimate]:
-    """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see `timescales.looks_and_landscape`."""
+    """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see `power_laws.looks_and_landscape`."""
     seen = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
     used, tau = tuple(r for r, _ in seen), [t for _, t in seen]
-    fits = timescales.looks_and_landscape(sizes(used), [draws_a_step(r) for r in used], tau)
+    fits = power_laws.looks_and_landscape(sizes(used), [draws_a_step(r) for r in used], tau)
     a, b = (Estimate(*fit, used) for fit in fits)
     return a, b
 

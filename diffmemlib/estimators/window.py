@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ..runs import Result
-from ..timescales import Timescale, predict
+from ..power_laws import predict
+from ..store import Result
+from ..timescales import Timescale
 from . import Estimate
 from .images import tau_gen
 from .scaling import sizes, tau_mem
@@ -25,7 +26,7 @@ def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Resu
 
 
 def tau_mem_at(runs: Sequence[Result], n: float, slope: float | None = None) -> Estimate:
-    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `timescales.predict`.
+    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `power_laws.predict`.
 
     slope: of log tau_mem against log n; fitted unless given, the paper's is 1. Not a number, between 0 and infinity,
     where copies were seen at too few n.

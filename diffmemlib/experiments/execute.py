@@ -3,57 +3,39 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import time
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
 import pandas as pd
-import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from ..allocator import keep_freed_memory
 from ..checkpoints import spent
 from ..distributed import Shared, active, agreed, first, meet
 from ..files import NumberedFiles, exclusive
+from ..losses import Loss
 from ..progress import Progress
-from ..runs import Config, Metrics, Result, code, complete, provenance, read_result, write_result
+from ..provenance import code, provenance
+from ..runs import Config, Metrics
 from ..stopping import stop_when_asked
+from ..store import Result, complete, read_result, write_result
 from ..together import train_together
-from ..training import DivergedError, Loss, Member, Single, make_optimizer, train
-
-Arrays = dict[str, np.ndarray]
-CURVES = ["step", "metric", "value", "low", "high"]  # columns
-Row = tuple[float, str, float, float, float]
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """What was measured at one milestone: metrics, a few arrays to keep, and the seconds spent up to then."""
-
-    metrics: Metrics
-    arrays: Arrays
-    seconds: float
-
-    def pack(self) -> bytes:
-        """As the bytes of an npz file, without pickle."""
-        file = io.BytesIO()
-        names, values = np.array(list(self.metrics)), np.array(list(self.metrics.values()))
-        np.savez(file, allow_pickle=False, metric=names, value=values, seconds=self.seconds, **self.arrays)
-        return file.getvalue()
-
-    @classmethod
-    def unpack(cls, data: bytes) -> Measurement:
-        """From the bytes of an npz file."""
-        with np.load(io.BytesIO(data), allow_pickle=False) as file:
-            arrays = dict(file)
-        names, values, seconds = arrays.pop("metric"), arrays.pop("value"), arrays.pop("seconds")
-        rows = zip(names, values.tolist(), strict=True)
-        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds))
+from ..training import DivergedError, Member, Single, make_optimizer, train
+from .measurements import (
+    CURVES,
+    Arrays,
+    Measurement,
+    Row,
+    curves_of,
+    read_all,
+    seconds_spent,
+    stacked,
+    start_afresh_if_lost,
+)
 
 
 @dataclass(frozen=True)
@@ -180,14 +162,15 @@ class _Work:
 
     def __init__(self, job: Job, device: str, together: int = 1) -> None:
         self.job, self.device, self.together = job, device, together
+        keep_freed_memory()
         self.log = NumberedFiles(job.config.work / "milestones", ".npz")
         states = NumberedFiles(job.config.work / "checkpoints", ".safetensors")
         if first():
             self.log.tidy()
             states.tidy()
-            _start_afresh_if_lost(self.log, states, job.milestones)
+            start_afresh_if_lost(self.log, states, job.milestones)
         meet()
-        self.spent, self.began = max(_spent(self.log), spent(states)), time.monotonic()
+        self.spent, self.began = max(seconds_spent(self.log), spent(states)), time.monotonic()
         code()  # asked now: a commit made while the run is under way is not its own
         labels = None if job.labels is None else job.labels.to(device)
         self.member = Member(
@@ -211,8 +194,8 @@ class _Work:
     def finish(self) -> Result:
         """Store what there is."""
         config, milestones = self.job.config, self.job.milestones
-        measured = _read_all(self.log, milestones)
-        curves = _curves(measured)
+        measured = read_all(self.log, milestones)
+        curves = curves_of(measured)
         origin = provenance(
             config, self.device, self.seconds,
             hashlib.sha256(self.member.data.cpu().numpy().tobytes()).hexdigest(),
@@ -222,61 +205,6 @@ class _Work:
         if not measured:  # nothing to store yet: the checkpoint goes on from here
             return Result(config.folder, vars(config), curves, origin)
         if first():
-            write_result(config, curves, _stack(measured), origin)
+            write_result(config, curves, stacked(measured), origin)
         meet()
         return read_result(config.folder)
-
-
-def _start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
-    """Drop the checkpoints where a measurement before the last one is missing or damaged: it can only be made again."""
-    reached = states.latest()
-    lost = [tau for tau in milestones if reached and tau < reached[0] and log.read(tau) is None]
-    if lost:
-        warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=4)
-        states.clear()
-
-
-def _read_all(log: NumberedFiles, milestones: list[int]) -> dict[int, Measurement]:
-    read = {tau: log.read(tau) for tau in milestones}
-    return {tau: Measurement.unpack(data) for tau, data in read.items() if data is not None}
-
-
-def _spent(log: NumberedFiles) -> float:
-    found = log.latest()
-    return Measurement.unpack(found[1]).seconds if found else 0.0
-
-
-def _curves(measured: dict[int, Measurement]) -> pd.DataFrame:
-    rows = [(tau, name, *v) for tau, measurement in measured.items() for name, v in measurement.metrics.items()]
-    return pd.DataFrame(rows, columns=CURVES)
-
-
-def _stack(measured: dict[int, Measurement]) -> Arrays:
-    """Arrays of all milestones along a new first axis, beside the milestones themselves."""
-    stacked = {"step": np.array(list(measured), dtype=np.int64)}
-    for name in next(iter(measured.values())).arrays if measured else ():
-        stacked[name] = np.stack([m.arrays[name] for m in measured.values()])
-    return stacked
-
-
-def finite(samples: Tensor, tau: int, config: Config) -> Tensor:
-    """The samples; DivergedError where some are no numbers, as those of a net that blew up without a NaN of its own."""
-    if not torch.isfinite(samples).all():
-        raise DivergedError(
-            f"run {config.id} diverged: its weights at step {tau} are finite, and what it generates is not. Lower the "
-            f"learning rate (lr = {vars(config)['lr']:g})"
-        )
-    return samples
-
-
-def seeded(seed: int, make: Callable[[], nn.Module]) -> nn.Module:
-    """Build a network with its initial weights a function of the seed, leaving the global generator as it was."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        return make()
-
-
-def spread(losses: list[float]) -> tuple[float, float, float]:
-    """Mean of a loss over noises, and the range of +- 2 standard deviations of that mean."""
-    mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
-    return mean, mean - 2 * error, mean + 2 * error

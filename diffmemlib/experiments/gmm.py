@@ -13,13 +13,16 @@ from torch import Tensor, nn
 from ..data.gmm import GaussianMixture
 from ..diffusion import Schedule
 from ..kl import Estimate, kl_from_score, kl_nearest_neighbour, relative_fisher
+from ..losses import Denoising, loss_at, spread
 from ..memorization import bootstrap, memorized_fraction, near_duplicates
 from ..nets.mlp import ResidualMLP
-from ..randomness import stream
-from ..runs import Config, Metrics, Result
+from ..randomness import seeded, stream
+from ..runs import Config, Metrics
 from ..samplers import SAMPLERS, draw, guided
-from ..training import Denoising, log_milestones, loss_at
-from .execute import Arrays, Job, execute, finite, seeded, spread
+from ..store import Result
+from ..training import log_milestones
+from .execute import Job, execute
+from .measurements import Arrays, finite
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {

@@ -12,12 +12,15 @@ from torch import Tensor, nn
 
 from ..data.gmm import GaussianMixture
 from ..diffusion import Schedule, empirical_score
+from ..losses import Denoising
 from ..nets.mlp import ResidualMLP
-from ..randomness import generator, stream
-from ..runs import Config, Metrics, Result
+from ..randomness import generator, seeded, stream
+from ..runs import Config, Metrics
 from ..samplers import draw
-from ..training import Denoising, log_milestones
-from .execute import Arrays, Job, execute, seeded
+from ..store import Result
+from ..training import log_milestones
+from .execute import Job, execute
+from .measurements import Arrays
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
 FRESH = 4096  # points at which scores are compared

@@ -15,9 +15,11 @@ from torch import Tensor, nn
 from ..nets.random_features import RandomFeatures
 from ..randomness import stream
 from ..rfnn.gradient_flow import GradientFlow
-from ..runs import Config, Metrics, Result
+from ..runs import Config, Metrics
+from ..store import Result
 from ..training import log_milestones
-from .execute import Arrays, Job, Row, compute_once, execute
+from .execute import Job, compute_once, execute
+from .measurements import Arrays, Row
 
 TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a decade
 

@@ -17,13 +17,16 @@ from ..diffusion import Schedule
 from ..frechet import Features, frechet_interval
 from ..inception import DIMENSION as INCEPTION_DIMENSION
 from ..inception import inception_features
+from ..losses import Denoising, loss_at, spread
 from ..memorization import bootstrap, near_duplicates, two_nearest
 from ..nets.unet import UNet
-from ..randomness import stream
-from ..runs import Config, Metrics, Result
+from ..randomness import seeded, stream
+from ..runs import Config, Metrics
 from ..samplers import draw
-from ..training import Denoising, log_milestones, loss_at
-from .execute import Arrays, Job, execute, finite, seeded, spread
+from ..store import Result
+from ..training import log_milestones
+from .execute import Job, execute
+from .measurements import Arrays, finite
 
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,

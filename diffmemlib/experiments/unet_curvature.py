@@ -10,11 +10,13 @@ import torch
 from ..curvature import along, largest, trace
 from ..data.images import DATASETS, identify, images, known
 from ..diffusion import Schedule, forward_noise
+from ..losses import Denoising
 from ..nets.unet import UNet
-from ..randomness import generator, stream
-from ..runs import Config, Result
-from ..training import Denoising
-from .execute import Arrays, Row, compute_once, seeded
+from ..randomness import generator, seeded, stream
+from ..runs import Config
+from ..store import Result
+from .execute import compute_once
+from .measurements import Arrays, Row
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from scipy.stats import gmean
 from ..curvature import highest_rate
 from ..estimators.images import copied_so_far, curvatures, quality
 from ..estimators.scaling import sizes
-from ..runs import Result
-from ..timescales import Timescale, at, exponent
+from ..power_laws import exponent
+from ..store import Result
+from ..timescales import Timescale, at
 from .curves import PANEL, SHAPE, time_symbol
 from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from ..runs import Result
+from ..store import Result
 from .curves import over_seeds
 from .style import MEMORY, QUALITY, band, shades, subplots
 

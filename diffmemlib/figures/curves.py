@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ..estimators.scaling import draws_a_step, looks_and_landscape, tau_mem
-from ..runs import Result
+from ..store import Result
 from ..timescales import Timescale
 from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 

@@ -12,7 +12,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from ..experiments.gmm import training_set
-from ..runs import Result
+from ..store import Result
 from .curves import copies, over_seeds
 from .interactive import quality_and_copies, rounded, scrubber
 from .style import LEARNED, QUALITY, TRAINING, band, subplots

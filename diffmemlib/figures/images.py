@@ -16,7 +16,7 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from ..estimators.images import quality
-from ..runs import Result
+from ..store import Result
 from .curves import PANEL, copies, over_seeds
 from .interactive import quality_and_copies, scrubber
 from .style import MEMORY, band, shades, subplots

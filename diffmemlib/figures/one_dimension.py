@@ -15,7 +15,7 @@ from plotly.subplots import make_subplots
 from ..data.gmm import GaussianMixture
 from ..diffusion import Schedule, empirical_score
 from ..experiments.one_dimension import BINS, GRID, training_set
-from ..runs import Result
+from ..store import Result
 from .interactive import rounded, scrubber
 from .style import LEARNED, POPULATION, TRAINING, band, subplots
 

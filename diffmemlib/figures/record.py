@@ -10,7 +10,7 @@ from html import escape
 import pandas as pd
 from IPython.display import HTML
 
-from ..runs import Result
+from ..store import Result
 
 
 def record(results: Sequence[Result], table: pd.DataFrame, name: str) -> HTML:

@@ -12,7 +12,7 @@ import pandas as pd
 from ..estimators.rfnn import atoms_of, best_stops, gap_times, loss_gap
 from ..rfnn.learning_curves import learning_curves
 from ..rfnn.spectrum import spectrum
-from ..runs import Result
+from ..store import Result
 from .style import MEMORY, shades, subplots
 
 

@@ -14,7 +14,7 @@ from plotly.subplots import make_subplots
 
 from ..estimators.rfnn import atoms_of, sample_eigenvalues
 from ..rfnn.spectrum import Model, spectral_density, spectrum
-from ..runs import Result
+from ..store import Result
 from .interactive import rounded, scrubber
 from .style import MEMORY, QUALITY, subplots
 

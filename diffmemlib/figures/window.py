@@ -11,7 +11,7 @@ import pandas as pd
 from ..estimators.images import tau_gen
 from ..estimators.scaling import tau_mem
 from ..estimators.window import smaller_and_largest, tau_mem_at
-from ..runs import Result
+from ..store import Result
 from .curves import SHAPE, time_symbol
 from .style import MEMORY, QUALITY, subplots
 

@@ -1,0 +1,90 @@
+"""What a run measures at its milestones, kept in files of its own until the run is stored."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..files import NumberedFiles
+from ..runs import Config, Metrics
+from ..training import DivergedError
+
+Arrays = dict[str, np.ndarray]
+CURVES = ["step", "metric", "value", "low", "high"]  # columns
+Row = tuple[float, str, float, float, float]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was measured at one milestone: metrics, a few arrays to keep, and the seconds spent up to then."""
+
+    metrics: Metrics
+    arrays: Arrays
+    seconds: float
+
+    def pack(self) -> bytes:
+        """As the bytes of an npz file, without pickle."""
+        file = io.BytesIO()
+        names, values = np.array(list(self.metrics)), np.array(list(self.metrics.values()))
+        np.savez(file, allow_pickle=False, metric=names, value=values, seconds=self.seconds, **self.arrays)
+        return file.getvalue()
+
+    @classmethod
+    def unpack(cls, data: bytes) -> Measurement:
+        """From the bytes of an npz file."""
+        with np.load(io.BytesIO(data), allow_pickle=False) as file:
+            arrays = dict(file)
+        names, values, seconds = arrays.pop("metric"), arrays.pop("value"), arrays.pop("seconds")
+        rows = zip(names, values.tolist(), strict=True)
+        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds))
+
+
+def start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
+    """Drop the checkpoints where a measurement before the last one is missing or damaged: it can only be made again."""
+    reached = states.latest()
+    lost = [tau for tau in milestones if reached and tau < reached[0] and log.read(tau) is None]
+    if lost:
+        warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=4)
+        states.clear()
+
+
+def read_all(log: NumberedFiles, milestones: list[int]) -> dict[int, Measurement]:
+    """The measurements that there are, by milestone."""
+    read = {tau: log.read(tau) for tau in milestones}
+    return {tau: Measurement.unpack(data) for tau, data in read.items() if data is not None}
+
+
+def seconds_spent(log: NumberedFiles) -> float:
+    """What the run had taken up to its last measurement."""
+    found = log.latest()
+    return Measurement.unpack(found[1]).seconds if found else 0.0
+
+
+def curves_of(measured: dict[int, Measurement]) -> pd.DataFrame:
+    """The long table of all metrics at all milestones."""
+    rows = [(tau, name, *v) for tau, measurement in measured.items() for name, v in measurement.metrics.items()]
+    return pd.DataFrame(rows, columns=CURVES)
+
+
+def stacked(measured: dict[int, Measurement]) -> Arrays:
+    """Arrays of all milestones along a new first axis, beside the milestones themselves."""
+    arrays = {"step": np.array(list(measured), dtype=np.int64)}
+    for name in next(iter(measured.values())).arrays if measured else ():
+        arrays[name] = np.stack([m.arrays[name] for m in measured.values()])
+    return arrays
+
+
+def finite(samples: Tensor, tau: int, config: Config) -> Tensor:
+    """The samples; DivergedError where some are no numbers, as those of a net that blew up without a NaN of its own."""
+    if not torch.isfinite(samples).all():
+        raise DivergedError(
+            f"run {config.id} diverged: its weights at step {tau} are finite, and what it generates is not. Lower the "
+            f"learning rate (lr = {vars(config)['lr']:g})"
+        )
+    return samples
