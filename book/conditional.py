@@ -26,6 +26,7 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims, sweeps
@@ -34,6 +35,7 @@ from diffmemlib.estimators import scaling
 from diffmemlib.figures import conditional as draw
 from diffmemlib.figures.curves import compared, quality_and_memory
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates, frame
 
 runs = sweeps.results("conditional")
 c = runs[0].config
@@ -59,7 +61,7 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 #
 # ## Both times, and the collapse
 
-# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its law (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by n. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; the memorised fractions of all n fall on one curve against tau/n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its law (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; the memorised fractions of all n fall on one curve against tau/n."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"))
 plt.show()
 
@@ -70,11 +72,8 @@ record(runs, table, "conditional")
 collapse, exponent = scaling.collapse("conditional"), scaling.tau_mem_exponent("conditional")
 glue("cond-collapse", str(collapse), display=False)
 glue("cond-exponent", str(exponent), display=False)
-print("best collapse in tau/n^a: a =", collapse)
-print("exponent of tau_mem in n:   ", exponent)
-print("time at which f_mem reaches a level, in units of n (geometric mean over seeds):")
-by_level = estimate.times_by_level()
-print(by_level.to_string(float_format="{:.0f}".format))
+by_level = estimate.times_by_level().map("{:.0f}".format).rename(columns="f_mem = {}".format)
+frame("The time at which f_mem reaches a level, in units of n, geometric mean over seeds", by_level)
 
 # %% [markdown]
 # The best collapse is in $\tau/n^a$ with $a =$ {glue:text}`cond-collapse`, and the first copies, $f_\mathrm{mem} =$ {glue:text}`cond-first`,
@@ -85,7 +84,7 @@ print(by_level.to_string(float_format="{:.0f}".format))
 #
 # ## Labels, or the optimiser?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n of one network on one mixture, in full batches: SGD, Adam, and Adam with labels.", "name": "fig-conditional-adam"}, "image": {"alt": "Three panels of rising curves. Under SGD they rise together in tau over n; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD, Adam, and Adam with labels.", "name": "fig-conditional-adam"}, "image": {"alt": "Three panels of rising curves. Under SGD they rise together in tau over n; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
 labelled, adam = scaling.in_common(runs, sweeps.results("mixture-adam"))
 _, sgd = scaling.in_common(adam, sweeps.results("mixture-n"))
 panels = {"SGD": sgd, "Adam": adam, "Adam, with labels": labelled}
@@ -100,10 +99,8 @@ fits = [scaling.exponent_of(scaling.tau_mem(group), group) for group in panels.v
 factor = scaling.ratio(scaling.tau_mem(labelled), scaling.tau_mem(adam), labelled)
 for name, fit in zip(("sgd", "adam", "labels", "factor"), [*fits, factor], strict=True):
     glue(f"cond-{name}", str(fit), display=False)
-print("exponent of tau_mem in n, n =", ", ".join(str(n) for n in sorted(set(scaling.sizes(adam)))))
-for title, fit in zip(panels, fits, strict=True):
-    print(f"{title:>18}: {fit}")
-print("tau_mem with labels over that without, Adam:", factor)
+of = ", ".join(str(n) for n in sorted(set(scaling.sizes(adam))))
+estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=True)))
 
 # %% [markdown]
 # At the same sizes $\tau_\mathrm{mem}$ has the exponent {glue:text}`cond-sgd` under SGD, {glue:text}`cond-adam` under Adam
@@ -121,7 +118,7 @@ print("tau_mem with labels over that without, Adam:", factor)
 # Two ways to make them differ, at $n = 256$: class 1 has a fifth of the points; or it has half of the points and half the
 # width.
 
-# %% mystnb={"figure": {"caption": "Memorised fraction of each class, n = 256: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
 equal = [r for r in runs if r.config["n"] == 256]
 share, spread = sweeps.results("conditional-share"), sweeps.results("conditional-spread")
 figure, table = draw.by_class(
@@ -136,9 +133,10 @@ record([*equal, *share, *spread], table, "conditional-classes")
 share_ratio, spread_ratio = (estimate.class_ratio(f"conditional-{what}") for what in ("share", "spread"))
 glue("cond-share", str(share_ratio), display=False)
 glue("cond-spread", str(spread_ratio), display=False)
-print(f"tau_mem of class 1 over that of class 0, at f_mem = {estimate.F_MEM:g}:")
-print("a fifth of the points:", share_ratio)
-print("half as wide:         ", spread_ratio)
+estimates(
+    f"The time of class 1 over that of class 0, at f_mem = {estimate.F_MEM:g}",
+    {"a fifth of the points": share_ratio, "half as wide": spread_ratio},
+)
 
 # %% [markdown]
 # A class with a quarter of the other's points reaches $f_\mathrm{mem} =$ {glue:text}`cond-level` in
@@ -149,7 +147,7 @@ print("half as wide:         ", spread_ratio)
 #
 # ## Guidance
 
-# %% mystnb={"figure": {"caption": "The same networks, n = 128, sampled with guidance of strength w. Left: divergence of class 0 from its law (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: stronger guidance is further from the law of the class at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. Left: divergence of class 0 from its law (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: stronger guidance is further from the law of the class at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
 strengths = sorted({r.config["guidance"] for r in sweeps.results("conditional-guidance")})
 groups = {w: estimate.guided(w) for w in strengths}
 figure, table = draw.by_guidance(groups)
@@ -159,11 +157,18 @@ plt.show()
 record([r for group in groups.values() for r in group], table, "conditional-guidance")
 
 # %% tags=["remove-input"]
-print("smallest KL from the class, nats, and tau_mem over that of w = 0:")
-for w in strengths:
-    print(f"w = {w:g}: {estimate.guidance_kl(w)}", f"and {estimate.guidance_ratio(w)}" if w else "")
 glue("cond-guidance", str(estimate.guidance_ratio(max(strengths))), display=False)
 glue("cond-w", f"{max(strengths):g}", display=False)
+frame(
+    "With guidance of strength w",
+    pd.DataFrame(
+        {
+            "w": [f"{w:g}" for w in strengths],
+            "smallest KL from the class, nats": [str(estimate.guidance_kl(w)) for w in strengths],
+            "tau_mem over that of w = 0": [str(estimate.guidance_ratio(w)) if w else "1" for w in strengths],
+        }
+    ),
+)
 
 # %% [markdown]
 # Guidance does not sample the law of the class but a sharper one, so its distance from that law grows with $w$ even where

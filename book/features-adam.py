@@ -24,19 +24,21 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims, sweeps
 from diffmemlib.estimators import rfnn as estimate
 from diffmemlib.figures import rfnn as draw
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import frame
 
 # %% [markdown]
 # The same model, $\psi_p = 64$ and $t = 0.1$, in $d = 32$, trained step by step with fresh noise for every point at every
 # step; learning rate 0.01. The paper does not state its settings for this figure. What is plotted is exact: at each
 # milestone the losses of the weights that were reached are averaged over noise and population by {eq}`eq-rf-mehler`.
 
-# %% mystnb={"figure": {"caption": "Random features trained by Adam, psi_p = 64, d = 32, t = 0.1, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/n.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
 runs = sweeps.results("rfnn-adam")
 figure, table = draw.adam(runs)
 plt.show()
@@ -46,10 +48,18 @@ record(runs, table, "random-features-adam")
 
 # %% tags=["remove-input"]
 e = estimate.adam_exponent()
-glue("adam", f"{e.value:.2f} [{e.low:.2f}, {e.high:.2f}]", display=False)
-print(f"exponent in n of the steps after which L_gen = {estimate.GAP}: {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
-for row in estimate.adam_times().itertuples():
-    print(f"psi_n = {row.psi_n:3.0f}: {row.steps:6.0f} steps, {row.per_point:.1f} a point")
+glue("adam", str(e), display=False)
+parted = estimate.adam_times()
+frame(
+    f"When the losses have parted by {estimate.GAP}",
+    pd.DataFrame(
+        {
+            "psi_n": parted["psi_n"].map("{:.0f}".format),
+            "steps": parted["steps"].map("{:.0f}".format),
+            "steps for each point": parted["per_point"].map("{:.1f}".format),
+        }
+    ),
+)
 
 # %% [markdown]
 # Adam rescales every weight's step by the size of its own gradients, so that slow modes are slow no longer in the same

@@ -32,6 +32,7 @@ from diffmemlib import claims, sweeps
 from diffmemlib.estimators import rfnn as estimate
 from diffmemlib.figures import rfnn as draw
 from diffmemlib.figures.record import record, record_live
+from diffmemlib.figures.tables import estimates
 
 # %% [markdown]
 # ## The model
@@ -86,7 +87,7 @@ from diffmemlib.figures.record import record, record_live
 # The points are one draw of features and data in $d = 100$, that is 6400 features; nothing is fitted. The lines are the
 # [exact curves of the limit](score-error).
 
-# %% mystnb={"figure": {"caption": "Random features, psi_p = 64, t = 0.1, d = 100: exact dynamics of one draw (points) and the limit of large d (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of tau_mem, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of $\\tau_\\mathrm{mem}$, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
 runs = sweeps.results("rfnn-n")
 figure, table = draw.dynamics(runs)
 plt.show()
@@ -104,7 +105,7 @@ record(runs, table, "random-features-dynamics")
 # A mode of eigenvalue $\lambda$ relaxes in a time $\psi_p/(2\Delta_t\lambda)$. The eigenvalues that carry the population
 # depend little on $t$, so the time in which the score is learned should scale as $1/\Delta_t$:
 
-# %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, d = 50 (points) and limit (lines), psi_n = 4 (full) and 16 (dashed). Right: against Delta_t tau.", "name": "fig-rf-times"}, "image": {"alt": "Left: curves of t = 0.01, 0.1 and 0.5 fall at different times. Right: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Right: against $\\Delta_t\\tau$.", "name": "fig-rf-times"}, "image": {"alt": "Left: curves of t = 0.01, 0.1 and 0.5 fall at different times. Right: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
 by_time = sweeps.results("rfnn-times")
 figure, table = draw.times_of_diffusion(by_time)
 plt.show()
@@ -112,7 +113,7 @@ plt.show()
 # %% tags=["remove-input"]
 record(by_time, table, "random-features-times")
 
-# %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, t = 0.1, d = 50 (points) and limit (lines), psi_n = 4 (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted tau_mem.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
 by_variance = sweeps.results("rfnn-variance")
 figure, table = draw.variances(by_variance)
 plt.show()
@@ -126,9 +127,13 @@ delta, of_n, mem, limit = (
 )
 for name, e in {"gen-delta": delta, "gen-n": of_n, "mem-range": mem, "mem-limit": limit}.items():
     glue(name, str(e), display=False)
-print("exponent of the time at which E_score has halved: in Delta_t", delta, "and in psi_n", of_n)
-print("exponent in psi_n of the time at which L_gen = 0.3: simulated, psi_n = 4 to 32, ", mem)
-print("                                                    limit, 1 << psi_n << psi_p, ", limit)
+shown = {
+    "E_score has halved, in Delta_t": delta,
+    "E_score has halved, in psi_n": of_n,
+    "L_gen = 0.3, in psi_n, simulated, psi_n = 4 to 32": mem,
+    "L_gen = 0.3, in psi_n, limit, 1 << psi_n << psi_p": limit,
+}
+estimates("Exponents of times", shown)
 
 # %% [markdown]
 # The time at which $E_\mathrm{score}$ has halved has the exponent {glue:text}`gen-delta` in $\Delta_t$ and
@@ -139,7 +144,7 @@ print("                                                    limit, 1 << psi_n << 
 # The paper derives $\tau_\mathrm{mem} \propto \psi_n$ from the edge of the spectrum for $1 \ll \psi_n \ll \psi_p$. Here
 # is the time at which the losses have parted by a given amount, exactly, over a far wider range than can be simulated:
 
-# %% mystnb={"figure": {"caption": "Time at which test and train loss differ by 0.05, 0.1 or 0.3, and its local exponent in psi_n, t = 0.1, in the limit. Shaded: psi_n from 4 to 32, as simulated above and in the paper. The dashed line is proportionality.", "name": "fig-rf-overfitting"}, "image": {"alt": "The local exponent is well above one in the shaded range for every level, and tends to one for large psi_n when psi_p is 65536; for psi_p = 64 it rises again as psi_n approaches psi_p."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Time at which test and train loss differ by 0.05, 0.1 or 0.3, and its local exponent in $\\psi_n$, $t = 0.1$, in the limit. Shaded: $\\psi_n$ from 4 to 32, as simulated above and in the paper. The dashed line is proportionality.", "name": "fig-rf-overfitting"}, "image": {"alt": "The local exponent is well above one in the shaded range for every level, and tends to one for large psi_n when psi_p is 65536; for psi_p = 64 it rises again as psi_n approaches psi_p."}} tags=["remove-input"]
 psi_n = np.geomspace(2, 1024, 19)
 figure, table = draw.overfitting_times((64, 65536), psi_n, 0.1, (0.05, 0.1, 0.3), (4, 32))
 plt.show()
@@ -164,7 +169,7 @@ record_live(
 # Stopped at a given time, which models overfit? The gap $L_\mathrm{gen} = L_\mathrm{test} - L_\mathrm{train}$ over
 # $(\psi_n, \psi_p)$:
 
-# %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, t = 0.1, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, $t = 0.1$, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
 psi = np.geomspace(1, 128, 11)
 figure, table = draw.gap_map(psi, 0.1, (1e3, 1e4), 0.1)
 plt.show()

@@ -25,12 +25,14 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims, sweeps
 from diffmemlib.figures import rfnn_spectrum as draw
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record, record_live
+from diffmemlib.figures.tables import frame
 from diffmemlib.rfnn.spectrum import spectrum
 
 # %% [markdown]
@@ -99,7 +101,7 @@ from diffmemlib.rfnn.spectrum import spectrum
 #
 # ## True features
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of U of 6400 true tanh features, d = 100, psi_n = 8, t = 0.01 (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
 runs = sweeps.results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
@@ -111,11 +113,14 @@ record(runs, table, "random-features-spectrum")
 edges = spectrum(psi_p=64, psi_n=8, t=0.01).rho_2
 glue("rho2-low", f"{edges.low:.1f}", display=False)
 glue("rho2-high", f"{edges.high:.1f}", display=False)
-for covariance, name in ((((1.0, 1.0),), "Sigma = I"), (((0.5, 0.5), (1.5, 0.5)), "Sigma = 0.5, 1.5")):
+parts = []
+for covariance, name in ((((1.0, 1.0),), "1"), (((0.5, 0.5), (1.5, 0.5)), "0.5 and 1.5")):
     whole = spectrum(psi_p=64, psi_n=8, t=0.01, covariance=covariance)
-    print(f"{name}: delta at {whole.delta_place:.5f} of weight {whole.delta_weight:.4f}, and bulks")
-    for bulk in whole.bulks:
-        print(f"    {bulk.low:8.4f} to {bulk.high:8.4f}, mass {bulk.mass:.4f} = {bulk.mass * 64:.2f}/psi_p")
+    found = [(whole.delta_place, whole.delta_place, whole.delta_weight)]
+    found += [(bulk.low, bulk.high, bulk.mass) for bulk in whole.bulks]
+    parts += [(name, f"{low:.4f}", f"{high:.4f}", f"{mass:.4f}", f"{64 * mass:.2f}") for low, high, mass in found]
+table = pd.DataFrame(parts, columns=["variances", "from", "to", "mass", "mass times psi_p"])
+frame("The delta and the bulks in the limit", table.set_index(["variances", "from"]))
 
 # %% [markdown]
 # Read from right to left, that is from fast to slow:
@@ -145,7 +150,7 @@ show(
 # With fewer features than data ($\psi_p < \psi_n$) there is no delta, and $\rho_1$ holds all but $1/\psi_p$ of the
 # eigenvalues. It stays away from zero: such a model cannot memorise, however long it trains.
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of U of four draws of true features, d = 100 (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of four draws of true features, $d = 100$ (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
 cases = [{"psi_p": 8, "psi_n": 3, "t": 0.1}, {"psi_p": 3, "psi_n": 8, "t": 0.1}]
 figure, table = draw.small_spectra(cases)
 plt.show()

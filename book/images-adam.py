@@ -33,6 +33,7 @@ from diffmemlib.estimators import scaling
 from diffmemlib.experiments.unet import LEARNING_RATE as PAPER_RATE
 from diffmemlib.figures.curves import compared, quality_and_memory, times
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates
 from diffmemlib.sweeps import results
 
 SGD, ADAM = "images-sgd", "images-adam"
@@ -70,7 +71,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, that of the largest n last."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, that of the largest n last."}} tags=["remove-input"]
 figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -88,14 +89,14 @@ record(sgd, table, "adam-sgd")
 #
 # ## Side by side
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they begin to rise near one place, under Adam earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ under SGD and under Adam, the same training sets.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they begin to rise near one place, under Adam earlier."}} tags=["remove-input"]
 figure, table = compared({f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam})
 plt.show()
 
 # %% tags=["remove-input"]
 record([*sgd, *adam], table, "adam-both")
 
-# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good (tau_gen), losses part (tau_overfit), first copies (tau_mem). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(sgd), {name: f(sgd) for name, f in estimate.TIMES.items()})
 plt.show()
 
@@ -115,15 +116,16 @@ found = {
 }
 for name, e in found.items():
     glue(f"adam-{name}", str(e), display=False)
-print("SGD, exponents in n")
-print("  tau_gen:    ", found["gen"])
-print("  held-out loss falls to its level:", found["loss"])
-print("  tau_overfit:", found["overfit"])
-print("  tau_mem:    ", found["mem"])
-print("  collapse:   ", found["collapse"])
-print("SGD over Adam, at the same n")
-print("  tau_gen:    ", found["slower-gen"])
-print("  tau_mem:    ", found["slower-mem"])
+shown = {
+    "exponent in n of tau_gen": found["gen"],
+    "of the time at which the held-out loss falls to its level": found["loss"],
+    "of tau_overfit": found["overfit"],
+    "of tau_mem": found["mem"],
+    "of the collapse of f_mem": found["collapse"],
+    "tau_gen, times that of Adam": found["slower-gen"],
+    "tau_mem, times that of Adam": found["slower-mem"],
+}
+estimates("SGD", shown)
 
 # %% [markdown]
 # Under SGD $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$ {glue:text}`adam-copies`, has the exponent

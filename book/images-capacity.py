@@ -38,6 +38,7 @@ from diffmemlib.experiments.unet import LAPTOP_RATE, LEARNING_RATE, laptop_rate
 from diffmemlib.figures import capacity as draw
 from diffmemlib.figures.images import grid
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates, frame
 from diffmemlib.sweeps import results
 
 SGD = "images-width-sgd"
@@ -68,14 +69,14 @@ glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", d
 # has SGD; [below](sec-curvature) are runs under SGD, and the reason why they are few. Those of $W = 16$ are runs of
 # [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
 
-# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against W times it (top); memorised fraction against training time and against W times it over n (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against $W$ times it (top); memorised fraction against training time and against $W$ times it over $n$ (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
 plt.show()
 
 # %% tags=["remove-input"]
 record(runs, table, "capacity")
 
-# %% mystnb={"figure": {"caption": "The times of every run against W: samples become good, the losses part, first copies. Full lines: the fitted power of W, each n with its own prefactor. Dotted: 1/W.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, the losses part, first copies. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
 figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.TIMES.items()})
 plt.show()
 
@@ -86,9 +87,6 @@ record(runs, table, "capacity-times")
 fits = {name: estimate.width_exponent(name) for name in ("tau_gen", "tau_overfit", "tau_mem", "tau_loss")}
 for name, e in fits.items():
     glue(f"width-{name}", str(e), display=False)
-print("exponents in W, Adam")
-for name, e in fits.items():
-    print(f"  {name}:", e)
 by_n = table[table["time"] == "tau_gen"].pivot(index="n", columns="width", values="tau")
 narrowest, second_width = by_n.columns[:2]
 slopes = np.log(by_n[second_width] / by_n[narrowest]) / np.log(second_width / narrowest)
@@ -96,7 +94,13 @@ glue("width-narrowest", str(narrowest), display=False)
 glue("width-bounds", ", ".join(f"{v:.1f}" for v in slopes[:-1]) + f" and {slopes.iloc[-1]:.1f}", display=False)
 bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
 told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
-print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string())
+frame(
+    "Times by W, in steps; after > the run ended before, after < it was so at the first look",
+    told.pivot(index=["time", "n"], columns="width", values="tau").rename(columns="W = {}".format),
+)
+
+# %% tags=["remove-input"]
+estimates("Exponents in W, Adam", fits)
 
 # %% [markdown]
 # Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, the first time that the
@@ -107,7 +111,7 @@ print(told.pivot(index=["time", "n"], columns="width", values="tau").to_string()
 # {glue:text}`width-narrowest` did not, and its bounds alone, open triangles, make the exponent from there to the next width
 # {glue:text}`width-bounds` or steeper: no one power describes all three widths.
 
-# %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest n, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest $n$, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))
 milestones = narrow.samples["step"].tolist()
 figure, table_narrow = grid(
@@ -135,8 +139,8 @@ by_width = seen.groupby("width")["looks"].agg(gmean)
 glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
 glue("width-share-looks", f"{1 / (1 + c['batch'] * b.value / a.value):.0%}", display=False)
-print("how often each image was seen until the first copies")
-print(seen.pivot(index="n", columns="width", values="looks").to_string(float_format="{:.0f}".format))
+looks = seen.pivot(index="n", columns="width", values="looks").map("{:.0f}".format)
+frame("How often each image was seen until the first copies", looks.rename(columns="W = {}".format))
 
 # %% [markdown]
 # By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
@@ -148,7 +152,7 @@ print(seen.pivot(index="n", columns="width", values="looks").to_string(float_for
 #
 # ## Which sets are safe
 
-# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width W, trained on n digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes. Pale: this width never reached its generation time, so that the panels hold a lower bound in its place.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$, trained on $n$ digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes. Pale: this width never reached its generation time, so that the panels hold a lower bound in its place.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
 boundary = estimate.boundaries(runs, (1, 2, 4, 8))
 figure, table = draw.phases(runs, boundary, estimate.COPIES)
 plt.show()
@@ -163,7 +167,18 @@ for w in boundary.loc[boundary["tau_seen"], "width"].unique():
     windows[w] = scaling.ratio(scaling.tau_mem(own), estimate.tau_gen(own), own)
 # Of the mean alone: its interval would be the spread of the ratio over n, with which it grows.
 glue("width-windows", " and ".join(f"{e.value:.1f} at W = {w}" for w, e in windows.items()), display=False)
-print(boundary.drop(columns="tau_seen").round({"tau": 0, "n": 1}).to_string(index=False))
+frame(
+    "The boundary: the smallest n without copies at c times the generation time",
+    pd.DataFrame(
+        {
+            "W": boundary["width"],
+            "c": boundary["c"],
+            "at step": boundary["tau"].map("{:.0f}".format),
+            "n": boundary["n"].map("{:.0f}".format),
+            "found": boundary["status"],
+        }
+    ),
+)
 
 # %% [markdown]
 # The clock of each panel is a multiple of $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so that widths are compared
@@ -230,13 +245,15 @@ level = estimate.loss_level(sgd)
 times = {lr: scaling.crossings([r], "loss_test", level, rising=False)[0].tau for lr, r in same.items()}
 glue("width-rates", f"{max(times) / min(times):.0f}", display=False)
 glue("width-gain", f"{times[min(times)] / times[max(times)]:.1f}", display=False)
-print("exponents in W")
-for name, e in rates.items():
-    print(f"  {draw.CURVATURES[name]}:", e)
-print("  tau_loss, SGD:", slow)
-print("SGD diverges above")
-print(pd.DataFrame(dict(zip(sides, (highest, highest_paper), strict=True))).T.round(4).to_string())
-print("tau_loss at W = 16 by learning rate:", {lr: round(t) for lr, t in times.items()})
+by_side = pd.DataFrame(dict(zip(sides, (highest, highest_paper), strict=True))).T
+frame(
+    "The learning rate above which SGD diverges",
+    by_side.map("{:.4f}".format).rename(columns="W = {}".format).rename_axis("images"),
+)
+
+# %% tags=["remove-input"]
+shown = {draw.CURVATURES[name]: e for name, e in rates.items()} | {"tau_loss, SGD": slow}
+estimates("Exponents in W", shown)
 
 # %% [markdown]
 # The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,

@@ -27,6 +27,7 @@
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims
@@ -34,6 +35,7 @@ from diffmemlib.estimators import images as estimate
 from diffmemlib.estimators import scaling
 from diffmemlib.figures.curves import compared, looks, quality_and_memory
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates, frame
 from diffmemlib.sweeps import results
 
 FULL, FIXED, DRAWS = "images-full", "images-sgd", "images-full-draws"
@@ -62,7 +64,7 @@ glue("full-hours", f"{sum(r.provenance['seconds'] for r in every[len(fixed) :]) 
 #
 # ## Full batches
 
-# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size (left) and in full batches (right): against training time divided by n (top), and against how often each image was seen (bottom). For a fixed size of batch the two differ by a factor only.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size (left) and in full batches (right): against training time divided by $n$ (top), and against how often each image was seen (bottom). For a fixed size of batch the two differ by a factor only.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
 figure, table = compared({f"batches of {batch}": fixed, "full batches": full}, ("scaled", "seen"))
 plt.show()
 
@@ -84,10 +86,12 @@ glue(
     ", ".join(f"{round(slope, 2) + 0:.2f}" for slope in np.diff(steps[:, 1]) / np.diff(steps[:, 0])),
     display=False,
 )
-print("exponents in n")
-print("  tau_mem, full batches: ", found["mem"])
-print("  collapse, full batches:", found["collapse"])
-print(f"  tau_mem, batches of {batch}:", found["fixed-mem"])
+shown = {
+    "tau_mem, full batches": found["mem"],
+    "collapse of f_mem, full batches": found["collapse"],
+    f"tau_mem, batches of {batch}": found["fixed-mem"],
+}
+estimates("Exponents in n, SGD", shown)
 
 # %% [markdown]
 # The time of the first copies, $f_\mathrm{mem} =$ {glue:text}`full-copies`, has the exponent {glue:text}`full-mem` in $n$ with
@@ -95,7 +99,7 @@ print(f"  tau_mem, batches of {batch}:", found["fixed-mem"])
 # {glue:text}`full-batch` the first exponent is {glue:text}`full-fixed-mem`. Repetition alone would give 0 with full batches,
 # the paper has 1. From each size to the next the exponent is {glue:text}`full-local`: it grows with $n$. The [mixture](mixture.ipynb), where all runs have full batches too, has {glue:text}`full-mixture`.
 
-# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
 figure, table = quality_and_memory(full, metrics=(estimate.quality(full), "f_mem"))
 plt.show()
 
@@ -149,9 +153,21 @@ glue("full-apart", f"{(steps_each.max() / steps_each.min()).max():.1f}", display
 glue("full-m", str(m), display=False)
 at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
 glue("full-at-m", str(at_m), display=False)
-print(table.assign(tau_n=table["tau"] / table["n"]).round(1).to_string(index=False))
-print(f"A = {a} looks, B = {b} steps")
-print(f"exponent of tau_mem in n at {m} draws a step:", at_m)
+frame(
+    "First copies of every run",
+    pd.DataFrame(
+        {
+            "n": table["n"],
+            "draws a step": table["draws"],
+            "tau_mem": table["tau"].map("{:.0f}".format),
+            "tau_mem/n": (table["tau"] / table["n"]).map("{:.1f}".format),
+        }
+    ),
+)
+
+# %% tags=["remove-input"]
+shown = {"A, looks": a, "B, steps for each image": b, f"exponent of tau_mem in n at {m} draws a step": at_m}
+estimates("The fit", shown)
 
 # %% [markdown]
 # $A =$ {glue:text}`full-a` looks at each image, and $B =$ {glue:text}`full-b` steps for each image; they weigh the same at

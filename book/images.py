@@ -26,7 +26,6 @@
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
-from IPython.display import HTML
 from myst_nb import glue
 
 from diffmemlib import claims
@@ -37,6 +36,7 @@ from diffmemlib.figures import images as draw
 from diffmemlib.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates, frame
 from diffmemlib.sweeps import results
 
 runs = results(estimate.SWEEP)
@@ -81,7 +81,7 @@ glue("images-floor", f"{floor:.3f}", display=False)
 #
 # ## Both times
 
-# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by n. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n; the memorised fraction rises later for larger n, and against tau over n the rises coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n; the memorised fraction rises later for larger n, and against tau over n the rises coincide."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -93,7 +93,7 @@ record(runs, table, "images")
 # from $n =$ {glue:text}`images-window-from` on, lies a window in which the samples are good and new. On the right, against $\tau/n$, the rises would coincide if
 # $\tau_\mathrm{mem}$ were exactly proportional to $n$; the exponent below says how nearly they do.
 
-# %% mystnb={"figure": {"caption": "The three times of every run: samples become good (tau_gen), held-out and training loss part (tau_overfit), first copies (tau_mem). Filled: seen. An open triangle is a bound: one that points up, where the run ended before; one that points down, where it was so at the first look.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Filled: seen. An open triangle is a bound: one that points up, where the run ended before; one that points down, where it was so at the first look.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
 plt.show()
 
@@ -115,12 +115,13 @@ fits = {
 glue("images-half-n", " and ".join(str(r.config["n"]) for r in results("images-bf16")), display=False)
 for name, fit in fits.items():
     glue(f"images-{name}", str(fit), display=False)
-print("exponents in n")
-print("  tau_gen:    ", fits["gen"])
-print("  tau_overfit:", fits["overfit"])
-print("  tau_mem:    ", fits["mem"])
-print("  collapse:   ", fits["collapse"])
-print("tau_mem / tau_overfit:", fits["lag"])
+shown = {
+    "tau_gen": fits["gen"],
+    "tau_overfit": fits["overfit"],
+    "tau_mem": fits["mem"],
+    "collapse of f_mem": fits["collapse"],
+}
+estimates("Exponents in n, Adam", shown)
 
 # %% [markdown]
 # $\tau_\mathrm{gen}$, the first time that the distance (a running median of three) is below {glue:text}`images-good`, has
@@ -136,14 +137,14 @@ print("tau_mem / tau_overfit:", fits["lag"])
 
 # %% tags=["remove-input"]
 by_level = estimate.tau_gen_by_level(runs, (1.0, 0.5, 0.3, 0.2, 0.1)) if distance == "fd" else None
-HTML(by_level.to_html(index=False, border=0)) if by_level is not None else None
+frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None else None
 
 # %% [markdown]
 # The stricter the level, the more it asks for what only more images teach, and the fewer of the small sets pass.
 #
 # ## The losses part first
 
-# %% mystnb={"figure": {"caption": "Loss at t = 0.01 on held-out digits (full lines) and on training digits (dashed), five noises each.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), five noises each.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 
@@ -172,7 +173,7 @@ show(
 # %% tags=["remove-input"]
 record([example], example.curves, "images-scrubber")
 
-# %% mystnb={"figure": {"caption": "Samples of n = 128 at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with d1 < d2/3.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits; in the second several are framed and equal to them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with $d_1 < d_2/3$.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits; in the second several are framed and equal to them."}} tags=["remove-input"]
 figure, table = draw.grid(example, [new, steps[-1]])
 plt.show()
 
@@ -182,7 +183,7 @@ record([example], table, "images-grid")
 # %% [markdown]
 # ## The threshold k
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against tau/n for three thresholds of d1/d2.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
 figure, table = thresholds(runs)
 plt.show()
 

@@ -36,6 +36,7 @@ from diffmemlib.figures import gmm as draw
 from diffmemlib.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.figures.interactive import show
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import estimates, frame
 
 runs = estimate.sweep_n()
 n_values = sorted({r.config["n"] for r in runs})
@@ -83,14 +84,7 @@ glue("hours", f"{sum(r.provenance['seconds'] for r in everything.values()) / 360
 #   three estimators that are compared [below](sec-kl).
 
 # %% tags=["remove-input"]
-print(f"n: {', '.join(map(str, n_values))}; seeds: {', '.join(sorted({str(r.config['seed']) for r in runs}))}; W = 128")
-for n in n_values:
-    group = [r for r in runs if r.config["n"] == n]
-    early = sum(not r.provenance["complete"] for r in group)
-    note = f", {early} of them stopped early by its time budget" if early else ""
-    lengths = " and ".join(sorted({f"{r.config['steps'] / n:.0f} n" for r in group}))
-    print(f"n = {n}: {len(group)} run(s) of {lengths} steps{note}")
-print(f"near-duplicates in the training sets: {sum(r.provenance['near_duplicates'] for r in runs)}")
+frame("The runs", estimate.made(runs))
 
 # %% [markdown]
 # ## Two times
@@ -99,7 +93,7 @@ print(f"near-duplicates in the training sets: {sum(r.provenance['near_duplicates
 # fraction rises later, and later for larger $n$ (lower left). Divide the time by $n$ and the rises fall on one curve
 # (lower right), while the falls no longer do (upper right). The window between the two is where to stop.
 
-# %% mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by n. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs)
 plt.show()
 
@@ -115,7 +109,7 @@ record(runs, table, "mixture-n")
 # between milestones. Between them lies the time $\tau_\mathrm{over}$ at which the training loss and the test loss, at
 # diffusion time $t = 0.01$, have parted by {glue:text}`parted`.
 
-# %% mystnb={"figure": {"caption": "The three times of every run against n; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run against $n$; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
     "tau_gen": estimate.tau_gen(runs),
     "tau_mem": scaling.tau_mem(runs),
@@ -137,12 +131,7 @@ glue("collapse-exponent", str(scaling.collapse("mixture-n")), display=False)
 glue("lag", str(scaling.overfitting_lag("mixture-n")), display=False)
 glue("window", str(estimate.window()), display=False)
 glue("window-n", estimate.largest_n(runs)[0].config["n"], display=False)
-print("tau_mem / n, run by run, in units of steps:")
-for n in n_values:
-    group = [r for r in runs if r.config["n"] == n]
-    end = ", ".join(f"{r.curve('f_mem')['value'].iloc[-1]:.2f}" for r in group)
-    words = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in scaling.tau_mem(group)]
-    print(f"  n = {n}: {', '.join(words)}; f_mem at the end {end}")
+frame("Run by run", estimate.run_by_run(runs))
 
 # %% [markdown]
 # Fitted to all runs, with 95% Student intervals:
@@ -163,7 +152,7 @@ for n in n_values:
 # Since every step uses the full batch, every training point has been seen exactly $\tau$ times, whatever $n$. Copies
 # come later for larger $n$ all the same: repetition is not what makes them.
 #
-# ```{admonition} What "good" means decides tau_gen
+# ```{admonition} What "good" means decides $\tau_\mathrm{gen}$
 # :class: note
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It goes on to a level that is lower for larger $n$
 # ({numref}`fig-mixture-n`, upper left), because more data teach more. A fixed threshold that even the smallest training
@@ -175,33 +164,17 @@ for n in n_values:
 # ```
 
 # %% tags=["remove-input"]
-from diffmemlib.timescales import exponent
-
-for level in (0.02, 0.05, 0.1):
-    fit = exponent(scaling.sizes(runs), scaling.tau_mem(runs, level))
-    out = f" ({fit.left_out} runs left out)" if fit.left_out else ""
-    print(
-        f"threshold f_mem = {level:4.2f}: exponent of tau_mem in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]{out}"
-    )
-for level in (2.0, 3.0, 5.0, 10.0):
-    fit = exponent(scaling.sizes(runs), estimate.tau_gen(runs, level))
-    print(f"threshold {level:4.0f} nats: exponent of tau_gen in n {fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]")
 landmarks = estimate.landmarks(runs[0])
 for name, nats in landmarks.items():
     glue(f"landmark-{name}", f"{nats:.2f}", display=False)
-for level in (1.0, landmarks["gaussian"]):
-    fit = exponent(scaling.sizes(runs), scaling.crossings(runs, "kl_knn", level, rising=False))
-    print(
-        f"nearest neighbours below {level:.2f} nats: exponent of this time in n "
-        f"{fit.value:+.2f} [{fit.low:+.2f}, {fit.high:+.2f}]"
-    )
+frame("Exponents in n, by the level that a time is read at", estimate.exponents_by_level(runs, landmarks["gaussian"]))
 
 # %% [markdown]
 # ## The threshold k
 #
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by n, for three thresholds k (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = thresholds(runs)
 plt.show()
 
@@ -209,12 +182,9 @@ plt.show()
 record(runs, table, "mixture-k")
 
 # %% tags=["remove-input"]
-for k, e in (
-    ("1/4", scaling.tau_mem_exponent("mixture-n", "f_mem_1/4")),
-    ("1/3", scaling.tau_mem_exponent("mixture-n")),
-    ("1/2", scaling.tau_mem_exponent("mixture-n", "f_mem_1/2")),
-):
-    print(f"k = {k}: exponent of tau_mem in n {e.value:.2f} [{e.low:.2f}, {e.high:.2f}]")
+names = {"k = 1/4": "f_mem_1/4", "k = 1/3": "f_mem", "k = 1/2": "f_mem_1/2"}
+by_k = {k: scaling.tau_mem_exponent("mixture-n", metric) for k, metric in names.items()}
+estimates("Exponent of tau_mem in n", by_k)
 
 # %% [markdown]
 # ## The width of the network
@@ -222,7 +192,7 @@ for k, e in (
 # At fixed $n$, how do the times depend on the width $W$? The paper reports $\tau_\mathrm{gen} \sim 1/W$ on the mixture
 # and leaves $\tau_\mathrm{mem}$ open. Wider networks are indeed earlier in both.
 
-# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths W at n = 64, against training time and against W times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
 figure, table = quality_and_memory(wide, key="width", scale=-1)
 plt.show()
@@ -233,7 +203,7 @@ record(wide, table, "mixture-width")
 # %% [markdown]
 # At $n = 64$ the divergence soon meets its floor. A larger training set leaves more room for the fall:
 
-# %% mystnb={"figure": {"caption": "The fall of the divergence for four widths W at n = 256, against training time and against W times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The fall of the divergence for four widths $W$ at $n = 256$, against training time and against $W$ times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
 wide_256 = estimate.sweep_width(256)
 figure, table = quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
 plt.show()
@@ -242,12 +212,12 @@ plt.show()
 record(wide_256, table, "mixture-width-256")
 
 # %% tags=["remove-input"]
-for threshold in (estimate.KL_GOOD_WIDTH, 2.0, 3.0, 10.0):
-    e = estimate.tau_gen_width_exponent(256, threshold)
-    print(f"n = 256, threshold {threshold:4.1f} nats: exponent of tau_gen in W {e}")
-e = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
-print(f"n = 256, threshold {estimate.KL_GOOD_WIDTH:4.1f} nats, W up to 128 only: exponent of tau_gen in W {e}")
-print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {estimate.tau_mem_width_exponent()}")
+levels = (estimate.KL_GOOD_WIDTH, 2.0, 3.0, 10.0)
+shown = {f"tau_gen at {level:g} nats, n = 256": estimate.tau_gen_width_exponent(256, level) for level in levels}
+narrower = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
+shown[f"tau_gen at {estimate.KL_GOOD_WIDTH:g} nats, n = 256, W up to 128 only"] = narrower
+shown[f"tau_mem at f_mem = {scaling.F_MEM:g}, n = 64"] = estimate.tau_mem_width_exponent()
+estimates("Exponents in W", shown)
 
 # %% [markdown]
 # The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where
@@ -262,7 +232,7 @@ print(f"n = 64, f_mem = 0.02: exponent of tau_mem in W {estimate.tau_mem_width_e
 # like the data at first; then the cloud is right and no sample sits on a training point; then samples jump, one by one,
 # onto training points.
 
-# %% mystnb={"figure": {"caption": "Samples of one run (n = 64) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of one run ($n = 64$) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = next(r for r in runs if r.config["n"] == 64)
 (gen,), (mem,) = estimate.tau_gen([example]), scaling.tau_mem([example])
 milestones = example.samples["step"]
@@ -316,7 +286,7 @@ record([example], example.curves, "mixture-scrubber")
 # negative; were its expectation taken along the sampler's own path instead of over noised samples, it would be Girsanov's
 # upper bound on the divergence. **Nearest neighbours** {cite:p}`wang2009` use no score at all.
 
-# %% mystnb={"figure": {"caption": "The three estimates along the runs at the largest n for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All rise at the same time; while they fall the score gap lies far above nearest neighbours, and the paper's estimator scatters widely."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three estimates along the runs at the largest $n$ for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All rise at the same time; while they fall the score gap lies far above nearest neighbours, and the paper's estimator scatters widely."}} tags=["remove-input"]
 chosen = estimate.largest_n(runs)
 above = [(r.curve("kl_fisher")["value"] > r.curve("kl_knn")["value"]).mean() for r in runs]
 glue("above", f"{sum(above) / len(above):.0%}", display=False)

@@ -25,7 +25,6 @@
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import pandas as pd
-from IPython.display import HTML
 from myst_nb import glue
 
 from diffmemlib import sweeps
@@ -33,6 +32,7 @@ from diffmemlib.estimators import conditional as estimate
 from diffmemlib.estimators.scaling import tau_mem
 from diffmemlib.figures import conditional as draw
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import frame
 
 runs = sweeps.results("sampling")
 gap = next(r for r in runs if r.config["sampler"] == "euler_maruyama" and r.config["sampling_steps"] == 0)
@@ -60,13 +60,15 @@ late = estimate.by_sampler()
 for sampler in ("euler_maruyama", "ddim"):
     enough = {metric: estimate.cheapest(late, metric, sampler) for metric in ("f_mem", "kl_knn")}
     glue(f"enough-{sampler}", str(max(enough.values())), display=False)
-    print(f"{sampler}: same f_mem from {enough['f_mem']} steps on, same KL from {enough['kl_knn']}")
-print("tau_mem / n by sampler and steps:")
-runs = sorted(runs, key=lambda r: (r.config["sampler"], r.config["sampling_steps"] or 999))
-for r, time in zip(runs, tau_mem(runs), strict=True):
-    c = r.config
-    steps = c["sampling_steps"] or 999
-    print(f"  {c['sampler']:>14}, {steps:3}: {time.tau / c['n']:.0f}")
+times = pd.DataFrame(
+    {
+        "sampler": [{"ddim": "DDIM", "euler_maruyama": "Euler-Maruyama"}[r.config["sampler"]] for r in runs],
+        "steps": [r.config["sampling_steps"] or 999 for r in runs],
+        "tau_mem/n": [f"{time.tau / r.config['n']:.0f}" for r, time in zip(runs, tau_mem(runs), strict=True)],
+    }
+)
+by_steps = times.pivot(index="sampler", columns="steps", values="tau_mem/n").rename(columns="{} steps".format)
+frame("tau_mem/n by sampler and its steps", by_steps)
 
 # %% [markdown]
 # DDIM gives from {glue:text}`enough-ddim` steps on what it gives with all of them, Euler-Maruyama from
@@ -99,7 +101,7 @@ shown = {
     words[m]: [f"{row[m]:.2f} [{row[f'{m}_low']:.2f}, {row[f'{m}_high']:.2f}]" for _, row in cost.iterrows()]
     for m in metrics
 }
-HTML(pd.DataFrame({"DDIM steps": cost["steps"], **shown}).to_html(index=False, border=0))
+frame("At the end of training", pd.DataFrame({"DDIM steps": cost["steps"], **shown}).set_index("DDIM steps"))
 
 # %% tags=["remove-input"]
 record(pictures, cost, "sampling-images")

@@ -26,12 +26,14 @@
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib import claims
 from diffmemlib.estimators import rfnn as estimate
 from diffmemlib.figures import rfnn as draw
 from diffmemlib.figures.record import record_live
+from diffmemlib.figures.tables import frame
 
 # %% [markdown]
 # ## From one resolvent to two
@@ -60,7 +62,7 @@ from diffmemlib.figures.record import record_live
 #
 # ## The curves
 
-# %% mystnb={"figure": {"caption": "Exact learning curves in the limit of high dimension, psi_p = 64, t = 0.1. Left: test loss (solid) and training loss (dashed). Right: distance to the exact score; the dot is the best time to stop.", "name": "fig-rf-curves"}, "image": {"alt": "Left: train and test loss fall together and then part, later for larger psi_n. Right: the score error falls, is smallest near tau of order ten, and rises again at a time that grows with psi_n; its minimum is lower for larger psi_n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Exact learning curves in the limit of high dimension, $\\psi_p = 64$, $t = 0.1$. Left: test loss (solid) and training loss (dashed). Right: distance to the exact score; the dot is the best time to stop.", "name": "fig-rf-curves"}, "image": {"alt": "Left: train and test loss fall together and then part, later for larger psi_n. Right: the score error falls, is smallest near tau of order ten, and rises again at a time that grows with psi_n; its minimum is lower for larger psi_n."}} tags=["remove-input"]
 tau = np.geomspace(0.5, 1e6, 300)
 figure, table = draw.curves(64, (4, 8, 16, 32), 0.1, tau)
 plt.show()
@@ -79,7 +81,7 @@ record_live("diffmemlib.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", tabl
 # The paper finds, in simulations, that the smallest score error falls as $\psi_n^{-\eta}$ with $\eta = 0.59$, and leaves
 # the theory open. The exact minimum, and the slope of its logarithm between neighbouring $\psi_n$:
 
-# %% mystnb={"figure": {"caption": "The best that training can reach, t = 0.1. Left: smallest score error against psi_n. Middle: its local exponent, with the paper's 0.59 (dashed). Right: the time at which to stop. Shaded: psi_n from 4 to 32, the range of Fig. 5 of the paper.", "name": "fig-rf-exponent"}, "image": {"alt": "Three panels against psi_n for psi_p = 64, 512 and 4096. The local exponent crosses 0.59 inside the shaded range, goes on growing, nears one for large psi_p and falls again for psi_p = 64."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The best that training can reach, $t = 0.1$. Left: smallest score error against $\\psi_n$. Middle: its local exponent, with the paper's 0.59 (dashed). Right: the time at which to stop. Shaded: $\\psi_n$ from 4 to 32, the range of Fig. 5 of the paper.", "name": "fig-rf-exponent"}, "image": {"alt": "Three panels against psi_n for psi_p = 64, 512 and 4096. The local exponent crosses 0.59 inside the shaded range, goes on growing, nears one for large psi_p and falls again for psi_p = 64."}} tags=["remove-input"]
 psi_n = np.geomspace(1, 1024, 16)
 figure, table = draw.exponents((64, 512, 4096), psi_n, 0.1, 0.59, (4, 32))
 plt.show()
@@ -91,14 +93,21 @@ record_live(
 
 # %% tags=["remove-input"]
 local = estimate.best_stops((64.0,), (2, 4, 8, 16, 32, 64, 128), 0.1)
-print("psi_p = 64, t = 0.1: smallest E_score, its exponent up to the next psi_n, and where to stop")
-for row in local.itertuples():
-    slope = "" if np.isnan(row.exponent) else f"{row.exponent:.2f}"
-    print(f"psi_n = {row.psi_n:4.0f}: {row.score_error:.4f}  {slope:>5}  tau = {row.tau:.1f}")
 eta = estimate.eta()
 glue("eta", f"{eta.value:.2f}", display=False)
 glue("eta-low", f"{eta.low:.2f}", display=False)
 glue("eta-high", f"{eta.high:.2f}", display=False)
+frame(
+    "The best that training can reach, psi_p = 64, t = 0.1",
+    pd.DataFrame(
+        {
+            "psi_n": local["psi_n"].map("{:.0f}".format),
+            "smallest E_score": local["score_error"].map("{:.4f}".format),
+            "exponent up to the next psi_n": local["exponent"].map("{:.2f}".format).replace("nan", ""),
+            "stop at tau": local["tau"].map("{:.1f}".format),
+        }
+    ),
+)
 
 # %% [markdown]
 # It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line has the slope {glue:text}`eta`, but the local exponent

@@ -30,7 +30,6 @@ sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
-from IPython.display import HTML
 from myst_nb import glue
 
 from diffmemlib.data import letters
@@ -41,6 +40,7 @@ from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.figures import images as draw
 from diffmemlib.figures.curves import quality_and_memory
 from diffmemlib.figures.record import record
+from diffmemlib.figures.tables import frame
 from diffmemlib.figures.window import prediction
 from diffmemlib.sweeps import results
 
@@ -129,7 +129,7 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 # **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
 # {glue:text}`own-copies`.
 
-# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by n, a colour for each n. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time, swinging on the way; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time, swinging on the way; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -140,7 +140,7 @@ record(runs, table, "own")
 # And run by run, in training steps (after > the run ended before):
 
 # %% tags=["remove-input"]
-HTML(window.windows(runs).to_html(index=False, border=0))
+frame("Times of every run, in steps", window.windows(runs))
 
 # %% [markdown]
 # Where the last column says no, copies came before the samples were good: with so few images there is no time to stop at,
@@ -152,7 +152,7 @@ HTML(window.windows(runs).to_html(index=False, border=0))
 # many: a straight line through the logarithms, with the interval in which one more run should lie. Here the line is drawn
 # through the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
 
-# %% mystnb={"figure": {"caption": "Both times of every run, and the line that the runs with smaller n predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the line. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a straight line with a band around it, and a ringed point at the largest n, which the line has not seen."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Both times of every run, and the line that the runs with smaller $n$ predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the line. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a straight line with a band around it, and a ringed point at the largest n, which the line has not seen."}} tags=["remove-input"]
 more = 4 * n_largest
 glue("own-more", more, display=False)
 figure, table = prediction(runs, more)
@@ -177,7 +177,7 @@ late = "one stops with good samples" if fine else "stopping there would be safe,
 glue("own-advice", late, display=False)
 inside = first["low"] <= measured.tau <= first["high"]
 glue("own-verdict", "inside the interval" if inside else "outside the interval", display=False)
-HTML(told.to_html(index=False, border=0, float_format="%.0f"))
+frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:.0f}" if isinstance(v, float) else v))
 
 # %% [markdown]
 # At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has
@@ -195,7 +195,7 @@ HTML(told.to_html(index=False, border=0, float_format="%.0f"))
 #
 # ## Look at them
 
-# %% mystnb={"figure": {"caption": "Samples of the run with the largest n: at the last milestone before tau_mem, and at the end. Each above the training image nearest to it; copies are framed.", "name": "fig-own-grid"}, "image": {"alt": "Two bands of small white letters on black, each in two rows: samples above their nearest training images, at an earlier and at a later time; in the later band some are framed as copies."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of the run with the largest $n$: at the last milestone before $\\tau_\\mathrm{mem}$, and at the end. Each above the training image nearest to it; copies are framed.", "name": "fig-own-grid"}, "image": {"alt": "Two bands of small white letters on black, each in two rows: samples above their nearest training images, at an earlier and at a later time; in the later band some are framed as copies."}} tags=["remove-input"]
 steps = example.samples["step"].tolist()
 before = max((s for s in steps if s < measured.tau), default=steps[0])
 figure, table = draw.grid(example, [before, steps[-1]])
@@ -207,7 +207,7 @@ record([example], table, "own-grid")
 # %% [markdown]
 # ## The losses, which need no samples
 
-# %% mystnb={"figure": {"caption": "Loss at t = 0.01 on held-out images (full lines) and on training images (dashed), five noises each.", "name": "fig-own-losses"}, "image": {"alt": "For each n the held-out loss falls, has a lowest point and rises, while the training loss keeps falling; the lowest point is later for larger n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out images (full lines) and on training images (dashed), five noises each.", "name": "fig-own-losses"}, "image": {"alt": "For each n the held-out loss falls, has a lowest point and rises, while the training loss keeps falling; the lowest point is later for larger n."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 
@@ -226,7 +226,8 @@ record(runs, table, "own-losses")
 #
 # ```python
 # from diffmemlib.memorization import memorized_fraction
-# from diffmemlib.timescales import first_crossing, predict
+# from diffmemlib.power_laws import predict
+# from diffmemlib.timescales import first_crossing
 #
 # f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]
 # tau_mem = first_crossing(steps, f_mem, 0.02)  # .tau, and .status: interpolated, censored, at first point

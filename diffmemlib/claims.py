@@ -8,7 +8,6 @@ estimator, for want of data or of a machine.
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from .estimators import Estimate
+from .figures.tables import typeset
 from .runs import ROOT
 
 CLAIMS = ROOT / "book" / "claims.toml"
@@ -159,27 +159,18 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
             body.append(
                 f'<tr class="chapter"><th colspan="4" scope="rowgroup"><a href="{page}.html">{title}</a></th></tr>'
             )
-        text = f'<span id="claim-{c.id}">{_typeset(c.text)}</span>'
+        text = f'<span id="claim-{c.id}">{typeset(c.text)}</span>'
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
             made = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
             text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{made}</details>"
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
-        cells = [text, verdict, ours, f"{_typeset(c.paper)}<br><small>{_typeset(c.place)}</small>"]
+        cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))
     table = f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return HTML(table)
-
-
-GREEK = {"tau": "τ", "psi": "ψ", "Delta": "Δ", "eta": "η"}
-
-
-def _typeset(text: str) -> str:
-    """Plain text as HTML, with tau_mem and the like as letters with an index."""
-    text = re.sub(r"\b(tau|psi|Delta|eta)(?![a-z])", lambda m: GREEK[m[1]], escape(text))
-    return re.sub(r"\b([τψΔfE])_(\w+)", r"\1<sub>\2</sub>", text)
 
 
 def _range(claim: Claim) -> str:

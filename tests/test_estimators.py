@@ -86,3 +86,27 @@ def test_smallest_kl_is_the_mean_over_seeds_of_the_largest_n(runs):
 def test_the_largest_n_is_one_that_every_run_got_through():
     runs = [made(64, 0), made(64, 1), made(256, 0), made(256, 1, end=1e4), made(1024, 0)]
     assert {r.config["n"] for r in estimate.largest_n(runs)} == {64}
+
+
+def test_tables_of_the_mixture_have_a_row_for_each_n(runs):
+    for run in runs:
+        run.config["steps"] = 100 * run.config["n"] * (1 + run.config["seed"])
+        run.provenance.update(near_duplicates=run.config["seed"], complete=run.config["seed"] == 0)
+    made = estimate.made(runs)
+    assert made.index.tolist() == [256, 1024, 4096]
+    assert made.iloc[0].tolist() == [2, "100 and 200", 1, 1]
+    by_run = estimate.run_by_run([*runs, made_short := short_run()])
+    assert by_run.loc[256, "tau_mem/n"] == "200, 200"
+    assert by_run.loc[made_short.config["n"], "tau_mem/n"] == "not reached"
+    assert by_run.loc[made_short.config["n"], "f_mem at the end"] == "0.00"
+
+
+def short_run() -> Result:
+    return made(100_000, end=1e5)
+
+
+def test_exponents_by_level_count_what_they_leave_out(runs):
+    by_level = estimate.exponents_by_level([*runs, short_run()], gaussian=0.05)
+    assert by_level.loc["tau_mem, f_mem = 0.02"].tolist() == ["1.00 [1.00, 1.00]", 1]
+    assert by_level.loc["tau_mem, f_mem = 0.1"].tolist() == ["not seen", 7]
+    assert by_level.loc["tau_gen, score gap of 3 nats", "exponent [95%]"].startswith("-0.00")

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pandas as pd
 import torch
 from torch.distributions import MultivariateNormal
 
 from ..experiments.gmm import population
+from ..power_laws import exponent
 from ..store import Result
 from ..sweeps import results
 from ..timescales import Timescale, first_crossing
 from . import Estimate
-from .scaling import crossings, exponent_of, ratio, t_interval, tau_mem
+from .scaling import crossings, exponent_of, ratio, sizes, t_interval, tau_mem
 
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
 KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where the gap falls further
@@ -107,6 +109,54 @@ def landmarks(run: Result, draws: int = 200_000) -> dict[str, float]:
         torch.manual_seed(0)
         drawn = {name: simple.sample((draws,)) for name, simple in laws.items()}
     return {name: float((laws[name].log_prob(x) - law.log_prob(x)).mean()) for name, x in drawn.items()}
+
+
+def made(runs: Sequence[Result]) -> pd.DataFrame:
+    """What was run, a row for each n: runs, steps for each point, how many stopped early, near-duplicates."""
+    rows = {}
+    for n, group in by_n(runs).items():
+        steps = sorted({r.config["steps"] / n for r in group})
+        rows[n] = {
+            "runs": len(group),
+            "steps for each point": " and ".join(f"{s:.0f}" for s in steps),
+            "stopped early": sum(not r.provenance["complete"] for r in group),
+            "near-duplicates in the training sets": sum(r.provenance["near_duplicates"] for r in group),
+        }
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("n")
+
+
+def run_by_run(runs: Sequence[Result]) -> pd.DataFrame:
+    """tau_mem/n and the last f_mem of every run, as text, a row for each n."""
+    rows = {}
+    for n, group in by_n(runs).items():
+        times = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in tau_mem(group)]
+        ends = [f"{r.curve('f_mem')['value'].iloc[-1]:.2f}" for r in group]
+        rows[n] = {"tau_mem/n": ", ".join(times), "f_mem at the end": ", ".join(ends)}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("n")
+
+
+def by_n(runs: Sequence[Result]) -> dict[int, list[Result]]:
+    """The runs of each n, from the smallest on."""
+    return {n: [r for r in runs if r.config["n"] == n] for n in sorted({r.config["n"] for r in runs})}
+
+
+def exponents_by_level(runs: Sequence[Result], gaussian: float) -> pd.DataFrame:
+    """Exponents in n of tau_mem and of tau_gen for several levels of f_mem, of the score gap, and of the KL by nearest
+    neighbours; gaussian: the last of these, in nats."""
+    found = {f"tau_mem, f_mem = {f:g}": tau_mem(runs, f) for f in (0.02, 0.05, 0.1)}
+    found |= {f"tau_gen, score gap of {kl:g} nats": tau_gen(runs, kl) for kl in (2.0, 3.0, 5.0, 10.0)}
+    for kl in (1.0, gaussian):
+        found[f"nearest neighbours below {kl:.2f} nats"] = crossings(runs, "kl_knn", kl, rising=False)
+    rows = {}
+    for name, times in found.items():
+        try:
+            fit = exponent(sizes(runs), times)
+        except ValueError:  # fewer than two sizes reach this level
+            rows[name] = {"exponent [95%]": "not seen", "runs left out": len(runs)}
+        else:
+            shown = str(Estimate(fit.value, fit.low, fit.high, ()))
+            rows[name] = {"exponent [95%]": shown, "runs left out": fit.left_out}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("time")
 
 
 def window() -> Estimate:

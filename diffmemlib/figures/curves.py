@@ -73,6 +73,8 @@ def quality_and_memory(
         for size, part in table.groupby(key):
             band(left, part, "step", colors[size], f"{symbol} = {size}")
             band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+        if metric == "f_mem":
+            left.set_ylim(top=_top(table))
         tables.append(table.assign(metric=metric))
     axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
     axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
@@ -107,9 +109,15 @@ def compared(
     joined = pd.concat(tables)
     for axis, x in zip(rows[:, 0], against, strict=True):
         axis.set_ylabel(PANEL["f_mem"][0])
+        axis.set_ylim(top=_top(joined))
         if len(copied := joined.loc[joined["value"] > 0.01, x]):
             axis.set_xlim(left=copied.min() / 4)  # long before, there is nothing to see
     return figure, joined
+
+
+def _top(table: pd.DataFrame) -> float:
+    """Where an axis of f_mem ends: above all that it shows, so that few copies are seen too."""
+    return min(1.0, max(0.2, 1.1 * float(table["high"].max())))
 
 
 def looks(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
@@ -187,6 +195,7 @@ def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         for n, part in table.groupby("n"):
             axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
+        plain_ticks(axis.xaxis)
         tables.append(table)
     axes[0].set_ylabel(r"$f_\mathrm{mem}$")
     axes[0].legend(loc="upper left")

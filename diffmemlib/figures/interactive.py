@@ -10,6 +10,7 @@ import plotly.graph_objects as go
 from IPython.display import HTML
 
 from .style import MEMORY, QUALITY
+from .tables import typeset
 
 PLOTLY = "../_static/plotly.min.js"  # as seen from a page in book/; copied there when the book is built
 
@@ -26,7 +27,7 @@ def scrubber(
     """
     if not len(steps) == len(frames):
         raise ValueError(f"{len(steps)} steps and {len(frames)} frames: one frame a step")
-    titles = titles or [f"step {tau:,}" for tau in steps]
+    titles = [typeset(title) for title in titles or [f"step {tau:,}" for tau in steps]]
     figure.frames = [
         go.Frame(
             name=str(tau),
@@ -43,7 +44,7 @@ def scrubber(
         sliders=[
             {
                 "active": start,
-                "currentvalue": {"prefix": prefix, "font": {"size": 13}},
+                "currentvalue": {"prefix": typeset(prefix), "font": {"size": 13}},
                 "pad": {"t": 46},
                 "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)], jump]} for tau in steps],
             }
@@ -77,6 +78,9 @@ def show(figure: go.Figure, name: str, description: str, height: int = 620) -> H
         template="plotly_white", height=height, margin={"l": 55, "r": 15, "t": 78, "b": 40},
         legend={"orientation": "h", "y": 1.01, "x": 0, "yanchor": "bottom"}, font={"size": 12},
     )  # fmt: skip
+    figure.for_each_trace(lambda trace: trace.update(name=typeset(trace.name or "")))
+    for each_axis in (figure.for_each_xaxis, figure.for_each_yaxis):
+        each_axis(lambda axis: axis.update(title_text=typeset(axis.title.text or "")))
     body = figure.to_html(
         full_html=False, include_plotlyjs=PLOTLY, div_id=name, auto_play=False, default_height=f"{height}px",
         config={"responsive": True, "displayModeBar": False},
