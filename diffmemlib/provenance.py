@@ -21,7 +21,7 @@ def provenance(config: Config, device: str, seconds: float, data_sha256: str, **
     return {
         "command": config.command,
         **code(),
-        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "device": device_name(device),
         "threads": torch.get_num_threads(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {"python": platform.python_version()}
@@ -33,6 +33,11 @@ def provenance(config: Config, device: str, seconds: float, data_sha256: str, **
         "finished": pd.Timestamp.now("UTC").isoformat(timespec="seconds"),
         **more,
     }
+
+
+def device_name(device: str) -> str:
+    """What the device calls itself: the GPU's name, or the processor's."""
+    return torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor()
 
 
 @cache

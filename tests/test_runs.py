@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffmemlib import runs, training
+from diffmemlib import provenance, training
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.measurements import Measurement
@@ -193,7 +193,7 @@ def test_a_second_process_leaves_with_a_clear_message(store):
 def test_the_commit_is_that_of_the_start(store, monkeypatch):
     """Someone commits while the run is under way: its code was loaded before."""
     head = ["started-from"]
-    monkeypatch.setattr(runs, "_git", lambda *arguments: head[-1] if arguments[0] == "rev-parse" else "")
+    monkeypatch.setattr(provenance, "_git", lambda *arguments: head[-1] if arguments[0] == "rev-parse" else "")
     step = training.Single.step
 
     def step_and_commit(self, tau):
@@ -201,11 +201,11 @@ def test_the_commit_is_that_of_the_start(store, monkeypatch):
         return step(self, tau)
 
     monkeypatch.setattr(training.Single, "step", step_and_commit)
-    runs.code.cache_clear()
+    provenance.code.cache_clear()
     try:
         assert gmm.run(config(), show_progress=False).provenance["commit"] == "started-from"
     finally:
-        runs.code.cache_clear()
+        provenance.code.cache_clear()
 
 
 def test_the_time_of_every_session_counts(store, monkeypatch):
@@ -225,6 +225,14 @@ def test_the_time_of_every_session_counts(store, monkeypatch):
     result = gmm.run(c, show_progress=False)
     assert result.provenance["complete"]
     assert result.provenance["seconds"] == 60
+
+
+def test_a_run_that_went_on_elsewhere_names_both_devices(store, monkeypatch):
+    for name in ("one processor", "another"):
+        monkeypatch.setattr(provenance, "_processor", lambda name=name: name)
+        result = gmm.run(config(first=1), budget=0 if name == "one processor" else None, show_progress=False)
+    assert result.provenance["complete"]
+    assert result.provenance["device"] == "one processor, then another"
 
 
 def test_samples_that_are_no_numbers_end_a_run_in_one_sentence(store, monkeypatch):
@@ -262,10 +270,10 @@ def test_a_damaged_measurement_is_made_again(store, which: int):
 
 
 def test_a_measurement_survives_its_file():
-    m = Measurement({"f_mem": (0.5, 0.4, 0.6)}, {"samples": np.arange(6, dtype=np.float16).reshape(2, 3)}, 1.5)
+    m = Measurement({"f_mem": (0.5, 0.4, 0.6)}, {"samples": np.arange(6, dtype=np.float16).reshape(2, 3)}, 1.5, "a GPU")
     back = Measurement.unpack(m.pack())
     assert back.metrics == m.metrics
-    assert back.seconds == 1.5
+    assert (back.seconds, back.device) == (1.5, "a GPU")
     np.testing.assert_array_equal(back.arrays["samples"], m.arrays["samples"])
     assert m.pack() == m.pack()
 

@@ -19,7 +19,7 @@ from ..distributed import Shared, active, agreed, first, meet
 from ..files import NumberedFiles, exclusive
 from ..losses import Loss
 from ..progress import Progress
-from ..provenance import code, provenance
+from ..provenance import code, device_name, provenance
 from ..runs import Config, Metrics
 from ..stopping import stop_when_asked
 from ..store import Result, complete, read_result, write_result
@@ -188,7 +188,7 @@ class _Work:
             net.eval()
             metrics, arrays = self.job.measure(net, tau)
             net.train()
-            self.log.write(tau, Measurement(metrics, arrays, self.seconds).pack())
+            self.log.write(tau, Measurement(metrics, arrays, self.seconds, device_name(self.device)).pack())
         meet()
 
     def finish(self) -> Result:
@@ -202,6 +202,8 @@ class _Work:
             complete=len(measured) == len(milestones), last_milestone=max(measured, default=0),
             together=self.together, processes=dist.get_world_size() if active() else 1, **self.job.facts,
         )  # fmt: skip
+        devices = [m.device for m in measured.values() if m.device] + [origin["device"]]
+        origin["device"] = ", then ".join(dict.fromkeys(devices))  # a run may be gone on with elsewhere
         if not measured:  # nothing to store yet: the checkpoint goes on from here
             return Result(config.folder, vars(config), curves, origin)
         if first():

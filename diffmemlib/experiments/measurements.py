@@ -22,17 +22,26 @@ Row = tuple[float, str, float, float, float]
 
 @dataclass(frozen=True)
 class Measurement:
-    """What was measured at one milestone: metrics, a few arrays to keep, and the seconds spent up to then."""
+    """What was measured at one milestone: metrics, a few arrays to keep, the seconds spent up to then, and where."""
 
     metrics: Metrics
     arrays: Arrays
     seconds: float
+    device: str  # its own name
 
     def pack(self) -> bytes:
         """As the bytes of an npz file, without pickle."""
         file = io.BytesIO()
         names, values = np.array(list(self.metrics)), np.array(list(self.metrics.values()))
-        np.savez(file, allow_pickle=False, metric=names, value=values, seconds=self.seconds, **self.arrays)
+        np.savez(
+            file,
+            allow_pickle=False,
+            metric=names,
+            value=values,
+            seconds=self.seconds,
+            device=self.device,
+            **self.arrays,
+        )
         return file.getvalue()
 
     @classmethod
@@ -41,8 +50,9 @@ class Measurement:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = dict(file)
         names, values, seconds = arrays.pop("metric"), arrays.pop("value"), arrays.pop("seconds")
+        device = str(arrays.pop("device", ""))  # of files that are older than this entry: unknown
         rows = zip(names, values.tolist(), strict=True)
-        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds))
+        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds), device)
 
 
 def start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
