@@ -138,7 +138,7 @@ def curvature(sets: Mapping[str, Sequence[Result]], rates: Mapping[str, float]) 
 
     sets: label -> runs; the left panel has the first of them.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 4.6))
     tables = []
     for label, runs in sets.items():
         table = pd.DataFrame({"width": sizes(runs, "width"), **{name: curvatures(runs, name) for name in CURVATURES}})
@@ -154,7 +154,7 @@ def curvature(sets: Mapping[str, Sequence[Result]], rates: Mapping[str, float]) 
     joined = pd.concat(tables)
     for axis in (left, right):
         _width_axis(axis, joined["width"].tolist())
-        axis.legend()
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2))  # below: lines cross the whole panel
     plain_ticks(right.yaxis)
     return figure, joined
 
