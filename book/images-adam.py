@@ -71,7 +71,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, that of the largest n last."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, those of the largest n last."}} tags=["remove-input"]
 figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -80,7 +80,7 @@ record(sgd, table, "adam-sgd")
 
 # %% [markdown]
 # On the right, against $\tau/n$, first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to the
-# largest: nearly together, but for the largest set, which is later than in proportion. On top the distance
+# largest: nearly together, and later than in proportion for the largest sets. On top the distance
 # swings, from one milestone to the next by a factor of {glue:text}`adam-swing` (one standard deviation; under Adam,
 # {glue:text}`adam-swing-other`). These go with swings of brightness: the changes of the distance, and of how far the mean
 # brightness of samples is from that of the training digits nearest to them, have rank correlation
@@ -132,7 +132,7 @@ estimates("SGD", shown)
 # {glue:text}`adam-mem` in $n$; proportion to $n$ is 1. With Adam, the same training sets and the same small batches, it
 # has {glue:text}`adam-adam-mem`.
 #
-# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave it unknown. Training sets without any window,
+# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave its interval wide. Training sets without any window,
 # whose samples become good after the first copies: $n =$ {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
 # needs no samples, falls to {glue:text}`adam-level`, {glue:text}`adam-above` above the lowest that every $n$ reaches, at a
 # time with the exponent {glue:text}`adam-loss`.
