@@ -51,9 +51,9 @@ glue("adam-copies", f"{scaling.F_MEM:g}", display=False)
 glue("adam-sizes", ", ".join(map(str, n_values[:-1])) + f" and {n_values[-1]}", display=False)
 for whose, (slow, fast) in {"": (c["lr"], other["lr"]), "paper-": (PAPER_RATE["sgd"], PAPER_RATE["adam"])}.items():
     glue(f"adam-{whose}apart", f"{slow / fast:g}", display=False)
-gen, mem = (scaling.by_size(find(sgd), sgd) for find in (estimate.tau_gen, scaling.tau_mem))
-closed = [f"{n}" for n in mem if n in gen and gen[n] >= mem[n]]
-glue("adam-closed", ", ".join(closed) or "none", display=False)
+mem = scaling.by_size(scaling.tau_mem(sgd), sgd)
+closed = sum(g.tau >= m.tau for g, m in zip(estimate.tau_gen(sgd), scaling.tau_mem(sgd), strict=True))
+glue("adam-closed", f"{closed} of {len(sgd)}", display=False)
 glue("adam-mem-n", ", ".join(f"{tau / n:.0f}" for n, tau in mem.items()), display=False)
 glue("adam-hours", f"{sum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
 glue("adam-brightness", f"{estimate.brightness_correlation(sgd):.2f}", display=False)
@@ -132,8 +132,8 @@ estimates("SGD", shown)
 # {glue:text}`adam-mem` in $n$; proportion to $n$ is 1. With Adam, the same training sets and the same small batches, it
 # has {glue:text}`adam-adam-mem`.
 #
-# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave its interval wide. Training sets without any window,
-# whose samples become good after the first copies: $n =$ {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
+# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave its interval wide. Runs
+# without a window, whose samples become good after the first copies: {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
 # needs no samples, falls to {glue:text}`adam-level`, {glue:text}`adam-above` above the lowest that every $n$ reaches, at a
 # time with the exponent {glue:text}`adam-loss`.
 #

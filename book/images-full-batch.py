@@ -153,17 +153,16 @@ glue("full-apart", f"{(steps_each.max() / steps_each.min()).max():.1f}", display
 glue("full-m", str(m), display=False)
 at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
 glue("full-at-m", str(at_m), display=False)
-frame(
-    "First copies of every run",
-    pd.DataFrame(
-        {
-            "n": table["n"],
-            "draws a step": table["draws"],
-            "tau_mem": table["tau"].map("{:.0f}".format),
-            "tau_mem/n": (table["tau"] / table["n"]).map("{:.1f}".format),
-        }
-    ),
+ordered = table.sort_values(["draws", "n"])
+shown = pd.DataFrame(
+    {
+        "draws a step": ordered["draws"],
+        "n": ordered["n"],
+        "tau_mem": ordered["tau"].map("{:.0f}".format),
+        "tau_mem/n": (ordered["tau"] / ordered["n"]).map("{:.1f}".format),
+    }
 )
+frame("First copies of every run", shown.set_index(["draws a step", "n"]))
 
 # %% tags=["remove-input"]
 shown = {"A, looks": a, "B, steps for each image": b, f"exponent of tau_mem in n at {m} draws a step": at_m}

@@ -19,7 +19,7 @@
 #
 # **What you will see.** A U-Net learns images. Its samples become good at a time that hardly depends on the number $n$ of
 # training images. Copies come at a time that grows with $n$, and before them the training and the held-out loss part. The
-# smallest sets have no window between the two; from then on it widens. Figures 2 and 6 of {cite:t}`bonnaire2025`, with
+# smallest sets have hardly a window between the two; from then on it widens. Figures 2 and 6 of {cite:t}`bonnaire2025`, with
 # digits in place of faces.
 #
 # **You need** [the mixture](mixture), where the same is seen on data whose law is known. **Reading time**: ten minutes.
