@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import torch
 
 from .bench_images import timed
-from .experiments import gmm, unet
-from .experiments.execute import Job
+from .experiments.known import JOBS
+from .experiments.unet import UNetConfig
 from .runs import Config
 from .store import Result, ResultError, find_results
 from .training import Member, Single, make_optimizer
 
-JOBS: dict[str, Callable[..., Job]] = {"gmm": gmm.job, "unet": unet.job}
 MEASURED = 1.0  # seconds of training that a speed is taken from
 SAMPLED = 64  # samples in the forward pass that the cost of sampling is taken from
 
@@ -126,7 +125,7 @@ def _speed(config: Config, device: str) -> tuple[float, float] | str:
     if device != "cpu" and not torch.cuda.is_available():  # a cluster's login node
         return "no run like it is stored, and torch sees no CUDA device here to time its steps on"
     try:
-        if device == "cpu" and isinstance(config, unet.UNetConfig):
+        if device == "cpu" and isinstance(config, UNetConfig):
             config = replace(config, compiled=False)  # compiling takes minutes, and gains nothing there
         job = JOBS[config.experiment](config, device)
     except (FileNotFoundError, ModuleNotFoundError) as error:

@@ -15,10 +15,11 @@ from pathlib import Path
 import torch
 
 from .distributed import first, group
-from .experiments import gmm, unet
+from .experiments.execute import execute
+from .experiments.known import JOBS
 from .files import RunBusyError, exclusive
 from .runs import ROOT, Config
-from .store import Result, complete
+from .store import complete
 from .sweeps import configurations, tables
 
 UNFINISHED = 75  # exit status of a run that saved its state and wants to be called again (EX_TEMPFAIL)
@@ -75,11 +76,10 @@ def run_here(config: Config, device: str = "cpu", budget: float | None = None) -
 
     ValueError for an experiment that trains no net.
     """
-    runs: dict[str, Callable[..., Result]] = {"gmm": gmm.run, "unet": unet.run}
-    if config.experiment not in runs:
+    if config.experiment not in JOBS:
         raise ValueError(f"{config.experiment} is not trained by several processes; run it without torchrun")
     with group(device) as own:
-        result = runs[config.experiment](config, own, budget)
+        result = execute(JOBS[config.experiment](config, own), own, budget)
         if first() and not result.provenance["complete"]:
             print("Stopped before its end: run the same command again to go on.")
     return 0

@@ -11,18 +11,11 @@ from typing import Any
 
 from .experiments.execute import Job, execute_together
 from .experiments.gmm import GmmConfig, job
-from .experiments.one_dimension import OneDimensionConfig
-from .experiments.random_features import DescentConfig, FlowConfig
-from .experiments.unet import UNetConfig
-from .experiments.unet_curvature import CurvatureConfig
+from .experiments.known import EXPERIMENTS
 from .runs import Config, book_tier, config_folder
 from .stopping import stop_when_asked
 from .store import Result, ResultError, complete, read_result
 from .training import DivergedError
-
-EXPERIMENTS: dict[str, type[Config]] = {
-    c.experiment: c for c in (GmmConfig, OneDimensionConfig, FlowConfig, DescentConfig, UNetConfig, CurvatureConfig)
-}
 
 
 def tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:

@@ -9,8 +9,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
+from diffmemlib.experiments.known import EXPERIMENTS
 from diffmemlib.store import find_results
-from diffmemlib.sweeps import EXPERIMENTS
 
 ROOT = Path(__file__).resolve().parents[1]
 RUNS = sorted((ROOT / "book" / "runs").glob("*.ipynb"))
