@@ -118,8 +118,8 @@ def spectrum_slider(psi_p: float, psi_n: Sequence[float], t: float, start: int) 
     figure = make_subplots(rows=2, cols=1, row_heights=[0.72, 0.28], vertical_spacing=0.2)
     now = frames[start]
     figure.add_scatter(**now[0], name="density", fill="tozeroy", line={"color": QUALITY}, row=1, col=1)
-    figure.add_scatter(**now[1], name="delta (its weight)", line={"color": "#666", "width": 3}, row=1, col=1)
-    figure.add_scatter(**now[2], name="times of a bulk", line={"color": "#999", "width": 8}, row=2, col=1)
+    figure.add_scatter(**now[1], name="delta", line={"color": "#666", "width": 3}, row=1, col=1)
+    figure.add_scatter(**now[2], name="bulks", line={"color": "#999", "width": 8}, row=2, col=1)
     dot = {"mode": "markers"}
     figure.add_scatter(**now[3], **dot, name="tau_gen", marker={"color": QUALITY, "size": 14}, row=2, col=1)
     figure.add_scatter(**now[4], **dot, name="tau_mem", marker={"color": MEMORY, "size": 14}, row=2, col=1)
