@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from diffmemlib import provenance, training
-from diffmemlib.experiments import gmm
+from diffmemlib.experiments import execute, gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.measurements import Measurement
 from diffmemlib.experiments.one_dimension import OneDimensionConfig
@@ -225,6 +225,13 @@ def test_the_time_of_every_session_counts(store, monkeypatch):
     result = gmm.run(c, show_progress=False)
     assert result.provenance["complete"]
     assert result.provenance["seconds"] == 60
+
+
+def test_a_run_keeps_the_memory_that_it_frees(store, monkeypatch):
+    told = []
+    monkeypatch.setattr(execute, "keep_freed_memory", lambda: told.append(True))
+    gmm.run(config(), show_progress=False)
+    assert told == [True]
 
 
 def test_a_run_that_went_on_elsewhere_names_both_devices(store, monkeypatch):
