@@ -130,8 +130,8 @@ for name, e in {"gen-delta": delta, "gen-n": of_n, "mem-range": mem, "mem-limit"
 shown = {
     "E_score has halved, in Delta_t": delta,
     "E_score has halved, in psi_n": of_n,
-    "L_gen = 0.3, in psi_n, simulated, psi_n = 4 to 32": mem,
-    "L_gen = 0.3, in psi_n, limit, 1 << psi_n << psi_p": limit,
+    f"L_gen = {estimate.GAP:g}, in psi_n, simulated": mem,
+    f"L_gen = {estimate.GAP:g}, in psi_n, limit, 1 << psi_n << psi_p": limit,
 }
 estimates("Exponents of times", shown)
 

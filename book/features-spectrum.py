@@ -116,11 +116,12 @@ glue("rho2-high", f"{edges.high:.1f}", display=False)
 parts = []
 for covariance, name in ((((1.0, 1.0),), "1"), (((0.5, 0.5), (1.5, 0.5)), "0.5 and 1.5")):
     whole = spectrum(psi_p=64, psi_n=8, t=0.01, covariance=covariance)
-    found = [(whole.delta_place, whole.delta_place, whole.delta_weight)]
-    found += [(bulk.low, bulk.high, bulk.mass) for bulk in whole.bulks]
-    parts += [(name, f"{low:.4f}", f"{high:.4f}", f"{mass:.4f}", f"{64 * mass:.2f}") for low, high, mass in found]
-table = pd.DataFrame(parts, columns=["variances", "from", "to", "mass", "mass times psi_p"])
-frame("The delta and the bulks in the limit", table.set_index(["variances", "from"]))
+    delta, weight = whole.delta_place, whole.delta_weight
+    parts.append((name, "delta", f"{delta:.4f}", f"{weight:.4f}", f"{64 * weight:.2f}"))
+    for b in whole.bulks:
+        parts.append((name, "bulk", f"{b.low:.4f} to {b.high:.4f}", f"{b.mass:.4f}", f"{64 * b.mass:.2f}"))
+table = pd.DataFrame(parts, columns=["variances", "part", "eigenvalues", "mass", "mass times psi_p"])
+frame("The spectrum in the limit", table.set_index(["variances", "part"]))
 
 # %% [markdown]
 # Read from right to left, that is from fast to slow:

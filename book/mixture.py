@@ -84,7 +84,7 @@ glue("hours", f"{sum(r.provenance['seconds'] for r in everything.values()) / 360
 #   three estimators that are compared [below](sec-kl).
 
 # %% tags=["remove-input"]
-frame("The runs", estimate.made(runs))
+frame("The runs", estimate.overview(runs))
 
 # %% [markdown]
 # ## Two times

@@ -91,7 +91,7 @@ def run(
 @contextmanager
 def _said() -> Iterator[None]:
     """End with one sentence and status 1 on an error that the user can mend."""
-    from .store import ResultError
+    from .store import ResultError  # not above: it brings torch, which --help can do without
 
     try:
         yield

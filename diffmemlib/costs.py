@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from .bench_images import timed
-from .experiments.known import JOBS
+from .experiments.registry import JOBS
 from .experiments.unet import UNetConfig
 from .runs import Config
 from .store import Result, ResultError, find_results

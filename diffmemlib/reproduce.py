@@ -16,7 +16,7 @@ import torch
 
 from .distributed import first, group
 from .experiments.execute import execute
-from .experiments.known import JOBS
+from .experiments.registry import JOBS
 from .files import RunBusyError, exclusive
 from .runs import ROOT, Config
 from .store import complete

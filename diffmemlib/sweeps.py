@@ -11,7 +11,7 @@ from typing import Any
 
 from .experiments.execute import Job, execute_together
 from .experiments.gmm import GmmConfig, job
-from .experiments.known import EXPERIMENTS
+from .experiments.registry import EXPERIMENTS
 from .runs import Config, book_tier, config_folder
 from .stopping import stop_when_asked
 from .store import Result, ResultError, complete, read_result

@@ -92,13 +92,13 @@ def test_tables_of_the_mixture_have_a_row_for_each_n(runs):
     for run in runs:
         run.config["steps"] = 100 * run.config["n"] * (1 + run.config["seed"])
         run.provenance.update(near_duplicates=run.config["seed"], complete=run.config["seed"] == 0)
-    made = estimate.made(runs)
-    assert made.index.tolist() == [256, 1024, 4096]
-    assert made.iloc[0].tolist() == [2, "100 and 200", 1, 1]
-    by_run = estimate.run_by_run([*runs, made_short := short_run()])
+    overview = estimate.overview(runs)
+    assert overview.index.tolist() == [256, 1024, 4096]
+    assert overview.iloc[0].tolist() == [2, "100 and 200", 1, 1]
+    by_run = estimate.run_by_run([*runs, short := short_run()])
     assert by_run.loc[256, "tau_mem/n"] == "200, 200"
-    assert by_run.loc[made_short.config["n"], "tau_mem/n"] == "not reached"
-    assert by_run.loc[made_short.config["n"], "f_mem at the end"] == "0.00"
+    assert by_run.loc[short.config["n"], "tau_mem/n"] == "not reached"
+    assert by_run.loc[short.config["n"], "f_mem at the end"] == "0.00"
 
 
 def short_run() -> Result:

@@ -6,11 +6,12 @@ import re
 
 import numpy as np
 import pandas as pd
+import plotly.graph_objects as go
 import pytest
 
 from diffmemlib.estimators import scaling
 from diffmemlib.figures import curves, gmm, one_dimension
-from diffmemlib.figures.interactive import show
+from diffmemlib.figures.interactive import scrubber, show
 from diffmemlib.figures.record import record
 from diffmemlib.figures.style import shades
 from diffmemlib.store import Result, find_results
@@ -68,6 +69,22 @@ def test_record_gives_provenance_and_the_data_back():
     data = base64.b64decode(re.search(r"base64,([^\"]+)", html)[1])
     back = pd.read_csv(io.BytesIO(data))
     np.testing.assert_allclose(back["value"], table["value"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("tau_mem", "top"), [(1e6, 0.2), (2500, 1.1 * (1 / 3.25 + 0.02)), (1, 1.0)])
+def test_the_axis_of_the_memorised_fraction_ends_above_what_it_shows(tau_mem: float, top: float):
+    """f_mem ends near 0.001, at 1/3.25 and near 1, its interval 0.02 above."""
+    figure, _ = curves.quality_and_memory([made(8, 0, tau_mem)], metrics=["f_mem"])
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(top)
+
+
+def test_a_scrubber_has_the_letters_of_the_text():
+    figure = scrubber(go.Figure(go.Scatter(name="tau_mem")), [1], [0], [[{}]], titles=["psi_n = 1"], prefix="psi_n = ")
+    show(figure.update_xaxes(title="tau"), "name", "what is seen")
+    assert figure.data[0].name == "τ<sub>mem</sub>"
+    assert figure.layout.xaxis.title.text == "τ"
+    assert figure.layout.title.text == figure.frames[0].layout.title.text == "ψ<sub>n</sub> = 1"
+    assert figure.layout.sliders[0].currentvalue.prefix == "ψ<sub>n</sub> = "
 
 
 def test_shades_grow_darker_with_size():

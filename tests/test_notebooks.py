@@ -40,6 +40,16 @@ def test_every_page_of_the_book_is_compared():
         pytest.skip("no page is a notebook yet")
 
 
+def test_every_module_is_on_the_page_of_the_library():
+    modules = {
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "diffmemlib").rglob("*.py")
+        if not path.name.startswith("__")
+    } | {"diffmemlib.estimators"}  # the one package that holds something itself
+    shown = set(re.findall(r"automodule:: (\S+)", (BOOK / "api.md").read_text()))
+    assert shown == modules, f"in book/api.md or in diffmemlib/, not in both: {sorted(shown ^ modules)}"
+
+
 @pytest.mark.parametrize(("computed", "kept", "outcome"), [(1, 1, "1 passed"), (2, 1, "1 failed")])
 def test_nbval_compares_numbers_exactly(tmp_path: Path, computed: int, kept: int, outcome: str):
     output = nbformat.v4.new_output("stream", name="stdout", text=f"tau_mem / n = {kept}\n")

@@ -9,7 +9,7 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from diffmemlib.experiments.known import EXPERIMENTS
+from diffmemlib.experiments.registry import EXPERIMENTS
 from diffmemlib.store import find_results
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -86,7 +86,7 @@ def open_source(
             return archive.read(name)
         except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:  # a wrong checksum, an end too soon
             raise SourceError(f"{name} in {source.name} is damaged ({error}); get {what} again") from None
-        except (RuntimeError, NotImplementedError) as error:  # what zipfile raises for these
+        except (RuntimeError, NotImplementedError) as error:  # zipfile's, for a password or a method that it lacks
             raise SourceError(
                 f"{name} in {source.name} cannot be unpacked ({error}); give {what}, with no password and packed in a "
                 "usual way"

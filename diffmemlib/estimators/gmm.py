@@ -111,7 +111,7 @@ def landmarks(run: Result, draws: int = 200_000) -> dict[str, float]:
     return {name: float((laws[name].log_prob(x) - law.log_prob(x)).mean()) for name, x in drawn.items()}
 
 
-def made(runs: Sequence[Result]) -> pd.DataFrame:
+def overview(runs: Sequence[Result]) -> pd.DataFrame:
     """What was run, a row for each n: runs, steps for each point, how many stopped early, near-duplicates."""
     rows = {}
     for n, group in by_n(runs).items():
