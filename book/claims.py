@@ -33,7 +33,7 @@
 # %% tags=["remove-input"]
 from myst_nb import glue
 
-from diffmemlib import claims
+from diffmemlib.companion import claims
 
 rows = claims.load()
 counts = claims.table(rows)["verdict"].value_counts()

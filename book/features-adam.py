@@ -27,11 +27,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
 
-from diffmemlib import claims, sweeps
-from diffmemlib.estimators import rfnn as estimate
-from diffmemlib.figures import rfnn as draw
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import frame
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import rfnn as estimate
+from diffmemlib.companion.figures import rfnn as draw
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps import tables
 
 # %% [markdown]
 # The same model, $\psi_p = 64$ and $t = 0.1$, in $d = 32$, trained step by step with fresh noise for every point at every
@@ -39,7 +40,7 @@ from diffmemlib.figures.tables import frame
 # milestone the losses of the weights that were reached are averaged over noise and population by {eq}`eq-rf-mehler`.
 
 # %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
-runs = sweeps.results("rfnn-adam")
+runs = tables.results("rfnn-adam")
 figure, table = draw.adam(runs)
 plt.show()
 

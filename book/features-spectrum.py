@@ -28,11 +28,12 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
 
-from diffmemlib import claims, sweeps
-from diffmemlib.figures import rfnn_spectrum as draw
-from diffmemlib.figures.interactive import show
-from diffmemlib.figures.record import record, record_live
-from diffmemlib.figures.tables import frame
+from diffmemlib.companion import claims
+from diffmemlib.companion.figures import rfnn_spectrum as draw
+from diffmemlib.companion.figures.interactive import show
+from diffmemlib.companion.figures.record import record, record_live
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps import tables
 from diffmemlib.rfnn.spectrum import spectrum
 
 # %% [markdown]
@@ -102,7 +103,7 @@ from diffmemlib.rfnn.spectrum import spectrum
 # ## True features
 
 # %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
-runs = sweeps.results("rfnn-spectrum")
+runs = tables.results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
 
@@ -157,7 +158,7 @@ figure, table = draw.small_spectra(cases)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.figures.rfnn_spectrum.small_spectra(cases)", table, "random-features-regimes")
+record_live("diffmemlib.companion.figures.rfnn_spectrum.small_spectra(cases)", table, "random-features-regimes")
 
 # %% [markdown]
 # Finite dimension shows where eigenvalues crowd: the delta is widened, and the sharp edge of the dense bulk is smeared.

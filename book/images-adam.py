@@ -27,17 +27,16 @@
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib import claims
-from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators import scaling
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.figures.curves import compared, quality_and_memory, times
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import estimates
+from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.experiments.unet import LEARNING_RATE as PAPER_RATE
-from diffmemlib.figures.curves import compared, quality_and_memory, times
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import estimates
-from diffmemlib.sweeps import results
 
 SGD, ADAM = "images-sgd", "images-adam"
-sgd, adam = results(SGD), results(ADAM)
+sgd, adam = sweep_results(SGD), sweep_results(ADAM)
 n_values = sorted(set(scaling.sizes(sgd)))
 c, other = sgd[0].config, adam[0].config
 for name in ("width", "side", "batch", "lr", "momentum"):

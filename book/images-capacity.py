@@ -31,19 +31,18 @@ import pandas as pd
 from myst_nb import glue
 from scipy.stats import gmean
 
-from diffmemlib import claims
-from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators import scaling
-from diffmemlib.experiments.unet import LAPTOP_RATE, LEARNING_RATE, laptop_rate
-from diffmemlib.figures import capacity as draw
-from diffmemlib.figures.images import grid
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import estimates, frame
-from diffmemlib.sweeps import results
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.figures import capacity as draw
+from diffmemlib.companion.figures.images import grid
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.experiments.unet import LAPTOP_RATE, LEARNING_RATE, laptop_learning_rate
 
 SGD = "images-width-sgd"
 PAPER = "images-curvature-paper"
-runs, sgd, before, paper = (results(name) for name in (estimate.CAPACITY, SGD, estimate.CURVATURE, PAPER))
+runs, sgd, before, paper = (sweep_results(name) for name in (estimate.CAPACITY, SGD, estimate.CURVATURE, PAPER))
 c = runs[0].config
 distance = estimate.quality(runs)
 glue("width-all", ", ".join(f"{w}" for w in sorted(set(scaling.sizes(runs, "width")))), display=False)
@@ -54,7 +53,7 @@ glue("width-good", f"{estimate.GOOD[distance]:g}", display=False)
 glue("width-copies", f"{scaling.F_MEM:g}", display=False)
 glue("width-none", f"{estimate.COPIES:g}", display=False)
 glue("width-level", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
-new = [r for r in [*runs, *sgd, *before, *paper] if r.id not in {other.id for other in results(estimate.SWEEP)}]
+new = [r for r in [*runs, *sgd, *before, *paper] if r.id not in {other.id for other in sweep_results(estimate.SWEEP)}]
 glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", display=False)
 
 # %% [markdown]
@@ -131,7 +130,7 @@ record([narrow], table_narrow, "capacity-narrow")
 # ## Looks, again
 
 # %% tags=["remove-input"]
-every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in results(name)}
+every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
 a, b = scaling.looks_and_landscape(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
@@ -229,7 +228,7 @@ highest, highest_paper = (part.groupby("width")["highest_rate"].agg(gmean) for p
 glue("width-highest-16", f"{highest[16]:.2g}", display=False)
 glue("width-highest-32", f"{highest[32]:.2g}", display=False)
 glue("width-share", f"{gmean(first['brightness'] / first['largest']):.0%}", display=False)
-glue("width-sgd-rate", f"{laptop_rate('sgd', 16):g}", display=False)
+glue("width-sgd-rate", f"{laptop_learning_rate('sgd', 16):g}", display=False)
 glue("width-images", f"{before[0].config['images']}", display=False)
 glue("width-images-paper", f"{paper[0].config['images']}", display=False)
 glue("width-paper-side", f"{paper[0].config['side']}", display=False)
@@ -238,7 +237,7 @@ glue("width-paper-highest", f"{highest_paper.iloc[-1]:.2g}", display=False)
 glue("width-paper-largest", str(estimate.curvature_exponent("largest", PAPER)), display=False)
 same = {
     r.config["lr"]: r
-    for r in [*sgd, *results("images-sgd")]
+    for r in [*sgd, *sweep_results("images-sgd")]
     if (r.config["width"], r.config["n"]) == (16, sgd[0].config["n"])
 }
 level = estimate.loss_level(sgd)
@@ -264,7 +263,7 @@ estimates("Exponents in W", shown)
 # The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
 # before have {glue:text}`width-sgd-rate`: they start at the edge of stability {cite:p}`cohen2021`, and what
 # [swings there](images-adam.ipynb) is brightness. At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
-# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_rate`). On digits
+# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_learning_rate`). On digits
 # of the paper's {glue:text}`width-paper-side` pixels a side, unscaled, the fastest rate has the exponent
 # {glue:text}`width-paper-largest`, and the highest learning rate at the paper's largest width, $W =$
 # {glue:text}`width-paper-widest`, is {glue:text}`width-paper-highest`; the paper trains all widths at {glue:text}`width-sgd-lr`. Each curvature is of the loss of

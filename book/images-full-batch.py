@@ -30,16 +30,15 @@ import numpy as np
 import pandas as pd
 from myst_nb import glue
 
-from diffmemlib import claims
-from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators import scaling
-from diffmemlib.figures.curves import compared, looks, quality_and_memory
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import estimates, frame
-from diffmemlib.sweeps import results
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.figures.curves import compared, quality_and_memory, visits
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.sweeps.tables import sweep_results
 
 FULL, FIXED, DRAWS = "images-full", "images-sgd", "images-full-draws"
-full, fixed, several = results(FULL), results(FIXED), results(DRAWS)
+full, fixed, several = sweep_results(FULL), sweep_results(FIXED), sweep_results(DRAWS)
 every = list({r.id: r for r in [*fixed, *full, *several]}.values())  # one of them has both kinds of batch
 c, batch = full[0].config, fixed[0].config["batch"]
 for name in ("width", "side", "lr", "momentum"):
@@ -134,7 +133,7 @@ glue("full-first-step", str(first.index[0]), display=False)
 # every image two or four times a step, with as many noises.
 
 # %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the draws of time and noise in one step: runs with fixed batches, full batches, and full batches with two or four draws of each image, under SGD. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off; at equal draws the smallest n lies highest."}} tags=["remove-input"]
-figure, table = looks(every)
+figure, table = visits(every)
 plt.show()
 
 # %% tags=["remove-input"]

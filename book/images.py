@@ -28,18 +28,17 @@
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib import claims
-from diffmemlib.data.features import DIMENSION
-from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators import scaling
-from diffmemlib.figures import images as draw
-from diffmemlib.figures.curves import quality_and_memory, thresholds, times
-from diffmemlib.figures.interactive import show
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import estimates, frame
-from diffmemlib.sweeps import results
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.figures import images as draw
+from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, times
+from diffmemlib.companion.figures.interactive import show
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.metrics.digit_features import DIMENSION
 
-runs = results(estimate.SWEEP)
+runs = sweep_results(estimate.SWEEP)
 c = runs[0].config
 n_values = sorted({r.config["n"] for r in runs})
 example = next(r for r in runs if r.config["n"] == 128)
@@ -112,7 +111,7 @@ fits = {
     "half-mem": estimate.longer("images-bf16", "tau_mem"),
     "half-gen": estimate.longer("images-bf16", "tau_gen"),
 }
-glue("images-half-n", " and ".join(str(r.config["n"]) for r in results("images-bf16")), display=False)
+glue("images-half-n", " and ".join(str(r.config["n"]) for r in sweep_results("images-bf16")), display=False)
 for name, fit in fits.items():
     glue(f"images-{name}", str(fit), display=False)
 shown = {

@@ -29,14 +29,13 @@
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib import claims
-from diffmemlib.estimators import gmm as estimate
-from diffmemlib.estimators import scaling
-from diffmemlib.figures import gmm as draw
-from diffmemlib.figures.curves import quality_and_memory, thresholds, times
-from diffmemlib.figures.interactive import show
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import estimates, frame
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import gmm as estimate, scaling
+from diffmemlib.companion.figures import gmm as draw
+from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, times
+from diffmemlib.companion.figures.interactive import show
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import estimates, frame
 
 runs = estimate.sweep_n()
 n_values = sorted({r.config["n"] for r in runs})

@@ -27,12 +27,12 @@
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib.figures import one_dimension as draw
-from diffmemlib.figures.interactive import show
-from diffmemlib.figures.record import record
-from diffmemlib.sweeps import results
+from diffmemlib.companion.figures import one_dimension as draw
+from diffmemlib.companion.figures.interactive import show
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.sweeps.tables import sweep_results
 
-(run,) = results("one-dimension")
+(run,) = sweep_results("one-dimension")
 population, training = (run.curve(m)["value"] for m in ("gap_population", "gap_empirical"))
 best, last = int(population.idxmin()), int(population.index[-1])
 first = int(population.index[3])

@@ -29,11 +29,11 @@ import numpy as np
 import pandas as pd
 from myst_nb import glue
 
-from diffmemlib import claims
-from diffmemlib.estimators import rfnn as estimate
-from diffmemlib.figures import rfnn as draw
-from diffmemlib.figures.record import record_live
-from diffmemlib.figures.tables import frame
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import rfnn as estimate
+from diffmemlib.companion.figures import rfnn as draw
+from diffmemlib.companion.figures.record import record_live
+from diffmemlib.companion.figures.tables import frame
 
 # %% [markdown]
 # ## From one resolvent to two
@@ -68,7 +68,7 @@ figure, table = draw.curves(64, (4, 8, 16, 32), 0.1, tau)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", table, "random-features-curves")
+record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", table, "random-features-curves")
 
 # %% [markdown]
 # Train and test loss fall together, then part. Up to a constant the score error is the test loss over $\Delta_t$
@@ -88,7 +88,9 @@ plt.show()
 
 # %% tags=["remove-input"]
 record_live(
-    "diffmemlib.figures.rfnn.exponents((64, 512, 4096), psi_n, 0.1, 0.59, (4, 32))", table, "random-features-eta"
+    "diffmemlib.companion.figures.rfnn.exponents((64, 512, 4096), psi_n, 0.1, 0.59, (4, 32))",
+    table,
+    "random-features-eta",
 )
 
 # %% tags=["remove-input"]

@@ -32,19 +32,18 @@ sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
+from diffmemlib.companion.estimators import images as estimate, scaling, window
+from diffmemlib.companion.figures import images as draw
+from diffmemlib.companion.figures.curves import quality_and_memory
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.figures.window import prediction
+from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
-from diffmemlib.estimators import images as estimate
-from diffmemlib.estimators import scaling, window
 from diffmemlib.experiments.unet import STEPS_PER_N
-from diffmemlib.figures import images as draw
-from diffmemlib.figures.curves import quality_and_memory
-from diffmemlib.figures.record import record
-from diffmemlib.figures.tables import frame
-from diffmemlib.figures.window import prediction
-from diffmemlib.sweeps import results
 
-runs = results(sweep)
+runs = sweep_results(sweep)
 smaller, largest = window.smaller_and_largest(runs)
 example = largest[0]
 c, facts = example.config, example.provenance
@@ -225,15 +224,14 @@ record(runs, table, "own-losses")
 # training set as a tensor the rest is:
 #
 # ```python
-# from diffmemlib.memorization import memorized_fraction
-# from diffmemlib.power_laws import predict
-# from diffmemlib.timescales import first_crossing
+# from diffmemlib import first_crossing, memorized_fraction, predict, times_and_bounds
 #
 # f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]
 # tau_mem = first_crossing(steps, f_mem, 0.02)  # .tau, and .status: interpolated, censored, at first point
 #
 # # the same for models trained on 250, 500 and 1000 points, then
-# steps_allowed, low, high = predict([250, 500, 1000], [tau_mem_250, tau_mem_500, tau_mem_1000], at=20000)
+# tau, censored = times_and_bounds([tau_mem_250, tau_mem_500, tau_mem_1000])
+# steps_allowed, low, high = predict([250, 500, 1000], tau, at=20000, censored=censored)
 # ```
 #
 # Distances are taken between points as they are given: raw pixels in the paper, features if you prefer.

@@ -3,6 +3,103 @@
 Companion library of Bonnaire, Urfin, Biroli, Mezard, "Why Diffusion Models Don't Memorize" (NeurIPS 2025).
 Notation is the paper's: n training points, W the width of a network, tau the number of training steps,
 t the Ornstein-Uhlenbeck time of the forward process, Delta_t = 1 - exp(-2 t).
+
+The names below are what to import. They are loaded when first asked for, so that ``import diffmemlib`` costs nothing.
 """
 
-__version__ = "0.1.0"
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .diffusion.losses import DenoisingLoss as DenoisingLoss
+    from .diffusion.samplers import (
+        classifier_free_guidance as classifier_free_guidance,
+        ddim as ddim,
+        euler_maruyama as euler_maruyama,
+        sample as sample,
+    )
+    from .diffusion.schedule import Schedule as Schedule, delta as delta, forward_noise as forward_noise
+    from .files import NumberedFiles as NumberedFiles, RunBusyError as RunBusyError
+    from .metrics.empirical import empirical_score as empirical_score
+    from .metrics.frechet import (
+        Moments as Moments,
+        frechet_distance as frechet_distance,
+        frechet_interval as frechet_interval,
+    )
+    from .metrics.kl import (
+        kl_from_score as kl_from_score,
+        kl_nearest_neighbour as kl_nearest_neighbour,
+        kl_score_gap as kl_score_gap,
+    )
+    from .metrics.memorization import (
+        MemorizedFraction as MemorizedFraction,
+        NeighbourIndex as NeighbourIndex,
+        Neighbours as Neighbours,
+        memorized_fraction as memorized_fraction,
+        near_duplicates as near_duplicates,
+        two_nearest as two_nearest,
+    )
+    from .nets.adapters import DiffusersUNet as DiffusersUNet
+    from .nets.mlp import ResidualMLP as ResidualMLP
+    from .nets.unet import UNet as UNet
+    from .rfnn.gradient_flow import GradientFlow as GradientFlow
+    from .rfnn.learning_curves import learning_curves as learning_curves
+    from .rfnn.spectrum import spectral_density as spectral_density, spectrum as spectrum
+    from .timescales.crossings import (
+        Boundary as Boundary,
+        Timescale as Timescale,
+        first_crossing as first_crossing,
+        phase_boundary as phase_boundary,
+        times_and_bounds as times_and_bounds,
+    )
+    from .timescales.power_laws import collapse_exponent as collapse_exponent, exponent as exponent, predict as predict
+    from .training.loop import (
+        DivergedError as DivergedError,
+        log_milestones as log_milestones,
+        make_optimizer as make_optimizer,
+        train as train,
+    )
+
+_HOME = {
+    "diffusion.losses": ("DenoisingLoss",),
+    "diffusion.samplers": ("classifier_free_guidance", "ddim", "euler_maruyama", "sample"),
+    "diffusion.schedule": ("Schedule", "delta", "forward_noise"),
+    "files": ("NumberedFiles", "RunBusyError"),
+    "metrics.empirical": ("empirical_score",),
+    "metrics.frechet": ("Moments", "frechet_distance", "frechet_interval"),
+    "metrics.kl": ("kl_from_score", "kl_nearest_neighbour", "kl_score_gap"),
+    "metrics.memorization": (
+        "MemorizedFraction",
+        "NeighbourIndex",
+        "Neighbours",
+        "memorized_fraction",
+        "near_duplicates",
+        "two_nearest",
+    ),
+    "nets.adapters": ("DiffusersUNet",),
+    "nets.mlp": ("ResidualMLP",),
+    "nets.unet": ("UNet",),
+    "rfnn.gradient_flow": ("GradientFlow",),
+    "rfnn.learning_curves": ("learning_curves",),
+    "rfnn.spectrum": ("spectral_density", "spectrum"),
+    "timescales.crossings": ("Boundary", "Timescale", "first_crossing", "phase_boundary", "times_and_bounds"),
+    "timescales.power_laws": ("collapse_exponent", "exponent", "predict"),
+    "training.loop": ("DivergedError", "log_milestones", "make_optimizer", "train"),
+}
+_MODULE = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = ["__version__", *sorted(_MODULE)]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULE:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f".{_MODULE[name]}", __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *_MODULE})

@@ -1,4 +1,4 @@
-"""Command line: python -m diffmemlib run | sweep | costs | data | bench | claims | picture."""
+"""Command line: diffmem run | sweep | costs | data | bench | claims | picture | rename-results."""
 
 from __future__ import annotations
 
@@ -13,11 +13,65 @@ from .files import RunBusyError
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
+Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
+Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
+
+
+@app.command()
+def run(
+    what: Annotated[str, typer.Argument(help="An experiment, such as gmm, or the twelve digits of a run in a table.")],
+    parameter: Annotated[
+        list[str] | None, typer.Option("-p", "--parameter", help="Of an experiment, as NAME=VALUE; may be repeated.")
+    ] = None,
+    tier: Annotated[str, typer.Option(help="Of the tables: smoke, laptop, gpu or paper.")] = "laptop",
+    device: Annotated[str, typer.Option(help='cpu, or cuda for a GPU that is free, or "cuda:1".')] = "cpu",
+    budget: Budget = None,
+) -> None:
+    """Make one run, or go on with it; ends with status 75 where it is to be called again.
+
+    One of your own settings: diffmem run gmm -p tier=smoke -p n=64 -p seed=3
+
+    One of a table: diffmem run 838e15c3e13d --tier laptop
+
+    Several GPUs for one run: torchrun --standalone --nproc-per-node 2 -m diffmemlib run ID --device cuda
+
+    There it ends with 0, whole or not, since torchrun takes anything else for a failure.
+    """
+    from .experiments.registry import EXPERIMENTS, run as make
+    from .runs.config import check_device
+    from .runs.launch import launch
+
+    with exit_on_user_error():
+        check_device(device)
+        parameters = _parameters(parameter or [])
+        if what in EXPERIMENTS:
+            config = EXPERIMENTS[what].config.from_text({"tier": tier, **parameters})
+        else:
+            from .companion.sweeps.tables import table_runs
+
+            if parameters:
+                raise ValueError(f"{what!r} is no experiment that takes parameters: {', '.join(EXPERIMENTS)}")
+            matching = [c for c in table_runs(tier, missing=False) if c.id == what]
+            if not matching:
+                raise ValueError(f"no run {what!r} in the tables of tier {tier}, and no experiment of this name")
+            config = matching[0]
+        raise typer.Exit(launch(make, config, device, budget))
+
+
+def _parameters(texts: list[str]) -> dict[str, str]:
+    parameters = {}
+    for text in texts:
+        name, sign, value = text.partition("=")
+        if not sign:
+            raise ValueError(f"-p {text}: give each parameter as -p NAME=VALUE")
+        parameters[name] = value
+    return parameters
+
 
 @app.command()
 def sweep(
     name: Annotated[str, typer.Argument(help="A sweep of config/<tier>.toml, such as mixture-n.")],
-    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
+    tier: Tier = "laptop",
     together: Annotated[int, typer.Option(help="Mixture runs of one shape trained at once, at most.", min=1)] = 8,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     budget: Annotated[float | None, typer.Option(help="Seconds for each group; it then saves its state.")] = None,
@@ -26,15 +80,15 @@ def sweep(
 
     Ends with status 1 where a run diverged, once the others are made, and with 75 where it is to be called again.
     """
-    from .reproduce import UNFINISHED
-    from .runs import checked_device
-    from .sweeps import make
-    from .training import DivergedError
+    from .companion.sweeps.tables import run_sweep
+    from .runs.config import check_device
+    from .runs.launch import UNFINISHED
+    from .training.loop import DivergedError
 
     status = 0
-    with _said():
-        checked_device(device)
-        for id, result in make(name, tier, together, device, budget):
+    with exit_on_user_error():
+        check_device(device)
+        for id, result in run_sweep(name, tier, together, device, budget):
             if isinstance(result, DivergedError):
                 status = 1
                 typer.echo(f"{id}: {result}", err=True)
@@ -48,56 +102,21 @@ def sweep(
 
 @app.command()
 def costs(
-    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
+    tier: Tier = "laptop",
     figure: Annotated[str | None, typer.Option(help="Of the paper, such as 9; all of them unless given.")] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda; where steps are timed.")] = "cpu",
     list_: Annotated[bool, typer.Option("--list", help="Only list them: identity and papermill line.")] = False,
 ) -> None:
     """Say what the runs that are missing will cost: hours and disk."""
-    from .costs import estimate, summary
-    from .reproduce import wanted
+    from .companion.sweeps.costs import estimate, summary
+    from .companion.sweeps.tables import table_runs
 
-    with _said():
-        runs = wanted(tier, figure)
+    with exit_on_user_error():
+        runs = table_runs(tier, figure)
         if list_:
             typer.echo("\n".join(f"{c.id}  {c.command}" for c in runs))
             return
         typer.echo(summary(runs, estimate(runs, device)) if runs else "Nothing is missing: every run is stored.")
-
-
-@app.command()
-def run(
-    id: Annotated[str, typer.Argument(help="Of a run in the tier's tables: its twelve digits.")],
-    tier: Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")] = "laptop",
-    device: Annotated[str, typer.Option(help='cpu, or cuda for a GPU that is free, or "cuda:1".')] = "cpu",
-    budget: Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")] = None,
-) -> None:
-    """Make one run of the tables, or go on with it; ends with status 75 where it is to be called again.
-
-    Several GPUs for one run: torchrun --standalone --nproc-per-node 2 -m diffmemlib run ID --device cuda
-
-    There it ends with 0, whole or not, since torchrun takes anything else for a failure.
-    """
-    from .distributed import started_by_torchrun
-    from .reproduce import run_here, run_notebook, wanted
-
-    with _said():
-        found = [c for c in wanted(tier, missing=False) if c.id == id]
-        if not found:
-            raise ValueError(f"no run {id!r} in the tables of tier {tier}")
-        raise typer.Exit((run_here if started_by_torchrun() else run_notebook)(found[0], device, budget))
-
-
-@contextmanager
-def _said() -> Iterator[None]:
-    """End with one sentence and status 1 on an error that the user can mend."""
-    from .store import ResultError  # not above: it brings torch, which --help can do without
-
-    try:
-        yield
-    except (ValueError, OSError, MemoryError, ResultError, RunBusyError) as error:
-        typer.echo(f"Error: {error}", err=True)
-        raise typer.Exit(1) from None
 
 
 data = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
@@ -114,7 +133,7 @@ def celeba(
     """Turn CelebA's images into one array of grey bytes with a manifest; the same command resumes."""
     from .data.celeba import prepare
 
-    with _said():
+    with exit_on_user_error():
         path = prepare(source, out, size, count)
         typer.echo(f"wrote {path} and {path.name}.json")
 
@@ -128,7 +147,7 @@ def images(
     """Turn images of your own into a data set that runs can name; the same command resumes."""
     from .data import own
 
-    with _said():
+    with exit_on_user_error():
         path = own.prepare(source, name, size)
         typer.echo(f"wrote {path} and {path.name}.json\n{own.summary(name, size)}")
 
@@ -140,14 +159,15 @@ def letters(
     """Draw pictures of letters, to try the way of one's own images with."""
     from .data.letters import draw_letters
 
-    with _said():
+    with exit_on_user_error():
         typer.echo(f"wrote {draw_letters(folder)} images to {folder}")
 
 
 @data.command()
 def features() -> None:
     """Train the small network behind the digits' Frechet distance again, and write its weights."""
-    from .data.features import WEIGHTS, write
+    from .experiments.digit_classifier import write
+    from .metrics.digit_features import WEIGHTS
 
     typer.echo(f"{write():.1%} of the held-out digits named rightly; wrote {WEIGHTS.name}")
 
@@ -158,44 +178,72 @@ def bench(
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
 ) -> None:
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
-    from .bench import MODELS, table, together, together_table
-    from .bench_images import measure, report
+    from .bench.images import measure, report
+    from .bench.library import MODELS, table, together, together_table
     from .files import to_json, write_atomic
-    from .runs import ROOT, checked_device
+    from .places import output_dir
+    from .runs.config import check_device
 
-    with _said():
-        kind = checked_device(device).split(":")[0]
-        found = measure(device)
-        typer.echo(report(found))
+    with exit_on_user_error():
+        kind = check_device(device).split(":")[0]
+        image = measure(device)
+        typer.echo(report(image))
         nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
-        typer.echo("\n" + together_table(nets, f"on {found['device']}, {found['threads']} threads"))
+        typer.echo("\n" + together_table(nets, f"on {image['device']}, {image['threads']} threads"))
         if kind == "cpu":
             typer.echo("\n" + table())
-        path = out or ROOT / "executed" / f"bench-{kind}.json"
-        write_atomic(path, to_json({"image": found, "together": nets}))
+        path = out or output_dir() / f"bench-{kind}.json"
+        write_atomic(path, to_json({"image": image, "together": nets}))
         typer.echo(f"\nwrote {path.name}")
 
 
 @app.command()
 def claims() -> None:
     """Print the claims table, computed from the stored results."""
-    from .claims import load, table
+    with exit_on_user_error():
+        from .companion.claims import load, table
 
-    with _said():
         typer.echo(table(load())[["id", "ours [95%]", "agrees if", "verdict"]].to_string(index=False))
 
 
 @app.command()
 def picture() -> None:
     """Draw the picture of the README and the first page from the stored results."""
-    from .estimators.gmm import sweep_n
-    from .figures.curves import quality_and_memory
-    from .runs import ROOT
+    from .places import checkout_root
 
-    path = ROOT / "book" / "_static" / "two-times.png"
-    with _said():
+    with exit_on_user_error():
+        root = checkout_root("The picture of the README")
+        from .companion.estimators.gmm import sweep_n
+        from .companion.figures.curves import quality_and_memory
+
+        path = root / "book" / "_static" / "two-times.png"
         quality_and_memory(sweep_n())[0].savefig(path)
-        typer.echo(f"wrote {path.relative_to(ROOT)}")
+        typer.echo(f"wrote {path.relative_to(root)}")
+
+
+@app.command()
+def rename_results(tier: Tier = "laptop") -> None:
+    """Move stored results whose identity has changed, as when two settings are found to be one run."""
+    from .companion.sweeps.rename import rename_results as rename
+
+    with exit_on_user_error():
+        moved = 0
+        for before, now in rename(tier):
+            moved += 1
+            typer.echo(f"{before} is now {now}")
+        typer.echo(f"{moved} results of tier {tier} moved")
+
+
+@contextmanager
+def exit_on_user_error() -> Iterator[None]:
+    """End with one sentence and status 1 on an error that the user can mend."""
+    from .runs.store import ResultError  # not above: it brings torch, which --help can do without
+
+    try:
+        yield
+    except (ValueError, OSError, MemoryError, ResultError, RunBusyError, FloatingPointError) as error:
+        typer.echo(f"Error: {error}", err=True)
+        raise typer.Exit(1) from None
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -14,25 +13,37 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock, Timeout
+
 
 def digest(data: bytes) -> str:
-    """SHA-256 in hexadecimal."""
+    """Return the SHA-256 of the bytes in hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def to_json(content: dict[str, Any]) -> bytes:
-    """As the bytes of a readable JSON file, in an order of its own."""
+    """Return the bytes of a readable JSON file, its keys sorted."""
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
 def write_atomic(path: Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: a reader sees all or nothing.
 
-    What stood at `path` before is untouched by an OSError; see `writing`.
+    Parameters
+    ----------
+    path
+        The file; its folder is made where there is none.
+    data
+        All of its bytes.
+
+    Raises
+    ------
+    OSError
+        See `explain_write_errors`. What stood at ``path`` before is untouched.
     """
     temporary: str | None = None
     try:
-        with writing(path):
+        with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
             with os.fdopen(handle, "wb") as file:
@@ -46,23 +57,31 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """OSError (a full disk, a read-only store) says where it was, and what to do."""
+def explain_write_errors(path: Path) -> Iterator[None]:
+    """Make an OSError in the block (a full disk, a read-only store) say where it was, and what to do."""
     try:
         yield
     except OSError as error:
         raise OSError(
             error.errno,
             f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room, or "
-            "let DIFFMEM_RESULTS and DIFFMEM_CHECKPOINTS name a place that can be written, and run the same again",
+            "let DIFFMEM_RESULTS, DIFFMEM_CHECKPOINTS and DIFFMEM_DATA name places that can be written, and run the "
+            "same again",
         ) from error
 
 
 class NumberedFiles:
-    """A folder of files, one a training step, each with its checksum in its own name.
+    """A folder of files, one for each training step, each with its checksum in its own name.
 
     One rename therefore publishes content and checksum together. A file whose content does not match its name is
     passed over with a warning, and the one before it serves.
+
+    Parameters
+    ----------
+    folder
+        Where the files lie; made when the first one is written.
+    suffix
+        Of the files, with its dot.
     """
 
     def __init__(self, folder: Path, suffix: str) -> None:
@@ -70,12 +89,12 @@ class NumberedFiles:
         self.pattern = re.compile(r"(\d{9})-([0-9a-f]{16})" + re.escape(suffix))
 
     def paths(self) -> dict[int, Path]:
-        """Step -> file, in increasing order of step; contents not verified."""
-        found = sorted(self.folder.glob(f"*{self.suffix}")) if self.folder.is_dir() else []
-        return {int(match[1]): path for path in found if (match := self.pattern.fullmatch(path.name))}
+        """Return step -> file, in increasing order of step; contents are not verified."""
+        files = sorted(self.folder.glob(f"*{self.suffix}")) if self.folder.is_dir() else []
+        return {int(match[1]): path for path in files if (match := self.pattern.fullmatch(path.name))}
 
     def write(self, step: int, data: bytes, keep: int | None = None) -> Path:
-        """Store the bytes of a step in place of any there were; then keep only the last `keep` steps (None: all)."""
+        """Store the bytes of a step in place of any there were; then keep only the last ``keep`` steps (None: all)."""
         path = self.folder / f"{step:09d}-{digest(data)[:16]}{self.suffix}"
         write_atomic(path, data)
         for other in self.folder.glob(f"{step:09d}-*{self.suffix}"):  # a damaged one, say
@@ -96,7 +115,7 @@ class NumberedFiles:
             path.unlink(missing_ok=True)
 
     def read(self, step: int) -> bytes | None:
-        """The verified bytes of a step; None, with a warning, where they are missing or damaged."""
+        """Return the verified bytes of a step; None, with a warning, where they are missing or damaged."""
         path = self.paths().get(step)
         if path is None:
             return None
@@ -107,7 +126,7 @@ class NumberedFiles:
         return data
 
     def latest(self) -> tuple[int, bytes] | None:
-        """The last step whose file is whole, and its bytes; None where there is none."""
+        """Return the last step whose file is whole, and its bytes; None where there is none."""
         for step in reversed(list(self.paths())):
             if (data := self.read(step)) is not None:
                 return step, data
@@ -119,17 +138,38 @@ class RunBusyError(RuntimeError):
 
 
 @contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the run's folder for this process; RunBusyError if another one does. The kernel frees it on any death.
+def run_lock(path: Path) -> Iterator[None]:
+    """Hold a lock for this process; the kernel frees it on any death.
 
-    OSError where the folder cannot be made or written.
+    Parameters
+    ----------
+    path
+        The lock, without a suffix. The file ``path.lock`` is made and left there, since removing it would let two
+        processes hold locks on two files of one name.
+
+    Raises
+    ------
+    RunBusyError
+        Where another process holds it.
+    OSError
+        Where the file cannot be made, or its file system has no locks.
     """
-    with writing(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = open(folder / "lock", "w")  # closed below
-    with lock as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise RunBusyError(f"another process is working on {folder.name}: wait for it, or stop it") from None
+    file = path.with_name(path.name + ".lock")
+    with explain_write_errors(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with open(file, "a"):  # so that a place that cannot be written is told before it is tried as a lock
+            pass
+    lock = FileLock(file, thread_local=False)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunBusyError(f"another process is working on {path.name}: wait for it, or stop it") from None
+    except (OSError, NotImplementedError) as error:
+        raise OSError(
+            f"{file} cannot be locked ({error}): its file system has no locks; let DIFFMEM_CHECKPOINTS and "
+            "DIFFMEM_DATA name folders on another one"
+        ) from error
+    try:
         yield
+    finally:
+        lock.release()

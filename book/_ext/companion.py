@@ -2,7 +2,8 @@
 
 - plotly.min.js comes from the installed plotly package, so that it matches the figures and git holds no copy.
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
-- Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText.
+- Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
+  are not the library's own are plain text too: how an alias is called depends on the version of Python.
 - The written pages are repaired where the theme leaves something that fails when opened from disk, or that a screen
   reader cannot use. Each repair may be applied twice: an incremental build leaves unchanged pages as they are.
 """
@@ -48,7 +49,7 @@ def disconnect_thebe(app: Sphinx, config: Config) -> None:
 
 def announce_tier(app: Sphinx, config: Config) -> None:
     """Say on every page that it is drawn at another tier than the one that its sentences were written for."""
-    from diffmemlib.runs import book_tier  # of this checkout, which `setup` has put first
+    from diffmemlib.places import book_tier
 
     if book_tier() != "laptop":
         config.html_theme_options["announcement"] = (
@@ -64,6 +65,11 @@ def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, l
         parts[::2] = [re.sub(r"([\\*|_])", r"\\\1", text) for text in parts[::2]]
         parts[1::2] = [f"``{code}``" for code in parts[1::2]]
         lines[number] = "".join(parts)
+
+
+def plain_type(app: Sphinx, env: Any, node: Any, contnode: Any) -> Any:
+    """Show a type that cannot be linked to as text: other packages document theirs on other hosts."""
+    return contnode if node.get("refdomain") == "py" else None
 
 
 def repair_pages(app: Sphinx, exception: Exception | None) -> None:
@@ -85,5 +91,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", disconnect_thebe)
     app.connect("config-inited", announce_tier)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
+    app.connect("missing-reference", plain_type)
     app.connect("build-finished", repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

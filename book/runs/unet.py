@@ -28,8 +28,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from diffmemlib.companion.figures.images import grid
 from diffmemlib.experiments import unet
-from diffmemlib.figures.images import grid
 
 pd.set_option("display.max_colwidth", None)  # the record is kept in full
 before = set(globals())

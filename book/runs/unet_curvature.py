@@ -28,8 +28,8 @@
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from diffmemlib.curvature import highest_rate
 from diffmemlib.experiments import unet_curvature
+from diffmemlib.metrics.curvature import max_stable_learning_rate
 
 pd.set_option("display.max_colwidth", None)  # the record is kept in full
 before = set(globals())
@@ -62,7 +62,7 @@ pd.Series(result.provenance | {"id": result.id}).drop("sha256").to_frame("proven
 
 # %%
 table = result.curves.set_index("metric")["value"]
-print(f"SGD of momentum 0.95 diverges above a learning rate of about {highest_rate(table['largest']):.2g}")
+print(f"SGD of momentum 0.95 diverges above a learning rate of about {max_stable_learning_rate(table['largest']):.2g}")
 table.to_frame("curvature").round(4)
 
 # %%

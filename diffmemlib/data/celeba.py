@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from torch import Tensor
 
 from . import prepared
-from .prepared import SourceError, check_options, open_source, place
+from .prepared import SourceError, check_options, open_source, prepared_path
 
 COUNT = 202_599  # images in CelebA
 HELD_OUT = 10_000  # the last ones by index: the paper's FID reference, and its first 2048 the held-out loss
@@ -56,7 +56,7 @@ def load(side: int) -> tuple[Tensor, Tensor]:
 
     FileNotFoundError says how to make them; SourceError where they are damaged or of another size.
     """
-    path = place("celeba", side)
+    path = prepared_path("celeba", side)
     how = f"python -m diffmemlib data celeba SOURCE --out {path} --size {side}, SOURCE being {SOURCE}"
     everything = prepared.load(path, side, how)
     held_out = min(HELD_OUT, len(everything) // 4)

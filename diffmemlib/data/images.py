@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..randomness import generator, stream
+from ..randomness import derive_seed, generator
 from . import celeba, own
 from .digits import digits
 
@@ -39,16 +39,16 @@ class Images:
         """Back to [0, 1], with what lies outside cut off: what is shown, and what features are taken from."""
         return (samples / self.scale + self.centre).clamp(0, 1)
 
-    def gaussian_twins(self, count: int, seed: int) -> Tensor:
-        """`count` images, (count, 1, side, side) in [0, 1], of the Gaussian with the pool's mean and covariance.
+    def gaussian_images(self, count: int, seed: int) -> Tensor:
+        """Return images, (count, 1, side, side) in [0, 1], of the Gaussian with the pool's mean and covariance.
 
         What a model makes that has learned two moments of the pixels; cut off at 0 and 1, which changes these a little.
         """
         flat = self.pool.flatten(1).double() / 255
         mean, centred = flat.mean(0), flat - flat.mean(0)
         weights = torch.randn(count, len(flat), generator=generator(seed, "twins"), dtype=torch.float64)
-        twins = mean + weights @ centred / (len(flat) - 1) ** 0.5
-        return twins.view(count, *self.pool.shape[1:]).clamp(0, 1).float()
+        images = mean + weights @ centred / (len(flat) - 1) ** 0.5
+        return images.view(count, *self.pool.shape[1:]).clamp(0, 1).float()
 
     def training_set(self, n: int, seed: int) -> Tensor:
         """n images of the pool, bytes, the first of any larger set of this seed.
@@ -58,7 +58,7 @@ class Images:
         """
         if not 2 <= n <= len(self.pool):
             raise ValueError(f"n = {n}: the pool holds {len(self.pool)} images, and two are the fewest")
-        order = np.random.Generator(np.random.Philox(stream(seed, "train"))).permutation(len(self.pool))
+        order = np.random.Generator(np.random.Philox(derive_seed(seed, "train"))).permutation(len(self.pool))
         chosen = self.pool[torch.from_numpy(order[:n])]
         held_out = {image.tobytes() for image in self.test.numpy()}
         if twice := sum(image.tobytes() in held_out for image in chosen.numpy()):

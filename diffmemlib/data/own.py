@@ -9,9 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..memorization import near_duplicates
+from ..metrics.memorization import near_duplicates
 from . import prepared
-from .prepared import SourceError, check_options, open_source, place
+from .prepared import SourceError, check_options, open_source, prepared_path
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
@@ -26,7 +26,7 @@ def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> P
 
     SourceError says what is wrong with the name, the size, the source or an image; nothing is then written.
     """
-    path = place(name, size)
+    path = prepared_path(name, size)
     if not NAME.fullmatch(name) or name in ("digits", "celeba"):
         raise SourceError(f"--name {name}: small letters, digits and _, a letter first, and not digits or celeba")
     check_options(path, size)
@@ -41,7 +41,7 @@ def identify(name: str, side: int) -> str:
 
     So other images under the same name are another run. FileNotFoundError where they were not prepared.
     """
-    told = prepared.manifest_of(place(name, side), _how(name, side))
+    told = prepared.manifest_of(prepared_path(name, side), _how(name, side))
     return f"{name}@{str(told['sha256'])[:12]}"
 
 
@@ -54,10 +54,10 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     name = dataset.partition("@")[0]
     if (found := identify(name, side)) != dataset:
         raise SourceError(
-            f"{place(name, side).name} holds other images ({found}) than this run's ({dataset}); prepare those again, "
-            f"or give dataset = {name!r} for a new run"
+            f"{prepared_path(name, side).name} holds other images ({found}) than this run's ({dataset}); "
+            f"prepare those again, or give dataset = {name!r} for a new run"
         )
-    different = without_repeats(prepared.load(place(name, side), side, _how(name, side)))
+    different = without_repeats(prepared.load(prepared_path(name, side), side, _how(name, side)))
     if len(different) < FEWEST:
         raise SourceError(f"{name} holds {len(different)} different images, and {FEWEST} are the fewest")
     order = torch.from_numpy(np.random.Generator(np.random.Philox(SPLIT_SEED)).permutation(len(different)))
@@ -69,7 +69,7 @@ def summary(name: str, side: int) -> str:
     """What was found in prepared images, in a few lines, and what to type next."""
     dataset = identify(name, side)
     pool, test = load(dataset, side)
-    count = int(prepared.manifest_of(place(name, side), "")["count"])
+    count = int(prepared.manifest_of(prepared_path(name, side), "")["count"])
     twins = near_duplicates(torch.cat([pool, test]))
     return (
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import shutil
 import zipfile
 import zlib
@@ -19,8 +18,8 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from ..files import NumberedFiles, digest, exclusive, to_json, write_atomic
-from ..runs import ROOT
+from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
+from ..places import data_dir
 
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
 
@@ -42,9 +41,9 @@ class Source:
     stamp: Callable[[str], str]
 
 
-def place(dataset: str, side: int) -> Path:
-    """Where the prepared images of a data set lie: $DIFFMEM_DATA, or data/ beside the library."""
-    return Path(os.environ.get("DIFFMEM_DATA", ROOT / "data")) / f"{dataset}-{side}.npy"
+def prepared_path(dataset: str, side: int) -> Path:
+    """Return where the prepared images of a data set lie; see `places.data_dir`."""
+    return data_dir() / f"{dataset}-{side}.npy"
 
 
 def open_source(
@@ -115,7 +114,7 @@ def prepare(found: Source, out: Path, size: int, progress: bool = True) -> Path:
     identity = {"source": found.name, "names": digest("\n".join(found.names).encode()), "size": size, "count": count}
     stamps = digest("\n".join(map(found.stamp, found.names)).encode())  # a picture that was replaced is read again
     parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"at": stamps}))[:12], ".bin")
-    with exclusive(parts.folder.parent):
+    with run_lock(parts.folder.parent / out.name):
         for start in (bar := tqdm(range(0, count, CHUNK), desc=found.name, disable=not progress)):
             bar.set_postfix_str(f"{start} of {count} images")
             if parts.read(start) is None:

@@ -11,18 +11,18 @@ import torch
 from torch import Tensor, nn
 
 from ..data.gmm import GaussianMixture
-from ..diffusion import Schedule
-from ..kl import Estimate, kl_from_score, kl_nearest_neighbour, relative_fisher
-from ..losses import Denoising, loss_at, spread
-from ..memorization import bootstrap, memorized_fraction, near_duplicates
+from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
+from ..diffusion.samplers import SAMPLERS, classifier_free_guidance, sample
+from ..diffusion.schedule import Schedule
+from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_nearest_neighbour, kl_score_gap
+from ..metrics.memorization import bootstrap, memorized_fraction, near_duplicates
 from ..nets.mlp import ResidualMLP
-from ..randomness import seeded, stream
-from ..runs import Config, Metrics
-from ..samplers import SAMPLERS, draw, guided
-from ..store import Result
-from ..training import log_milestones
-from .execute import Job, execute
-from .measurements import Arrays, finite
+from ..randomness import derive_seed, seeded
+from ..runs.config import Config, Metrics
+from ..runs.execute import Job, execute
+from ..runs.measurements import Arrays, require_finite
+from ..runs.store import Result
+from ..training.loop import log_milestones
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -115,14 +115,14 @@ class GmmConfig(Config):
 
 
 def population(c: dict[str, Any]) -> GaussianMixture:
-    """The law of a run's data, from its settings."""
-    c = {**GmmConfig.added(), **c}
+    """Return the distribution of a run's data, from its settings."""
+    c = {**GmmConfig.later_defaults(), **c}
     return GaussianMixture(c["d"], c["mu"], c["share"], c["spread"])
 
 
 def training_set(c: dict[str, Any]) -> tuple[Tensor, Tensor]:
-    """The n points of a run, (n, d) float32, and their classes: a function of its seed, the first of any larger set."""
-    x, label = population(c).labelled(c["n"], stream(c["seed"], "train"))
+    """Return the n points of a run, (n, d) float32, and their classes; they are the first of any larger set."""
+    x, label = population(c).labelled(c["n"], derive_seed(c["seed"], "train"))
     return x.float(), label
 
 
@@ -132,52 +132,53 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
 
 
 def job(config: GmmConfig, device: str = "cpu") -> Job:
-    """What `execute` needs.
+    """Return what `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with its bootstrap interval; kl (the paper's
     estimator), kl_fisher and kl_knn, each +- 1.96 standard errors; loss_train, loss_test at t = 0.01 with the range
     +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the divergences for each class
-    too (f_mem_class_0 ...), these from the law of the class; with guidance only kl_knn, since a guided score is that of
-    no law. Arrays: kept samples and their two nearest neighbours.
+    too (f_mem_class_0 ...), these from the distribution of the class; with guidance only kl_knn, since a guided score
+    is that of no distribution. Arrays: kept samples and their two nearest neighbours.
     """
-    schedule, law = Schedule(), population(vars(config))
+    schedule, truth = Schedule(), population(vars(config))
     data, labels = training_set(vars(config))
-    test, test_labels = law.labelled(2048, stream(config.seed, "test"))
-    k_loss = schedule.step_of(0.01)
-    asked = torch.arange(config.samples) % 2 if config.conditional else None
-    classes = {"": law}
+    test, test_labels = truth.labelled(2048, derive_seed(config.seed, "test"))
+    k_loss = schedule.timestep_at(0.01)
+    sample_labels = torch.arange(config.samples) % 2 if config.conditional else None
+    classes = {"": truth}
     if config.conditional:
-        classes = {f"_class_{label}": law.given(label) for label in (0, 1)}
+        classes = {f"_class_{label}": truth.given(label) for label in (0, 1)}
     references = {
-        name: part.sample(config.samples // len(classes), stream(config.seed, "reference"))
-        for name, part in classes.items()
+        name: of_class.sample(config.samples // len(classes), derive_seed(config.seed, "reference"))
+        for name, of_class in classes.items()
     }
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
-        seed = stream(config.seed, "measure", tau)
-        x = draw(
+        seed = derive_seed(config.seed, "measure", tau)
+        x = sample(
             net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
-            device=device, labels=asked, guidance=config.guidance,
+            device=device, labels=sample_labels, guidance=config.guidance,
         )  # fmt: skip
-        finite(x, tau, config)
-        f = memorized_fraction(x, data, seed=seed)
-        near = f.neighbours
-        metrics: Metrics = {"f_mem": (f.value, f.low, f.high)}
+        require_finite(x, tau, config)
+        f_mem = memorized_fraction(x, data, seed=seed)
+        near = f_mem.neighbours
+        metrics: Metrics = {"f_mem": (f_mem.value, f_mem.low, f_mem.high)}
         metrics |= {f"f_mem_1/{j}": bootstrap(near.memorized(1 / j), seed=seed) for j in (2, 4)}
-        for label, (name, part) in enumerate(classes.items()):
-            of_class = slice(None) if asked is None else asked == label
-            own, net_of_class = x[of_class].to(device), net if asked is None else guided(net, label)
+        for label, (name, of_class) in enumerate(classes.items()):
+            chosen = slice(None) if sample_labels is None else sample_labels == label
+            predict = net if sample_labels is None else classifier_free_guidance(net, label)
+            x_class = x[chosen].to(device)
             if config.conditional:
-                metrics["f_mem" + name] = bootstrap(near.memorized()[of_class], seed=seed)
+                metrics["f_mem" + name] = bootstrap(near.memorized()[chosen], seed=seed)
             if config.guidance == 0:
-                metrics["kl" + name] = _interval(kl_from_score(net_of_class, own, part.log_prob, schedule, seed))
-                metrics["kl_fisher" + name] = _interval(relative_fisher(net_of_class, own, part.score, schedule, seed))
-            metrics["kl_knn" + name] = _interval(kl_nearest_neighbour(own, references[name]))
-        for name, points, own_labels in (("train", data, labels), ("test", test.float(), test_labels)):
-            predict = guided(net, own_labels.to(device)) if config.conditional else net
-            losses = loss_at(predict, points.to(device), k_loss, schedule, stream(seed, name))
-            metrics["loss_" + name] = spread(losses)
+                metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
+                metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
+            metrics["kl_knn" + name] = _interval(kl_nearest_neighbour(x_class, references[name]))
+        for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
+            predict = classifier_free_guidance(net, their_labels.to(device)) if config.conditional else net
+            losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))
+            metrics["loss_" + name] = loss_interval(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
             "samples": x[kept].numpy().astype(np.float16),
@@ -189,11 +190,11 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     return Job(
         config,
         net=seeded(
-            stream(config.seed, "weights"),
+            derive_seed(config.seed, "weights"),
             lambda: ResidualMLP(config.d, config.width, classes=2 if config.conditional else 0),
         ),
         data=data, labels=labels if config.conditional else None,
-        loss=Denoising(schedule, config.label_drop),
+        loss=DenoisingLoss(schedule, config.label_drop),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),
@@ -202,5 +203,5 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     )  # fmt: skip
 
 
-def _interval(e: Estimate) -> tuple[float, float, float]:
+def _interval(e: MonteCarloEstimate) -> tuple[float, float, float]:
     return e.value, e.value - 1.96 * e.error, e.value + 1.96 * e.error

@@ -11,16 +11,17 @@ import torch
 from torch import Tensor, nn
 
 from ..data.gmm import GaussianMixture
-from ..diffusion import Schedule, empirical_score
-from ..losses import Denoising
+from ..diffusion.losses import DenoisingLoss
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import Schedule
+from ..metrics.empirical import empirical_score
 from ..nets.mlp import ResidualMLP
-from ..randomness import generator, seeded, stream
-from ..runs import Config, Metrics
-from ..samplers import draw
-from ..store import Result
-from ..training import log_milestones
-from .execute import Job, execute
-from .measurements import Arrays
+from ..randomness import derive_seed, generator, seeded
+from ..runs.config import Config, Metrics
+from ..runs.execute import Job, execute
+from ..runs.measurements import Arrays
+from ..runs.store import Result
+from ..training.loop import log_milestones
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
 FRESH = 4096  # points at which scores are compared
@@ -80,8 +81,8 @@ class OneDimensionConfig(Config):
 
 
 def training_set(n: int, mu: float, seed: int) -> Tensor:
-    """The n training points, (n, 1) float32."""
-    return GaussianMixture(1, mu).sample(n, stream(seed, "train")).float()
+    """Return the n training points, (n, 1) float32."""
+    return GaussianMixture(1, mu).sample(n, derive_seed(seed, "train")).float()
 
 
 def run(
@@ -93,16 +94,16 @@ def run(
     of P_t and over the noised training set, s' the exact score of each (in units of the noise, 1 being as bad as
     no prediction). Arrays: the learned score on GRID; density, the histogram over BINS of DDIM samples.
     """
-    schedule, law = Schedule(), GaussianMixture(1, config.mu)
+    schedule, truth = Schedule(), GaussianMixture(1, config.mu)
     data = training_set(config.n, config.mu, config.seed)
-    k = schedule.step_of(config.t)
+    k = schedule.timestep_at(config.t)
     t, sigma, signal = float(schedule.t[k]), float(schedule.noise[k]), float(schedule.signal[k])
-    fresh = law.sample(FRESH, stream(config.seed, "fresh"))
+    fresh = truth.sample(FRESH, derive_seed(config.seed, "fresh"))
     population = signal * fresh + sigma * torch.randn(FRESH, 1, generator=generator(config.seed, "population")).double()
     noised = signal * data.double().repeat(FRESH // config.n, 1)
     empirical = noised + sigma * torch.randn(noised.shape, generator=generator(config.seed, "empirical")).double()
     exact = {
-        "gap_population": (population, law.score(population, t)),
+        "gap_population": (population, truth.score(population, t)),
         "gap_empirical": (empirical, empirical_score(empirical, t, data)),
     }
 
@@ -117,18 +118,18 @@ def run(
             gap = sigma**2 * (score(x) - s).square().sum(1)
             mean, error = float(gap.mean()), float(gap.std()) / len(gap) ** 0.5
             metrics[name] = (mean, mean - 1.96 * error, mean + 1.96 * error)
-        x = draw(net, config.samples, (1,), schedule, stream(config.seed, "measure", tau), device=device)
+        x = sample(net, config.samples, (1,), schedule, derive_seed(config.seed, "measure", tau), device=device)
         counts = np.histogram(x.numpy(), BINS)[0]
         on_grid = score(torch.from_numpy(GRID)[:, None])[:, 0].numpy().astype(np.float32)
         return metrics, {"score": on_grid, "density": counts / (config.samples * np.diff(BINS))}
 
-    made = Job(
+    job = Job(
         config,
-        net=seeded(stream(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
-        data=data.repeat(config.draws, 1), loss=Denoising(schedule),
+        net=seeded(derive_seed(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
+        data=data.repeat(config.draws, 1), loss=DenoisingLoss(schedule),
         optimizer=(config.optimizer, config.lr, config.momentum),
         batch=config.n * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
         measure=measure,
     )  # fmt: skip
-    return execute(made, device, budget, show_progress)
+    return execute(job, device, budget, show_progress)

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ..nets.random_features import RandomFeatures
-from ..randomness import stream
+from ..randomness import derive_seed
 from ..rfnn.gradient_flow import GradientFlow
-from ..runs import Config, Metrics
-from ..store import Result
-from ..training import log_milestones
-from .execute import Job, compute_once, execute
-from .measurements import Arrays, Row
+from ..runs.config import Config, Metrics
+from ..runs.execute import Job, compute_once, execute
+from ..runs.measurements import Arrays, Row
+from ..runs.store import Result
+from ..training.loop import log_milestones
 
 TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a decade
 
@@ -98,27 +98,30 @@ class DescentConfig(FlowConfig):
 
 
 def problem(config: FlowConfig) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
-    """Features W (p, d), points X (n, d) and the data's variances (d,): functions of the seed.
+    """Return features W (p, d), points X (n, d) and the data's variances (d,): functions of the seed.
 
     A smaller model or training set of the same d and seed is the start of a larger one.
     """
     variances = np.repeat([config.low, config.high], config.d // 2)
 
     def normal(rows: float, purpose: str) -> NDArray[np.float64]:
-        return np.random.Generator(np.random.Philox(stream(config.seed, purpose))).standard_normal(
+        return np.random.Generator(np.random.Philox(derive_seed(config.seed, purpose))).standard_normal(
             (round(rows * config.d), config.d)
         )
 
     return normal(config.psi_p, "features"), normal(config.psi_n, "train") * np.sqrt(variances), variances
 
 
-def run_flow(config: FlowConfig, device: str = "cpu", budget: float | None = None) -> Result:
+def run_flow(
+    config: FlowConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True
+) -> Result:
     """Compute the exact dynamics, or read them where they are stored.
 
     Metrics train, test and score_error at `step` = tau in TIMES, exact, so low = value = high. Arrays: the eigenvalues
-    of U. budget is there for the common form of run notebooks; the computation is one piece and takes minutes at most.
+    of U. budget and show_progress are there for the common form of runs; the computation is one piece and takes minutes
+    at most.
     """
-    del budget
+    del budget, show_progress
 
     def compute() -> tuple[list[Row], Arrays, bytes]:
         W, X, variances = problem(config)
@@ -132,17 +135,17 @@ def run_flow(config: FlowConfig, device: str = "cpu", budget: float | None = Non
 
 
 @dataclass(frozen=True)
-class AtTime:
+class ScoreLossAtTime:
     """The loss of a random-features net at one diffusion time: mean of |sqrt(Delta) s_A(x_t) + xi|^2/d (Eq. 8)."""
 
     t: float
 
-    def draw(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
-        """xi, one for each point; there are no labels."""
+    def draw_noise(self, x0: Tensor, g: torch.Generator, labels: Tensor | None) -> tuple[Tensor, ...]:
+        """Return xi, one for each point; there are no labels."""
         return (torch.randn(x0.shape, generator=g, device=x0.device, dtype=x0.dtype),)
 
-    def error(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *drawn: Tensor) -> Tensor:
-        (xi,), delta = drawn, -expm1(-2 * self.t)
+    def per_sample(self, net: Callable[..., Tensor], x0: Tensor, labels: Tensor | None, *noise: Tensor) -> Tensor:
+        (xi,), delta = noise, -expm1(-2 * self.t)
         return (sqrt(delta) * net(sqrt(1 - delta) * x0 + sqrt(delta) * xi) + xi).square().mean(-1)
 
 
@@ -162,14 +165,14 @@ def run_descent(
         values = flow.losses_of(net.B.double())
         return {name: (v, v, v) for name, v in zip(("train", "test", "score_error"), values, strict=True)}, {}
 
-    made = Job(
+    job = Job(
         config,
         net=RandomFeatures(torch.from_numpy(W).float()),
         data=torch.from_numpy(X).float().repeat(config.draws, 1),
-        loss=AtTime(config.t),
+        loss=ScoreLossAtTime(config.t),
         optimizer=(config.optimizer, config.lr, 0.0),
         batch=len(X) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
         measure=measure,
     )  # fmt: skip
-    return execute(made, device, budget, show_progress)
+    return execute(job, device, budget, show_progress)

@@ -10,23 +10,22 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.features import DIMENSION as DIGIT_DIMENSION
-from ..data.features import digit_features, untrained_features
 from ..data.images import DATASETS, Images, identify, images, known
-from ..diffusion import Schedule
-from ..frechet import Features, frechet_interval
-from ..inception import DIMENSION as INCEPTION_DIMENSION
-from ..inception import inception_features
-from ..losses import Denoising, loss_at, spread
-from ..memorization import bootstrap, near_duplicates, two_nearest
+from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import Schedule
+from ..metrics.digit_features import DIMENSION as DIGIT_DIMENSION, digit_features, untrained_features
+from ..metrics.frechet import Features, frechet_interval
+from ..metrics.inception import DIMENSION as INCEPTION_DIMENSION, inception_features
+from ..metrics.memorization import NeighbourIndex, bootstrap, near_duplicates
+from ..nets.cpu import use_cpu_layers
 from ..nets.unet import UNet
-from ..randomness import seeded, stream
-from ..runs import Config, Metrics
-from ..samplers import draw
-from ..store import Result
-from ..training import log_milestones
-from .execute import Job, execute
-from .measurements import Arrays, finite
+from ..randomness import derive_seed, seeded
+from ..runs.config import Config, Metrics
+from ..runs.execute import Job, execute
+from ..runs.measurements import Arrays, require_finite
+from ..runs.store import Result
+from ..training.loop import log_milestones
 
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
@@ -51,13 +50,13 @@ COMPILED = {False: "default", True: "reduce-overhead"}  # torch.compile's names:
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there; of SGD at W = 16, see `laptop_rate`
 
 
-def at_once(device: str) -> int:
-    """How many samples are drawn at once: few on a CPU, for its cache; it changes their last digits only."""
+def sample_batch_size(device: str) -> int:
+    """Return how many samples are drawn at once: few on a CPU, for its cache; it changes their last digits only."""
     return 200 if device == "cpu" else 2500
 
 
-def laptop_rate(optimizer: str, width: int) -> float:
-    """The learning rate of the laptop tier; SGD's falls as 1/W^2 above W = 16, as what a wider net stands does."""
+def laptop_learning_rate(optimizer: str, width: int) -> float:
+    """Return the learning rate of the laptop tier; SGD's falls as 1/W^2 above W = 16, as the largest stable one."""
     return LAPTOP_RATE[optimizer] * (min(1.0, (16 / width) ** 2) if optimizer == "sgd" else 1.0)
 
 
@@ -115,15 +114,15 @@ class UNetConfig(Config):
             "seed": 0, "dataset": "digits", "optimizer": optimizer, "momentum": 0.95, "dropout": 0.1,
             "scale": 4.0 if small else 1.0,
             "features": FEATURES.get(given.get("dataset", "digits"), "untrained"),
-            "lr": laptop_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
+            "lr": laptop_learning_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
             "bf16": not small, "compiled": not small, **TIER[tier],
         }  # fmt: skip
 
     @classmethod
-    def exact(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        return settings | {"dataset": identify(settings["dataset"], settings["side"])}
+    def resolve(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return super().resolve(settings) | {"dataset": identify(settings["dataset"], settings["side"])}
 
     def __post_init__(self) -> None:
         self.require(
@@ -161,7 +160,7 @@ def run(config: UNetConfig, device: str = "cpu", budget: float | None = None, sh
 
 
 def job(config: UNetConfig, device: str = "cpu") -> Job:
-    """What `execute` needs.
+    """Return what `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with bootstrap intervals; fd, the Frechet distance
     to the held-out images (fid where the features are Inception's, fd_untrained where no network learned them), with
@@ -172,30 +171,29 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
-    there = train.to(device)  # where neighbours are searched
-    k_loss = schedule.step_of(0.01)
+    index = NeighbourIndex(train.to(device))
+    k_loss = schedule.timestep_at(0.01)
     features = _features(config.features, data, device)
-    reference = None if features is None else features_of(features, data.test.float() / 255)
+    reference = None if features is None else extract_features(features, data.test.float() / 255)
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
-        seed = stream(config.seed, "measure", tau)
+        seed = derive_seed(config.seed, "measure", tau)
         shape = (1, config.side, config.side)
-        x = draw(
+        x = sample(
             net, config.samples, shape, schedule, seed,
-            steps=config.sampling_steps, batch=at_once(device), device=device,
+            steps=config.sampling_steps, batch_size=sample_batch_size(device), device=device,
         )  # fmt: skip
-        near = two_nearest(finite(x, tau, config), there)
+        near = index.two_nearest(require_finite(x, tau, config))
         metrics: Metrics = {
             name: bootstrap(near.memorized(k), seed=seed)
             for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
         }
         if features is not None and reference is not None:
-            own = features_of(features, data.pixels(x))
-            metrics[DISTANCE[config.features]] = frechet_interval(own, reference)
+            metrics[DISTANCE[config.features]] = frechet_interval(extract_features(features, data.pixels(x)), reference)
         for name, points in (("train", train), ("test", data.centred(data.test))):
-            losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, stream(seed, name))
-            metrics["loss_" + name] = spread(losses)
+            losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, derive_seed(seed, name))
+            metrics["loss_" + name] = loss_interval(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
             "samples": (data.pixels(x[kept]) * 255).round().byte().numpy(),
@@ -204,15 +202,17 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         }
         return metrics, arrays
 
-    net = seeded(stream(config.seed, "weights"), lambda: UNet(config.width, config.dropout))
+    net = seeded(derive_seed(config.seed, "weights"), lambda: UNet(config.width, config.dropout))
     net.to(memory_format=torch.channels_last)  # convolutions follow their weights
+    if device == "cpu":
+        use_cpu_layers(net)
     if config.compiled:
         net.compile(mode=COMPILED[config.graphs])
     return Job(
-        config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=Denoising(schedule, bf16=config.bf16),
+        config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=DenoisingLoss(schedule, bf16=config.bf16),
         optimizer=(config.optimizer, config.lr, config.momentum), batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
-        facts={"near_duplicates": near_duplicates(there), **_landmarks(config, data, features, reference)},
+        facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
 
 
@@ -227,19 +227,20 @@ def _features(name: str, data: Images, device: str) -> Features | None:
 def _landmarks(
     config: UNetConfig, data: Images, features: Features | None, reference: np.ndarray | None
 ) -> dict[str, float]:
-    """What a distance without a scale of its own is compared with: that of real images, and of Gaussian twins.
+    """What a distance without a scale of its own is compared with: that of real images, and of `gaussian_images`.
 
     As many of either as a milestone samples, or as the pool holds.
     """
     if config.features != "untrained" or features is None or reference is None:
         return {}
-    real, twins = data.pool[: config.samples].float() / 255, data.gaussian_twins(config.samples, config.seed)
+    real = data.pool[: config.samples].float() / 255
+    gaussian = data.gaussian_images(config.samples, config.seed)
     return {
-        f"{DISTANCE['untrained']}_{name}": frechet_interval(features_of(features, x), reference)[0]
-        for name, x in (("real", real), ("gaussian", twins))
+        f"{DISTANCE['untrained']}_{name}": frechet_interval(extract_features(features, x), reference)[0]
+        for name, x in (("real", real), ("gaussian", gaussian))
     }
 
 
-def features_of(features: Features, images: Tensor) -> np.ndarray:
-    """The features of images in [0, 1], (m, D) float64, a few hundred images at a time."""
+def extract_features(features: Features, images: Tensor) -> np.ndarray:
+    """Return the features of images in [0, 1], (m, D) float64, a few hundred images at a time."""
     return np.concatenate([features(part).double().cpu().numpy() for part in images.split(256)])

@@ -7,16 +7,17 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..curvature import along, largest, trace
 from ..data.images import DATASETS, identify, images, known
-from ..diffusion import Schedule, forward_noise
-from ..losses import Denoising
+from ..diffusion.losses import DenoisingLoss
+from ..diffusion.schedule import Schedule, forward_noise
+from ..metrics.curvature import gauss_newton_trace, hessian_max_eigenvalue, rayleigh_quotient
+from ..nets.cpu import use_cpu_layers
 from ..nets.unet import UNet
-from ..randomness import generator, seeded, stream
-from ..runs import Config
-from ..store import Result
-from .execute import compute_once
-from .measurements import Arrays, Row
+from ..randomness import derive_seed, generator, seeded
+from ..runs.config import Config
+from ..runs.execute import compute_once
+from ..runs.measurements import Arrays, Row
+from ..runs.store import Result
 
 
 @dataclass(frozen=True)
@@ -46,8 +47,8 @@ class CurvatureConfig(Config):
         }  # fmt: skip
 
     @classmethod
-    def exact(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        return settings | {"dataset": identify(settings["dataset"], settings["side"])}
+    def resolve(cls, settings: dict[str, Any]) -> dict[str, Any]:
+        return super().resolve(settings) | {"dataset": identify(settings["dataset"], settings["side"])}
 
     def __post_init__(self) -> None:
         self.require(
@@ -59,26 +60,30 @@ class CurvatureConfig(Config):
         )
 
 
-def run(config: CurvatureConfig, device: str = "cpu", budget: float | None = None) -> Result:
+def run(
+    config: CurvatureConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True
+) -> Result:
     """Compute the curvatures, or read them where they are stored.
 
     Metrics at step 0: trace, of the Gauss-Newton matrix, with its 95% interval; brightness, the rate at which an error
-    that is the same in every pixel of every image shrinks; largest, the largest eigenvalue of the Hessian. budget is
-    there for the common form of run notebooks; the computation is one piece and takes minutes at most.
+    that is the same in every pixel of every image shrinks; largest, the largest eigenvalue of the Hessian. budget and
+    show_progress are there for the common form of runs; the computation is one piece and takes minutes at most.
     """
-    del budget
+    del budget, show_progress
 
     def compute() -> tuple[list[Row], Arrays, bytes]:
         data = images(config.dataset, config.side, config.scale)
         x0 = data.centred(data.training_set(config.images, config.seed)).to(device)
-        net = seeded(stream(config.seed, "weights"), lambda: UNet(config.width, dropout=0.0)).to(device)
-        loss = Denoising(Schedule())
-        drawn = loss.draw(x0, generator(config.seed, "noise", 0, device=device), None)
-        k, eps = drawn
-        noised = forward_noise(x0, k, eps, loss.schedule)
-        total, error = trace(net, lambda: net(noised, k), config.probes, config.seed)
-        uniform = along(net, lambda: net(noised, k), torch.ones(1, device=device))
-        top = largest(net, lambda: loss.error(net, x0, None, *drawn).mean(), config.seed)
+        net = seeded(derive_seed(config.seed, "weights"), lambda: UNet(config.width, dropout=0.0)).to(device)
+        if device == "cpu":
+            use_cpu_layers(net)
+        loss = DenoisingLoss(Schedule())
+        noise = loss.draw_noise(x0, generator(config.seed, "noise", 0, device=device), None)
+        timestep, eps = noise
+        noised = forward_noise(x0, timestep, eps, loss.schedule)
+        total, error = gauss_newton_trace(net, lambda: net(noised, timestep), config.probes, config.seed)
+        uniform = rayleigh_quotient(net, lambda: net(noised, timestep), torch.ones(1, device=device))
+        top = hessian_max_eigenvalue(net, lambda: loss.per_sample(net, x0, None, *noise).mean(), config.seed)
         rows = [
             (0.0, "trace", total, total - 1.96 * error, total + 1.96 * error),
             (0.0, "brightness", uniform, uniform, uniform),

@@ -1,1 +1,4 @@
-"""Networks that predict the noise: eps = net(x, k), with k the DDPM step of each sample."""
+"""Networks, called as net(x, timestep) with the DDPM step k of each sample.
+
+May import `randomness`, `files` and `places` alone.
+"""

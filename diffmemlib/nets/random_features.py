@@ -13,7 +13,10 @@ from .stackable import Stackable
 class RandomFeatures(nn.Module, Stackable):
     """Score s_A(x) = A tanh(W x/sqrt(d))/sqrt(p), with A = 0 at the start (Eq. 7).
 
-    W: frozen features, (p, d). A, the only parameter, is (d, p).
+    Parameters
+    ----------
+    W
+        Frozen features, (p, d). A, the only parameter, is (d, p).
     """
 
     W: Tensor
@@ -29,6 +32,6 @@ class RandomFeatures(nn.Module, Stackable):
         return self.A.detach() / math.sqrt(self.W.shape[-2])
 
     def forward(self, x: Tensor) -> Tensor:
-        """x: noised samples, (m, d), or (nets, m, d) where stacked. Returns the score, as x."""
+        """Return the score at noised samples x, (m, d), or (nets, m, d) where stacked; as x."""
         p, d = self.W.shape[-2:]
         return torch.tanh(x @ self.W.mT / math.sqrt(d)) @ self.A.mT / math.sqrt(p)

@@ -1,7 +1,7 @@
-"""Layers that compute several nets at once: their parameters may have a first axis, one slice for each net.
+"""Layers that compute several networks at once: their parameters may have a first axis, one slice for each network.
 
-A net made of these needs no second code to be trained together with others. Slices go through batched matrix products,
-which keep a machine busy where the products of one small net do not.
+A network made of these needs no second code to be trained together with others. Slices go through batched matrix
+products, which keep a machine busy where the products of one small network do not.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from torch import Tensor, nn
 
 
 class Stackable:
-    """Marks a module that accepts its own parameters, and its input, with a first axis of nets."""
+    """Marks a module that accepts its own parameters, and its input, with a first axis of networks."""
 
 
 class Linear(nn.Linear, Stackable):
-    """x A^T + b, of each net its own."""
+    """x A^T + b, of each network its own."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (m, in), or (nets, m, in) where stacked."""
@@ -28,7 +28,7 @@ class Linear(nn.Linear, Stackable):
 
 
 class LayerNorm(nn.LayerNorm, Stackable):
-    """Normalisation over the last axis, scale and shift of each net its own."""
+    """Normalisation over the last axis, scale and shift of each network its own."""
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (m, features), or (nets, m, features) where stacked."""
@@ -39,7 +39,7 @@ class LayerNorm(nn.LayerNorm, Stackable):
 
 
 class Embedding(nn.Embedding, Stackable):
-    """A learned vector for each index, of each net its own."""
+    """A learned vector for each index, of each network its own."""
 
     def forward(self, index: Tensor) -> Tensor:
         """index: (m,), or (nets, m) where stacked."""
@@ -49,24 +49,38 @@ class Embedding(nn.Embedding, Stackable):
 
 
 def stack(nets: Sequence[nn.Module]) -> nn.Module:
-    """One module that computes all of them: input and output with a first axis of nets.
+    """Return one module that computes all of the networks: input and output have a first axis of networks.
 
-    nets: of one shape. Buffers in which they differ are stacked too; the others are shared. ValueError where a module
-    with parameters is not Stackable, or drops out: the nets would share the random numbers that each has of its own.
+    Parameters
+    ----------
+    nets
+        Of one shape. Buffers in which they differ are stacked too; the others are shared.
+
+    Raises
+    ------
+    ValueError
+        Where a module with parameters is not `Stackable`, or drops out: the networks would share the random numbers
+        that each has of its own.
     """
     stacked = copy.deepcopy(nets[0])
     for path, module in stacked.named_modules():
-        own = [net.get_submodule(path) for net in nets]
+        copies = [net.get_submodule(path) for net in nets]
         parameters = dict(module.named_parameters(recurse=False))
-        if (parameters and not isinstance(module, Stackable)) or (isinstance(module, nn.Dropout) and module.p > 0):
+        if (parameters and not isinstance(module, Stackable)) or _drops_out(module):
             raise ValueError(
-                f"{type(nets[0]).__name__} has a {type(module).__name__}, which cannot be stacked: train such nets one "
-                "after another, or give the layer a form in nets/stackable.py"
+                f"{type(nets[0]).__name__} has a {type(module).__name__}, which cannot be stacked: train such networks "
+                "one after another, or give the layer a form in nets/stackable.py"
             )
         for name in parameters:
-            setattr(module, name, nn.Parameter(torch.stack([getattr(m, name).detach() for m in own])))
+            setattr(module, name, nn.Parameter(torch.stack([getattr(m, name).detach() for m in copies])))
         for name, value in module.named_buffers(recurse=False):
-            values = [getattr(m, name) for m in own]
+            values = [getattr(m, name) for m in copies]
             if not all(torch.equal(v, value) for v in values):
                 setattr(module, name, torch.stack(values))
     return stacked
+
+
+def _drops_out(module: nn.Module) -> bool:
+    """Whether a module of torch draws random numbers in training: every dropout, and RReLU."""
+    kind = nn.modules.dropout._DropoutNd
+    return (isinstance(module, kind) and module.p > 0) or isinstance(module, nn.RReLU)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -12,7 +14,7 @@ GROUPS = 8  # of GroupNorm
 HEADS = 4  # of attention
 MULTIPLIERS = (1, 2, 4)  # of W, the channels at each resolution; the paper's text says 1, 2, 3, its p says these
 BLOCKS = 2  # residual blocks at each resolution on the way down; one more on the way up
-FEW_PIXELS = 64  # up to these, torch's fused attention on a CPU, made for long sequences, is slower than the formula
+FACTOR = 2 ** (len(MULTIPLIERS) - 1)  # the resolutions divide the sides of images by this
 
 
 class Attention(nn.Module):
@@ -20,61 +22,35 @@ class Attention(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.few = FEW_PIXELS
         self.norm = nn.GroupNorm(GROUPS, channels)
         self.qkv = nn.Linear(channels, 3 * channels)
         self.out = nn.Linear(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        m, channels, height, width = x.shape
+        m, channels, *_ = x.shape
         pixels = self.norm(x).flatten(2).transpose(1, 2)  # (m, pixels, channels)
         qkv = self.qkv(pixels).view(m, -1, 3, HEADS, channels // HEADS)
-        few = x.device.type == "cpu" and height * width <= self.few
-        if few:
-            mixed = by_formula(qkv)
-        else:
-            q, k, v = qkv.permute(2, 0, 3, 1, 4)
-            mixed = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+        mixed = self.attend(qkv)
         return x + self.out(mixed.reshape(m, -1, channels)).transpose(1, 2).view_as(x)
 
-
-def by_formula(qkv: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(D)) v of each image and head: (m, pixels, 3, heads, D) to (m, pixels, heads, D).
-
-    As one batch of small products. Pixels come last, by one copy of all three, and softmax is over the first axis of
-    the weights, so that nothing of (pixels, pixels) is ever transposed, forward or backward.
-    """
-    q, k, v = qkv.permute(2, 0, 3, 4, 1).contiguous().flatten(1, 2)
-    weights = torch.softmax(k.mT @ (q / q.shape[1] ** 0.5), dim=1)
-    return (v @ weights).unflatten(0, (len(qkv), -1)).permute(0, 3, 1, 2)
-
-
-class Dropout(nn.Dropout):
-    """nn.Dropout of images. On a CPU with 16 random bits a number, p rounded to them, at a quarter of the cost."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """x: (m, channels, height, width)."""
-        if not self.training or self.p == 0 or x.device.type != "cpu" or torch.compiler.is_compiling():
-            return super().forward(x)
-        m, channels, height, width = x.shape
-        dropped = round(self.p * 2**16)
-        bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
-        in_order = bits[: x.numel()].view(m, height, width, channels).permute(0, 3, 1, 2)  # whatever x's layout
-        kept = in_order >= dropped - 2**15
-        return x * kept.to(x.dtype).mul_(2**16 / (2**16 - dropped))
+    def attend(self, qkv: Tensor) -> Tensor:
+        """softmax(q k^T / sqrt(D)) v of each image and head: (m, pixels, 3, heads, D) to (m, pixels, heads, D)."""
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        return F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
 
 
 class Block(nn.Module):
     """Residual block: two 3x3 convolutions, the time embedding added between them, then attention where asked."""
 
-    def __init__(self, before: int, after: int, embedding: int, dropout: float, attention: bool) -> None:
+    def __init__(self, channels_in: int, channels_out: int, embedding: int, dropout: float, attention: bool) -> None:
         super().__init__()
-        self.norm_1, self.conv_1 = nn.GroupNorm(GROUPS, before), nn.Conv2d(before, after, 3, padding=1)
-        self.time = nn.Linear(embedding, after)
-        self.norm_2, self.conv_2 = nn.GroupNorm(GROUPS, after), nn.Conv2d(after, after, 3, padding=1)
-        self.dropout: nn.Dropout = Dropout(dropout)
-        self.shortcut = nn.Identity() if before == after else nn.Conv2d(before, after, 1)
-        self.attention = Attention(after) if attention else nn.Identity()
+        self.norm_1, self.conv_1 = nn.GroupNorm(GROUPS, channels_in), nn.Conv2d(channels_in, channels_out, 3, padding=1)
+        self.time = nn.Linear(embedding, channels_out)
+        self.norm_2 = nn.GroupNorm(GROUPS, channels_out)
+        self.conv_2 = nn.Conv2d(channels_out, channels_out, 3, padding=1)
+        self.dropout = nn.Dropout(dropout)
+        self.shortcut = nn.Identity() if channels_in == channels_out else nn.Conv2d(channels_in, channels_out, 1)
+        self.attention = Attention(channels_out) if attention else nn.Identity()
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
         h = self.conv_1(F.silu(self.norm_1(x))) + self.time(embedding)[:, :, None, None]
@@ -83,60 +59,122 @@ class Block(nn.Module):
 
 
 class UNet(nn.Module):
-    """Noise prediction eps(x, k) for square greyscale images.
+    """Noise prediction eps(x, k) for images.
 
-    width: W, channels at the finest resolution, a multiple of 8 (default 32). dropout: before the second convolution
-    of a block (default 0.1). T: steps of the schedule (default 1000). With the frozen time table of T W numbers
-    counted, as in the paper, p = 263 089, 1 026 657, 4 055 233, 9 085 729, 16 118 145 at W = 8, 16, 32, 48, 64.
+    With the frozen time table of T W numbers counted, as in the paper, p = 263 089, 1 026 657, 4 055 233, 9 085 729,
+    16 118 145 at W = 8, 16, 32, 48, 64 with one channel and no classes.
+
+    Parameters
+    ----------
+    width
+        W, channels at the finest resolution; a multiple of 8.
+    dropout
+        Before the second convolution of a block.
+    T
+        Steps of the schedule.
+    channels
+        Of the images: 1 for grey, 3 for colour.
+    classes
+        Of the images; their embedding, learned, joins that of time. 0: images have no labels.
+
+    Raises
+    ------
+    ValueError
+        For a width that the 8 groups of GroupNorm and the 4 heads of attention do not divide.
+
+    Examples
+    --------
+    >>> import torch
+    >>> net = UNet(width=8, channels=3)
+    >>> net(torch.zeros(2, 3, 16, 24), torch.tensor([1, 999])).shape
+    torch.Size([2, 3, 16, 24])
     """
 
     embedding: Tensor
 
-    def __init__(self, width: int = 32, dropout: float = 0.1, T: int = 1000) -> None:
+    def __init__(
+        self, width: int = 32, dropout: float = 0.1, T: int = 1000, channels: int = 1, classes: int = 0
+    ) -> None:
         super().__init__()
         if width < GROUPS or width % GROUPS:
             raise ValueError(
                 f"width = {width}: GroupNorm's {GROUPS} groups and the {HEADS} heads of attention divide multiples of "
                 f"{GROUPS} only, such as 8, 16, 32, 48, 64"
             )
+        if channels < 1 or classes < 0:
+            raise ValueError(f"channels = {channels}, classes = {classes}: at least 1 channel, and 0 classes or more")
+        self.channels = channels
         self.register_buffer("embedding", sinusoidal_table(T, width), persistent=False)
         inner = 4 * width
         self.time = nn.Sequential(nn.Linear(width, inner), nn.SiLU(), nn.Linear(inner, inner), nn.SiLU())
-        self.into = nn.Conv2d(1, width, 3, padding=1)
+        self.into = nn.Conv2d(channels, width, 3, padding=1)
         self.down, self.up = nn.ModuleList(), nn.ModuleList()
         self.shrink, self.grow = nn.ModuleList(), nn.ModuleList()
-        now, kept = width, [width]  # channels here, and of what is kept for the way up
+        now, skipped = width, [width]  # channels here, and of what is kept for the way up
         for level, multiplier in enumerate(MULTIPLIERS):
             for _ in range(BLOCKS):
                 self.down.append(Block(now, multiplier * width, inner, dropout, attention=level > 0))
                 now = multiplier * width
-                kept.append(now)
+                skipped.append(now)
             if level < len(MULTIPLIERS) - 1:
                 self.shrink.append(nn.Conv2d(now, now, 3, stride=2, padding=1))
-                kept.append(now)
+                skipped.append(now)
         self.middle = nn.ModuleList(Block(now, now, inner, dropout, attention) for attention in (True, False))
         for level, multiplier in reversed(list(enumerate(MULTIPLIERS))):
             for _ in range(BLOCKS + 1):
-                self.up.append(Block(now + kept.pop(), multiplier * width, inner, dropout, attention=level > 0))
+                self.up.append(Block(now + skipped.pop(), multiplier * width, inner, dropout, attention=level > 0))
                 now = multiplier * width
             if level > 0:
                 self.grow.append(nn.Conv2d(now, now, 3, padding=1))
-        self.norm, self.out = nn.GroupNorm(GROUPS, now), nn.Conv2d(now, 1, 3, padding=1)
+        self.norm, self.out = nn.GroupNorm(GROUPS, now), nn.Conv2d(now, channels, 3, padding=1)
+        self.label = nn.Embedding(classes + 1, inner) if classes else None  # row 0: no label
 
-    def forward(self, x: Tensor, k: Tensor) -> Tensor:
-        """x: noised images, (m, 1, side, side), side a multiple of 4. k: their steps, integer, (m,). Returns as x."""
-        embedding, x = self.time(self.embedding[k]), self.into(x)
-        kept = [x]
+    def forward(self, x: Tensor, timestep: Tensor, label: Tensor | None = None) -> Tensor:
+        """Return the predicted noise.
+
+        Parameters
+        ----------
+        x
+            Noised images, (m, channels, height, width), both sides multiples of 4.
+        timestep
+            Their steps k, integers, (m,).
+        label
+            Classes 0 ..., or -1 for a label that is hidden, (m,); None hides all.
+
+        Returns
+        -------
+        Tensor
+            As x.
+
+        Raises
+        ------
+        ValueError
+            For images of another shape, and labels of a network without classes.
+        """
+        self._check(x, label)
+        embedding, x = self.time(self.embedding[timestep]), self.into(x)
+        if self.label is not None:
+            embedding = embedding + self.label(torch.zeros_like(timestep) if label is None else label + 1)
+        skips = [x]
         for i, block in enumerate(self.down):
             x = block(x, embedding)
-            kept.append(x)
+            skips.append(x)
             if i % BLOCKS == BLOCKS - 1 and i // BLOCKS < len(self.shrink):
                 x = self.shrink[i // BLOCKS](x)
-                kept.append(x)
+                skips.append(x)
         for block in self.middle:
             x = block(x, embedding)
         for i, block in enumerate(self.up):
-            x = block(torch.cat([x, kept.pop()], dim=1), embedding)
+            x = block(torch.cat([x, skips.pop()], dim=1), embedding)
             if i % (BLOCKS + 1) == BLOCKS and i // (BLOCKS + 1) < len(self.grow):
                 x = self.grow[i // (BLOCKS + 1)](F.interpolate(x, scale_factor=2.0))
         return self.out(F.silu(self.norm(x)))
+
+    def _check(self, x: Tensor, label: Any) -> None:
+        if x.ndim != 4 or x.shape[1] != self.channels or x.shape[2] % FACTOR or x.shape[3] % FACTOR:
+            raise ValueError(
+                f"images of shape {tuple(x.shape)}: this network takes (m, {self.channels}, height, width) with sides "
+                f"that are multiples of {FACTOR}, for its {len(MULTIPLIERS)} resolutions"
+            )
+        if label is not None and self.label is None:
+            raise ValueError("labels for a network without classes: make it with classes = their number")

@@ -127,10 +127,32 @@ def spectral_density(
     lam: ArrayLike, *, psi_p: float, psi_n: float, t: float, covariance: Atoms = ((1.0, 1.0),),
     activation: Activation = np.tanh,
 ) -> NDArray[np.float64]:  # fmt: skip
-    """Density rho(lambda) of the eigenvalues of U without its delta, Im q(lambda + i0)/pi (Theorem 3.1).
+    """Return the density rho(lambda) of the eigenvalues of U without its delta, Im q(lambda + i0)/pi (Theorem 3.1).
 
-    lam: positive, any shape. psi_p = p/d, psi_n = n/d, t: positive. covariance: (eigenvalue, weight) atoms of Sigma.
-    Returns numbers of lam's shape; they integrate to one less the weight of the delta, see `spectrum`.
+    Parameters
+    ----------
+    lam
+        Eigenvalues, positive, of any shape.
+    psi_p, psi_n
+        Features and training points in units of d, positive.
+    t
+        Ornstein-Uhlenbeck time, positive.
+    covariance
+        (eigenvalue, weight) atoms of the data's covariance.
+    activation
+        sigma, vectorised, of mean zero under N(0, Gamma_t^2).
+
+    Returns
+    -------
+    ndarray
+        Of lam's shape; it integrates to one less the weight of the delta, see `spectrum`.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    BranchError
+        Where the solution cannot be proven.
     """
     lam = np.asarray(lam, float)
     if not (lam > 0).all():
@@ -180,7 +202,31 @@ class Spectrum:
 def spectrum(
     *, psi_p: float, psi_n: float, t: float, covariance: Atoms = ((1.0, 1.0),), activation: Activation = np.tanh
 ) -> Spectrum:
-    """Delta, bulk edges, masses and predicted times. BranchError unless all masses sum to one within 1e-4."""
+    """Return the whole spectrum of U in the limit: delta, edges and masses of the bulks, and the predicted times.
+
+    Parameters
+    ----------
+    psi_p, psi_n, t, covariance, activation
+        As of `spectral_density`.
+
+    Returns
+    -------
+    Spectrum
+        With the bulks from small to large eigenvalues.
+
+    Raises
+    ------
+    ValueError
+        For arguments out of range.
+    BranchError
+        Unless all masses sum to one within 1e-4.
+
+    Examples
+    --------
+    >>> whole = spectrum(psi_p=64, psi_n=8, t=0.01)
+    >>> round(whole.rho_2.mass * 64, 3), bool(whole.tau_gen < whole.tau_mem)
+    (1.0, True)
+    """
     model = Model.of(psi_p=psi_p, psi_n=psi_n, t=t, covariance=covariance, activation=activation)
     bulks = tuple(Bulk(low, high, _mass(model, low, high)) for low, high in _support(model))
     weight = _delta_weight(model)

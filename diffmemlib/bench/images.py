@@ -1,0 +1,179 @@
+"""The image run's cost beside a plain loop in the same process, and the floor that the hardware sets."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.flop_counter import FlopCounterMode
+
+from ..diffusion.losses import DenoisingLoss
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import Schedule, forward_noise
+from ..experiments.unet import COMPILED, sample_batch_size
+from ..metrics.memorization import two_nearest
+from ..nets.cpu import use_cpu_layers
+from ..nets.unet import UNet
+from ..randomness import seeded
+from ..training.allocator import keep_freed_memory
+from ..training.loop import Trainer, TrainState, make_optimizer
+from ..training.timing import in_turns, timed
+
+
+@dataclass(frozen=True)
+class Size:
+    """What is timed: the U-Net's width, side of images, batch, samples drawn, and a training set to search."""
+
+    width: int
+    side: int
+    batch: int
+    samples: int
+    sampling_steps: int
+    train: int
+
+
+SIZES = {
+    "cpu": Size(width=16, side=16, batch=64, samples=64, sampling_steps=20, train=4096),
+    "cuda": Size(width=32, side=32, batch=512, samples=10_000, sampling_steps=100, train=32_768),  # the paper's
+}
+
+WAYS = {"eager": None, "CUDA graphs": COMPILED[True], "compiled": COMPILED[False]}  # and torch.compile's name for each
+
+
+def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:
+    """All timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
+
+    plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
+    the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
+    in bfloat16, in all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over
+    the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here. Freed memory is kept, for
+    all of them, as in runs.
+    """
+    keep_freed_memory()
+    cuda = device.startswith("cuda")
+    s = size or SIZES["cuda" if cuda else "cpu"]
+    data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
+    trainers = {way: ours(s, data.to(device), device, way, bf16=cuda) for way in (WAYS if cuda else ("eager",))}
+    steps = {"plain": _plain(s, data, device)} | {way: trainer.step for way, trainer in trainers.items()}
+    plain, *times = in_turns(list(steps.values()), device, enough)
+    ways = dict(zip(trainers, times, strict=True))
+    way, trainer = list(trainers.items())[-1]
+    step = ways[way]
+    flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
+    rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
+    net = trainer.state.net.eval()
+
+    def draw(count: int, steps: int) -> Tensor:
+        return sample(
+            net, count, data.shape[1:], Schedule(), 0, steps=steps, batch_size=sample_batch_size(device), device=device
+        )
+
+    draw(min(s.samples, sample_batch_size(device)), 1)  # compiles for measuring
+    began = time.perf_counter()
+    x = draw(s.samples, s.sampling_steps)
+    sampling = time.perf_counter() - began
+    train = torch.randn(s.train, *data.shape[1:], device=device)
+    began = time.perf_counter()
+    two_nearest(x, train)
+    neighbours = time.perf_counter() - began
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
+        "size": asdict(s), "plain_step": plain, "ways": ways, "our_step": step, "ratio": plain / step,
+        "steps_per_second": 1 / step, "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
+        "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9,
+        "floor": max(flops / rate, moved / bandwidth), "over_floor": step / max(flops / rate, moved / bandwidth),
+        "sampling": sampling, "neighbours": neighbours,
+    }  # fmt: skip
+
+
+def report(timings: dict[str, Any]) -> str:
+    """Return the timings of `measure` as a few lines of text."""
+    s, f = timings["size"], timings
+    return f"""\
+U-Net, W = {s["width"]}, {s["side"]} x {s["side"]}, batch {s["batch"]}, on {f["device"]}, {f["threads"]} threads
+  a training step: {1e3 * f["our_step"]:.1f} ms ({f["steps_per_second"]:.1f} steps/s); a plain loop takes \
+{1e3 * f["plain_step"]:.1f} ms, {f["ratio"]:.2f} times that
+  by way: {", ".join(f"{way} {1e3 * t:.1f} ms" for way, t in f["ways"].items())}
+  floor {1e3 * f["floor"]:.1f} ms, {f["over_floor"]:.1f} times below: {f["teraflops_a_step"]:.3g} TFLOP at \
+{f["matmul_teraflops_per_second"]:.3g} TFLOP/s, {f["gigabytes_a_step"]:.3g} GB at \
+{f["copy_gigabytes_per_second"]:.3g} GB/s
+  {s["samples"]} samples by DDIM in {s["sampling_steps"]} steps: {f["sampling"]:.1f} s
+  their neighbours among {s["train"]}: {f["neighbours"]:.2f} s"""
+
+
+def ours(s: Size, data: Tensor, device: str, way: str = "eager", bf16: bool = False) -> Trainer:
+    """Return the trainer of an image run, in one of WAYS."""
+    net = seeded(0, lambda: UNet(s.width)).to(device)
+    net.to(memory_format=torch.channels_last)
+    if device == "cpu":
+        use_cpu_layers(net)
+    if way != "eager":
+        net.compile(mode=WAYS[way])
+    optimizer = make_optimizer(net, "adam", 1e-4)
+    return Trainer(TrainState(net, data, 0), optimizer, DenoisingLoss(Schedule(), bf16=bf16), s.batch)
+
+
+def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:
+    schedule, net = Schedule(), seeded(0, lambda: UNet(s.width)).to(device)
+    optimizer = torch.optim.Adam(net.parameters(), lr=1e-4)
+
+    def batches() -> Iterator[Tensor]:
+        loader = DataLoader(TensorDataset(data), batch_size=s.batch, shuffle=True)
+        for _ in itertools.count():
+            for (x,) in loader:
+                yield x.to(device)
+
+    source = batches()
+
+    def step(_: int) -> None:
+        x0 = next(source)
+        k = torch.randint(1, schedule.T, (len(x0),), device=device)
+        eps = torch.randn_like(x0)
+        with sdpa_kernel(SDPBackend.MATH):
+            predicted = net(forward_noise(x0, k, eps, schedule), k)
+        loss = F.mse_loss(predicted, eps)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    return step
+
+
+def work(s: Size, x: Tensor, device: str, bf16: bool = False) -> tuple[float, float]:
+    """FLOPs of a step, and the bytes it cannot avoid: what backward reads again, and weights with Adam's state."""
+    net: nn.Module = UNet(s.width).to(device)
+    kept = 0
+
+    def count(t: Tensor) -> Tensor:
+        nonlocal kept
+        kept += t.numel() * t.element_size()
+        return t
+
+    k = torch.ones(len(x), dtype=torch.long, device=device)
+    kept_count = torch.autograd.graph.saved_tensors_hooks(count, lambda t: t)
+    half = torch.autocast(device.split(":")[0], torch.bfloat16, enabled=bf16)
+    with FlopCounterMode(display=False) as counter, kept_count, half:
+        net(x, k).float().square().mean().backward()
+    weights = sum(p.numel() * p.element_size() for p in net.parameters())
+    # What is kept is written and read; so are of each weight its value, its gradient and the two states of Adam.
+    return float(counter.get_total_flops()), 2.0 * kept + 8.0 * weights
+
+
+def _rate(device: str, dtype: torch.dtype, enough: float) -> float:
+    m = 8192 if device.startswith("cuda") else 1024
+    a = torch.randn(m, m, device=device).to(dtype)
+    return 2 * m**3 / timed(lambda _: a @ a, device, enough / 3)
+
+
+def _bandwidth(device: str, enough: float) -> float:
+    a = torch.empty(2**28 if device.startswith("cuda") else 2**24, dtype=torch.float32, device=device)
+    b = torch.zeros_like(a)
+    return 2 * a.numel() * 4 / timed(lambda _: a.copy_(b), device, enough / 3)

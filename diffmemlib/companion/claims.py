@@ -1,0 +1,185 @@
+"""The claims table: book/claims.toml says what the paper claims, `estimators` measure it, and this module judges.
+
+A verdict follows from the 95% interval and the claim alone. reproduced: the whole interval lies within the claim's
+margin; consistent: a part of it; contradicts: none of it; inconclusive: a part of it, but the interval also holds
+numbers five margins away from what is claimed, such as no growth at all where growth is claimed; not tested: no
+estimator, for want of data or of a machine.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from html import escape
+from importlib import import_module
+from math import inf
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from IPython.display import HTML
+
+from ..places import checkout_root
+from .estimators import Estimate
+from .figures.tables import typeset
+
+VERDICTS = ("reproduced", "consistent", "inconclusive", "contradicts", "not tested")
+CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
+    "mixture": ("mixture", "The Gaussian mixture"),
+    "images": ("images", "Images: training-set size"),
+    "images-adam": ("images-adam", "Images: Adam and SGD"),
+    "images-full-batch": ("images-full-batch", "Images: full batch"),
+    "images-capacity": ("images-capacity", "Images: capacity"),
+    "conditional": ("conditional", "Conditional generation"),
+    "random features": ("features-dynamics", "Random features"),
+}
+FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
+KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "arguments", "value", "margin", "at_least", "at_most"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One row of claims.toml, with its estimate and verdict computed when asked for.
+
+    estimator: "module.function" within `companion.estimators`, or None. arguments: what it is called with. lowest,
+    highest: the range of numbers that agree with the claim.
+    """
+
+    id: str
+    chapter: str
+    text: str
+    place: str
+    paper: str
+    estimator: str | None
+    arguments: Mapping[str, Any]
+    lowest: float
+    highest: float
+
+    @property
+    def call(self) -> str:
+        """How the estimator is called, as text; empty without one."""
+        if self.estimator is None:
+            return ""
+        return f"{self.estimator}({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
+
+    @cached_property
+    def estimate(self) -> Estimate | None:
+        """Our number; None where the claim has no estimator. ResultError where its runs are missing."""
+        if self.estimator is None:
+            return None
+        module, function = self.estimator.split(".")
+        estimator = getattr(import_module(f".estimators.{module}", __package__), function)
+        estimate: Estimate = estimator(**self.arguments)
+        return estimate
+
+    @property
+    def verdict(self) -> str:
+        """One of VERDICTS."""
+        return judge(self.estimate, self.lowest, self.highest)
+
+    @property
+    def tier(self) -> str:
+        """The tier of the runs behind the estimate, "exact" where theory needs none; empty without an estimate."""
+        if self.estimate is None:
+            return ""
+        return ", ".join(sorted({r.config["tier"] for r in self.estimate.runs})) or "exact"
+
+    @property
+    def ours(self) -> str:
+        """The estimate and its interval; empty without one."""
+        return str(self.estimate) if self.estimate else ""
+
+
+def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
+    """The verdict on an interval, given the range of numbers that agree with the claim."""
+    if estimate is None:
+        return "not tested"
+    if not estimate.low <= estimate.value <= estimate.high:
+        raise ValueError(f"{estimate.value} lies outside its own interval [{estimate.low}, {estimate.high}]")
+    if lowest <= estimate.low and estimate.high <= highest:
+        return "reproduced"
+    if highest < estimate.low or estimate.high < lowest:
+        return "contradicts"
+    middle, far = (lowest + highest) / 2, FAR * (highest - lowest) / 2  # infinite where the claim has one end only
+    return "inconclusive" if estimate.low <= middle - far or middle + far <= estimate.high else "consistent"
+
+
+def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:
+    """Return all claims, or those of a chapter; of book/claims.toml unless a path is given.
+
+    ValueError names the row that is not as the file's header says.
+    """
+    path = path or checkout_root("The claims table") / "book" / "claims.toml"
+    claims = [_claim(row) for row in tomllib.loads(path.read_text())["claim"]]
+    if unknown := {c.chapter for c in claims} - set(CHAPTERS):
+        raise ValueError(f"{path.name}: unknown chapter {', '.join(unknown)}; known: {', '.join(CHAPTERS)}")
+    names = [c.id for c in claims]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{path.name}: an id stands twice among {', '.join(names)}")
+    chosen = [c for c in claims if chapter in (None, c.chapter)]
+    if not chosen:
+        raise ValueError(f"{path.name}: no claim of chapter {chapter!r}")
+    return chosen
+
+
+def _claim(row: dict[str, Any]) -> Claim:
+    name = row.get("id", "a claim without id")
+    if unknown := set(row) - KEYS:
+        raise ValueError(f"claims.toml, {name}: unknown {', '.join(sorted(unknown))}; known: {', '.join(sorted(KEYS))}")
+    if missing := {"id", "chapter", "text", "place", "paper"} - set(row):
+        raise ValueError(f"claims.toml, {name}: {', '.join(sorted(missing))} missing")
+    forms = [{"value", "margin"} <= set(row), "at_least" in row, "at_most" in row]
+    if "arguments" in row and "estimator" not in row:
+        raise ValueError(f"claims.toml, {name}: arguments go with an estimator")
+    if sum(forms) != ("estimator" in row):
+        raise ValueError(f"claims.toml, {name}: an estimator goes with value and margin, or at_least, or at_most")
+    lowest, highest = row.get("at_least", -inf), row.get("at_most", inf)
+    if forms[0]:
+        lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
+    told = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
+    called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {})}
+    return Claim(**told, **called, lowest=lowest, highest=highest)
+
+
+def table(claims: list[Claim]) -> pd.DataFrame:
+    """The claims with estimates and verdicts, one a row, every column text."""
+    rows = [(c.id, c.text, c.place, c.paper, c.call, c.ours, _range(c), c.tier, c.verdict) for c in claims]
+    columns = ["id", "claim", "place", "paper", "estimator", "ours [95%]", "agrees if", "tier", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def show(claims: list[Claim], full: bool = False) -> HTML:
+    """The claims as an HTML table, a marked word for each verdict.
+
+    `full`: chapter by chapter, with a link to each, and estimator, tier and runs folded under each claim.
+    """
+    body, chapter = [], ""
+    for c in sorted(claims, key=lambda c: list(CHAPTERS).index(c.chapter)) if full else claims:
+        if full and c.chapter != chapter:
+            chapter = c.chapter
+            page, title = CHAPTERS[chapter]
+            body.append(
+                f'<tr class="chapter"><th colspan="4" scope="rowgroup"><a href="{page}.html">{title}</a></th></tr>'
+            )
+        text = f'<span id="claim-{c.id}">{typeset(c.text)}</span>'
+        if full and c.estimate:
+            ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
+            made = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
+            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{made}</details>"
+        verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
+        ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
+        cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]
+        body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))
+    table = f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
+    return HTML(table)
+
+
+def _range(claim: Claim) -> str:
+    if claim.estimator is None:
+        return ""
+    if claim.highest == inf:
+        return f"at least {claim.lowest:g}"
+    return f"at most {claim.highest:g}" if claim.lowest == -inf else f"{claim.lowest:g} to {claim.highest:g}"

@@ -1,0 +1,183 @@
+"""Times and exponents of the image runs; the choices that define them stand at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ...data.images import images
+from ...experiments.unet import DISTANCE, extract_features
+from ...metrics.digit_features import digit_features
+from ...metrics.frechet import frechet_interval
+from ...runs.store import Result
+from ...timescales.crossings import Timescale, first_crossing, phase_boundary
+from ...timescales.power_laws import exponent
+from ..sweeps.tables import sweep_results
+from . import Estimate
+from .scaling import crossings, exponent_of, in_common, ratio, sizes, tau_mem, tau_overfit
+
+SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
+CAPACITY = "images-width"  # the same at several W
+CURVATURE = "images-curvature"  # of the loss before training, at several W
+COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
+GOOD = {  # tau_gen: the first time that the Frechet distance is below this
+    "fd": 0.5,  # half of the digits' own variance
+    "fid": 40.0,  # a little above the paper's samples at its tau_gen, which have 35
+}
+UNTRAINED = DISTANCE["untrained"]  # has no scale of its own: good is what beats Gaussian images with the data's moments
+LOSS_ABOVE = 1.15  # a time of generation without samples: the held-out loss is so near what every run reaches
+
+
+def quality(runs: Sequence[Result]) -> str:
+    """The metric of quality that all the runs have, "fd" or "fid"; ValueError where they have none in common."""
+    common = set(DISTANCE.values()).intersection(*(r.curves["metric"] for r in runs))
+    if len(common) != 1:
+        raise ValueError(
+            f"runs {', '.join(r.id for r in runs)}: they have no Frechet distance of one kind in common; quality is "
+            "drawn for runs with the same `features`, not none"
+        )
+    return common.pop()
+
+
+def good(run: Result, metric: str) -> float:
+    """The distance below which samples of this run count as good."""
+    return float(run.provenance[f"{UNTRAINED}_gaussian"]) if metric == UNTRAINED else GOOD[metric]
+
+
+def tau_gen(runs: Sequence[Result], level: float | None = None) -> list[Timescale]:
+    """First time that the Frechet distance, as a running median of three milestones, falls to a level, or to `good`.
+
+    Distances swing from milestone to milestone, with SGD most of all, so that a single one can be small by chance.
+    """
+    metric, times = quality(runs), []
+    for r in runs:
+        smooth = r.curve(metric)["value"].rolling(3, center=True, min_periods=2).median()
+        times.append(
+            first_crossing(
+                smooth.index.to_numpy(), smooth.to_numpy(), good(r, metric) if level is None else level, rising=False
+            )
+        )
+    return times
+
+
+def tau_gen_by_level(runs: Sequence[Result], levels: Sequence[float]) -> pd.DataFrame:
+    """The exponent in n of the time at which the Frechet distance, smoothed as above, falls to each level, as text.
+
+    A level that fewer than two n reach with every run has none.
+    """
+    rows = []
+    for level in levels:
+        times = tau_gen(runs, level)
+        short = [n for n, t in zip(sizes(runs), times, strict=True) if t.status != "interpolated"]
+        fit = str(exponent_of(times, runs)) if len(set(sizes(runs)) - set(short)) > 1 else ""
+        rows.append((level, f"{len(runs) - len(short)} of {len(runs)}", fit))
+    return pd.DataFrame(rows, columns=["distance below", "runs that get there", "exponent in n"])
+
+
+def tau_gen_exponent(sweep: str = SWEEP) -> Estimate:
+    """Slope of log tau_gen against log n."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_gen(runs), runs)
+
+
+TIMES: dict[str, Callable[[Sequence[Result]], list[Timescale]]] = {
+    "tau_gen": tau_gen,
+    "tau_mem": tau_mem,
+    "tau_overfit": tau_overfit,
+}
+
+
+def loss_level(runs: Sequence[Result]) -> float:
+    """A held-out loss at t = 0.01 that every run reaches: 15% above the lowest one of the run where that is highest."""
+    return LOSS_ABOVE * max(float(r.curve("loss_test")["value"].min()) for r in runs)
+
+
+def tau_loss(runs: Sequence[Result]) -> list[Timescale]:
+    """First time that the held-out loss at t = 0.01 falls to `loss_level`."""
+    return crossings(runs, "loss_test", loss_level(runs), rising=False)
+
+
+def loss_exponent(sweep: str = SWEEP) -> Estimate:
+    """Slope of log tau_loss against log n."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_loss(runs), runs)
+
+
+def width_exponent(time: str, sweep: str = CAPACITY) -> Estimate:
+    """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_loss or one of TIMES."""
+    runs = sweep_results(sweep)
+    return exponent_of((TIMES | {"tau_loss": tau_loss})[time](runs), runs, "width", each="n")
+
+
+def curvatures(runs: Sequence[Result], metric: str) -> list[float]:
+    """One metric of every run of the curvature before training."""
+    return [float(r.curve(metric)["value"].iloc[0]) for r in runs]
+
+
+def curvature_exponent(metric: str, sweep: str = CURVATURE) -> Estimate:
+    """Slope of the log of a curvature before training against log W; metric: trace, largest or brightness."""
+    runs = sweep_results(sweep)
+    fit = exponent(sizes(runs, "width"), curvatures(runs, metric))
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+
+
+def tau_gen_of(runs: Sequence[Result]) -> Timescale:
+    """Geometric mean of tau_gen, which does not depend on n, over the runs of one width that saw it."""
+    times = tau_gen(runs)
+    seen = [t.tau for t in times if t.status == "interpolated"]
+    return Timescale(float(np.exp(np.mean(np.log(seen)))), "interpolated") if seen else times[-1]
+
+
+def copied_so_far(run: Result) -> pd.Series:
+    """The largest f_mem up to each milestone: copies do not go away, though a sample of them may miss them."""
+    return run.curve("f_mem")["value"].cummax()
+
+
+def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
+    """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, tau_seen, n, status."""
+    rows = []
+    for width in sorted(set(sizes(runs, "width"))):
+        own = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
+        curves = [(f.index.to_numpy(), f.to_numpy()) for f in map(copied_so_far, own)]
+        tau = tau_gen_of(own)
+        for factor in c:
+            found = phase_boundary(sizes(own), curves, tau, factor, COPIES)
+            rows.append((width, factor, factor * tau.tau, tau.status == "interpolated", found.n, found.status))
+    return pd.DataFrame(rows, columns=["width", "c", "tau", "tau_seen", "n", "status"])
+
+
+def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
+    """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean."""
+    runs, others = in_common(sweep_results(sweep), sweep_results(than))
+    return ratio(TIMES[time](runs), TIMES[time](others), runs)
+
+
+def brightness_correlation(runs: Sequence[Result]) -> float:
+    """Spearman's rank correlation of what two things do from one milestone to the next.
+
+    They are the distance, and how far the mean brightness of the kept samples is from that of the training images
+    nearest to them. Changes, since both fall in the course of training.
+    """
+    metric, gaps, distances = quality(runs), [], []
+    for r in runs:
+        stored = r.samples
+        means = [stored[name].mean((1, 2, 3, 4), dtype=float) for name in ("samples", "nearest")]
+        gaps.append(np.diff(np.abs(means[0] - means[1])))
+        distances.append(np.diff(np.log(r.curve(metric)["value"].loc[stored["step"]])))
+    return float(stats.spearmanr(np.concatenate(gaps), np.concatenate(distances)).statistic)
+
+
+def swing(runs: Sequence[Result]) -> float:
+    """Standard deviation of the distance's logarithm from one milestone to the next, as a factor."""
+    changes = [np.diff(np.log(r.curve(quality(runs))["value"])) for r in runs]
+    return float(np.exp(np.std(np.concatenate(changes))))
+
+
+def floor(count: int, side: int) -> tuple[float, float, float]:
+    """The Frechet distance of `count` real digits of the pool to the held-out ones: what no model is asked to beat."""
+    data, features = images("digits", side), digit_features()
+    real, held_out = (extract_features(features, x.float() / 255) for x in (data.pool[:count], data.test))
+    return frechet_interval(real, held_out)

@@ -1,0 +1,143 @@
+"""How the times of a sweep of trained runs scale; the choices that define them stand at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from scipy import stats
+
+from ...runs.store import Result
+from ...timescales import power_laws
+from ...timescales.crossings import Timescale, first_crossing, times_and_bounds
+from ...timescales.power_laws import Collapse, collapse_exponent, exponent
+from ..sweeps.tables import sweep_results
+from . import Estimate
+
+F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
+LOSS_GAP = 0.05  # tau_overfit: held-out loss above training loss by a twentieth of the former
+LEVELS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)  # of f_mem, at which the collapse is measured
+
+
+def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
+    """n (or another setting) of every run."""
+    return [r.config[key] for r in runs]
+
+
+def by_size(times: Sequence[Timescale], runs: Sequence[Result]) -> dict[float, float]:
+    """Geometric mean over seeds of the times that were seen, for each n in increasing order."""
+    seen: dict[float, list[float]] = {}
+    for n, t in sorted(zip(sizes(runs), times, strict=True), key=lambda pair: pair[0]):
+        if t.status == "interpolated":
+            seen.setdefault(n, []).append(np.log(t.tau))
+    return {n: float(np.exp(np.mean(logs))) for n, logs in seen.items()}
+
+
+def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
+    """First crossing of a threshold by one metric, in every run."""
+    curves = [r.curve(metric)["value"] for r in runs]
+    return [first_crossing(c.index.to_numpy(), c.to_numpy(), threshold, rising) for c in curves]
+
+
+def tau_mem(runs: Sequence[Result], f_mem: float = F_MEM, metric: str = "f_mem") -> list[Timescale]:
+    """First time that f_mem reaches 0.02 (metric f_mem_1/2 or f_mem_1/4 for another k)."""
+    return crossings(runs, metric, f_mem)
+
+
+def tau_overfit(runs: Sequence[Result], gap: float = LOSS_GAP) -> list[Timescale]:
+    """The time from which test and train loss at t = 0.01 stay apart by more than 5% of the test loss.
+
+    The last upward crossing, not the first: the losses of a small training set differ by chance before that.
+    """
+    times = []
+    for run in runs:
+        test, train = run.curve("loss_test")["value"], run.curve("loss_train")["value"]
+        apart = (test - train) / test
+        below = np.flatnonzero((apart < gap).to_numpy())
+        late = apart.iloc[below[-1] if len(below) else 0 :]
+        times.append(first_crossing(late.index.to_numpy(), late.to_numpy(), gap))
+    return times
+
+
+def exponent_of(
+    times: Sequence[Timescale], runs: Sequence[Result], key: str = "n", each: str | None = None
+) -> Estimate:
+    """Slope of log tau against log n, or log of another setting; `each`: a setting with a prefactor for each value."""
+    groups = None if each is None else sizes(runs, each)
+    fit = exponent(sizes(runs, key), *times_and_bounds(times), groups=groups)
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+
+
+def tau_mem_exponent(sweep: str, metric: str = "f_mem") -> Estimate:
+    """Slope of log tau_mem against log n; metric f_mem_1/2 or f_mem_1/4 for another k."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_mem(runs, metric=metric), runs)
+
+
+def overfit_exponent(sweep: str) -> Estimate:
+    """Slope of log tau_overfit against log n."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_overfit(runs), runs)
+
+
+def overfitting_lag(sweep: str) -> Estimate:
+    """tau_mem / tau_overfit over the runs where both were seen."""
+    runs = sweep_results(sweep)
+    return ratio(tau_mem(runs), tau_overfit(runs), runs)
+
+
+def fit_collapse(runs: Sequence[Result]) -> Collapse:
+    """The a that best collapses f_mem(tau / n^a) over several levels of f_mem."""
+    curves = [(c.index.to_numpy(), c.to_numpy()) for c in (r.curve("f_mem")["value"] for r in runs)]
+    return collapse_exponent(sizes(runs), curves, LEVELS)
+
+
+def collapse(sweep: str) -> Estimate:
+    """`fit_collapse` of a sweep."""
+    runs = sweep_results(sweep)
+    fit = fit_collapse(runs)
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
+
+
+def in_common(runs: Sequence[Result], others: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """Of two sweeps, the runs whose n and seed both have, pair by pair."""
+    other = {(r.config["n"], r.config["seed"]): r for r in others}
+    chosen = [r for r in runs if (r.config["n"], r.config["seed"]) in other]
+    return chosen, [other[r.config["n"], r.config["seed"]] for r in chosen]
+
+
+def draws_a_step(run: Result) -> int:
+    """How many points, each with a time and a noise of its own, a training step averages over."""
+    c = run.config
+    return int(c.get("draws", 1) * min(c["batch"] or c["n"], c["n"]))
+
+
+def visit_and_curvature_limits(runs: Sequence[Result]) -> tuple[Estimate, Estimate]:
+    """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see
+    `power_laws.fit_visit_and_curvature_limits`."""
+    seen = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
+    used, tau = tuple(r for r, _ in seen), [t for _, t in seen]
+    fits = power_laws.fit_visit_and_curvature_limits(sizes(used), [draws_a_step(r) for r in used], tau)
+    a, b = (Estimate(*fit, used) for fit in fits)
+    return a, b
+
+
+def curvature_limit(sweeps: Sequence[str]) -> Estimate:
+    """B of `visit_and_curvature_limits`, over all runs of some sweeps."""
+    return visit_and_curvature_limits(list({r.id: r for sweep in sweeps for r in sweep_results(sweep)}.values()))[1]
+
+
+def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
+    """Geometric mean over runs of a ratio of times, with its t interval; it needs both times of a run."""
+    both = [(a, b, r) for a, b, r in zip(top, bottom, runs, strict=True) if a.status == b.status == "interpolated"]
+    value, low, high = (float(np.exp(v)) for v in t_interval([np.log(a.tau / b.tau) for a, b, _ in both]))
+    return Estimate(value, low, high, tuple(r for _, _, r in both))
+
+
+def t_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Mean and 95% Student interval of independent values, two or more."""
+    if len(values) < 2:
+        raise ValueError(f"{len(values)} run(s) saw what is averaged here: an interval needs two or more")
+    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
+    mean = float(np.mean(values))
+    return mean, mean - float(half), mean + float(half)

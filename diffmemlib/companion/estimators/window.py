@@ -1,0 +1,75 @@
+"""How long one may train on images of one's own: the window of a sweep, and its end at a larger n."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ...runs.store import Result
+from ...timescales.crossings import Timescale, times_and_bounds
+from ...timescales.power_laws import predict
+from . import Estimate
+from .images import tau_gen
+from .scaling import sizes, tau_mem
+
+BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}  # before a time that is only a bound
+
+
+def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Result]]:
+    """The runs below the largest n, and those at it; ValueError where all have one n."""
+    if len(set(sizes(runs))) < 2:
+        raise ValueError(f"every run has n = {runs[0].config['n']}: a prediction for larger n needs a smaller one too")
+    largest = max(sizes(runs))
+    return [r for r in runs if r.config["n"] < largest], [r for r in runs if r.config["n"] == largest]
+
+
+def tau_mem_at(runs: Sequence[Result], n: float, slope: float | None = None) -> Estimate:
+    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `power_laws.predict`.
+
+    slope: of log tau_mem against log n; fitted unless given, the paper's is 1. Not a number, between 0 and infinity,
+    where copies were seen at too few n.
+    """
+    try:
+        tau, censored = times_and_bounds(tau_mem(runs))
+        predicted = predict(sizes(runs), tau, n, censored, slope)
+    except ValueError:
+        predicted = (np.nan, 0.0, np.inf)
+    return Estimate(*predicted, tuple(runs))
+
+
+def windows(runs: Sequence[Result]) -> pd.DataFrame:
+    """When the samples of each run become good and when copies appear, in steps, as text: "> 100" was not seen."""
+    rows = [
+        (
+            r.config["n"],
+            r.config["seed"],
+            as_text(good),
+            as_text(copies),
+            good.tau < copies.tau and good.status != "censored",
+        )
+        for r, good, copies in zip(runs, tau_gen(runs), tau_mem(runs), strict=True)
+    ]
+    table = pd.DataFrame(rows, columns=["n", "seed", "good from", "copies from", "window"])
+    return table.sort_values(["n", "seed"]).assign(window=lambda t: t["window"].map({True: "yes", False: "no"}))
+
+
+def as_text(time: Timescale) -> str:
+    """A time in whole steps, with > or < where it is only a bound."""
+    return f"{BOUND[time.status]}{time.tau:.0f}"
+
+
+def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:
+    """tau_mem as it is predicted: at the largest n from the runs below it, and for all `pool` images from all runs.
+
+    Columns n, exponent (fitted or 1), steps, low, high (95%), measured (of the runs that were not used, as text).
+    """
+    smaller, largest = smaller_and_largest(runs)
+    seen = ", ".join(map(as_text, tau_mem(largest)))
+    rows = []
+    for used, n, measured in ((smaller, int(max(sizes(largest))), seen), (runs, pool, "")):
+        for name, slope in (("fitted", None), ("1", 1.0)):
+            e = tau_mem_at(used, n, slope)
+            rows.append((n, name, e.value, e.low, e.high, measured))
+    return pd.DataFrame(rows, columns=["n", "exponent", "steps", "low", "high", "measured"])

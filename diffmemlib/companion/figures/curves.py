@@ -1,0 +1,208 @@
+"""Curves of quality and memory against training time, of any trained runs, and the times read off them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ...runs.store import Result
+from ...timescales.crossings import Timescale
+from ..estimators.scaling import draws_a_step, tau_mem, visit_and_curvature_limits
+from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
+
+SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
+AGAINST = {"scaled": r"$\tau/n$", "seen": "how often each training point was seen"}
+SYMBOL = {"n": "n", "width": "W"}
+
+
+def over_seeds(results: Sequence[Result], metric: str, key: str) -> pd.DataFrame:
+    """One metric of all runs, joined over seeds: columns key, step, value, low, high, seeds.
+
+    value is the mean over seeds; low and high are the lowest and highest ends of the seeds' own 95% intervals. Seeds
+    of one size with other milestones are interpolated in log tau, at those of the longest; where one has ended, the
+    others go on alone, as `seeds` says. key: the setting that tells sizes apart (n, width).
+    """
+    tables = []
+    for size in sorted({r.config[key] for r in results}):
+        curves = [r.curve(metric) for r in results if r.config[key] == size]
+        steps = max(curves, key=lambda c: c.index[-1]).index.to_numpy()
+        on = {
+            column: np.array(
+                [np.interp(np.log(steps), np.log(c.index), c[column], left=np.nan, right=np.nan) for c in curves]
+            )
+            for column in ("value", "low", "high")
+        }
+        joined = {
+            "value": np.nanmean(on["value"], 0), "low": np.nanmin(on["low"], 0), "high": np.nanmax(on["high"], 0),
+            "seeds": (~np.isnan(on["value"])).sum(0),
+        }  # fmt: skip
+        tables.append(pd.DataFrame({key: size, "step": steps, **joined}))
+    return pd.concat(tables, ignore_index=True)
+
+
+PANEL = {  # name of the axis, its kind and its limits
+    "kl_fisher": ("KL (nats)", "log", (0.1, 100)),
+    "kl_fisher_class_0": ("KL of a class (nats)", "log", (0.1, 100)),
+    "fd": ("Fréchet distance", "log", (0.01, 10)),
+    "fd_untrained": ("Fréchet distance (untrained)", "log", (0.01, 10)),
+    "fid": ("FID", "log", (10, 1000)),
+    "f_mem": (r"$f_\mathrm{mem}$", "linear", (-0.02, 1)),
+}
+
+
+def quality_and_memory(
+    results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
+
+    key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right.
+    """
+    figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
+    colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
+    tables = []
+    for (left, right), metric in zip(axes, metrics, strict=True):
+        label, kind, limits = PANEL[metric]
+        for axis in (left, right):
+            axis.set(xscale="log", yscale=kind, ylim=limits)
+        left.set_ylabel(label)
+        table = over_seeds(results, metric, key)
+        for size, part in table.groupby(key):
+            band(left, part, "step", colors[size], f"{symbol} = {size}")
+            band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+        if metric == "f_mem":
+            left.set_ylim(top=_top(table))
+        tables.append(table.assign(metric=metric))
+    axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
+    axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
+    axes[-1, 0].legend(loc="upper left" if len(metrics) > 1 else "upper right")
+    return figure, pd.concat(tables)
+
+
+def compared(
+    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",)
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7).
+
+    against: a row of panels for each of "scaled", tau/n, and "seen", how often each training point was seen,
+    each time with a noise of its own.
+    """
+    figure, rows = subplots(
+        len(against), len(sets), figsize=(9.5, 0.4 + 3 * len(against)), sharex="row", sharey=True, squeeze=False
+    )
+    colors, tables = shades([r.config["n"] for runs in sets.values() for r in runs]), []
+    for (title, runs), column in zip(sets.items(), rows.T, strict=True):
+        a_step = {r.config["n"]: draws_a_step(r) / r.config["n"] for r in runs}
+        table = over_seeds(runs, "f_mem", "n").assign(set=title)
+        table["scaled"], table["seen"] = table["step"] / table["n"], table["step"] * table["n"].map(a_step)
+        for axis, x in zip(column, against, strict=True):
+            for n, part in table.groupby("n"):
+                band(axis, part, x, colors[n], f"n = {n}")
+            axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
+            plain_ticks(axis.xaxis)
+        column[0].set_title(title)
+        column[0].legend(loc="upper left")
+        tables.append(table)
+    joined = pd.concat(tables)
+    for axis, x in zip(rows[:, 0], against, strict=True):
+        axis.set_ylabel(PANEL["f_mem"][0])
+        axis.set_ylim(top=_top(joined))
+        if len(copied := joined.loc[joined["value"] > 0.01, x]):
+            axis.set_xlim(left=copied.min() / 4)  # long before, there is nothing to see
+    return figure, joined
+
+
+def _top(table: pd.DataFrame) -> float:
+    """Where an axis of f_mem ends: above all that it shows, so that few copies are seen too."""
+    return min(1.0, max(0.2, 1.1 * float(table["high"].max())))
+
+
+def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """tau_mem/n against the draws of a step, and the fit of `looks_and_landscape` with its two parts."""
+    figure, axis = subplots(figsize=(6.5, 4.2))
+    colors, rows = shades([r.config["n"] for r in runs]), []
+    for r, t in zip(runs, tau_mem(runs), strict=True):
+        n, m = r.config["n"], draws_a_step(r)
+        fill = colors[n] if t.status == "interpolated" else "none"
+        axis.plot(m, t.tau / n, SHAPE[t.status], color=colors[n], mfc=fill, ms=7)
+        rows.append((n, m, t.tau, t.status))
+    a, b = visit_and_curvature_limits(runs)
+    table = pd.DataFrame(rows, columns=["n", "draws", "tau", "status"])
+    x = np.geomspace(table["draws"].min() / 1.5, table["draws"].max() * 1.5)
+    axis.plot(x, a.value / x + b.value, color="0.3", lw=1.2, label="$A/m + B$")
+    axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: looks alone")
+    axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: the landscape alone")
+    for n, color in colors.items():
+        axis.plot([], [], "o", color=color, ms=7, label=f"n = {n}")
+    low, high = (table["tau"] / table["n"]).agg(["min", "max"])
+    axis.set(xscale="log", yscale="log", ylim=(low / 3, high * 2))
+    axis.set(xlabel="draws in a step, $m$", ylabel=r"$\tau_\mathrm{mem}/n$ (steps)")
+    ticks = sorted(set(table["draws"]))
+    axis.set_xticks(ticks, [str(v) for v in ticks])
+    axis.minorticks_off()
+    plain_ticks(axis.yaxis)
+    figure.legend(loc="outside right upper")
+    return figure, table
+
+
+def times(
+    sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n"
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """Crossing times of every run against its size on log axes; open triangles are bounds.
+
+    Upwards: lower bounds, of runs that ended before. Downwards: upper bounds, of runs that had crossed when first seen.
+
+    measured: tau_gen and the like -> times, one per run, in the order of sizes.
+    """
+    figure, axis = subplots(figsize=(6.5, 4.2))
+    marks = dict(zip(measured, (QUALITY, MEMORY, "#666666", "#009e73"), strict=False))
+    rows = []
+    for name, all_times in measured.items():
+        for size, t in zip(sizes, all_times, strict=True):
+            rows.append((name, size, t.tau, t.status))
+            fill = marks[name] if t.status == "interpolated" else "none"
+            axis.plot(size, t.tau, SHAPE[t.status], color=marks[name], mfc=fill, ms=6)
+        table = pd.DataFrame(rows, columns=["time", key, "tau", "status"])
+        mean = table[(table["time"] == name) & (table["status"] == "interpolated")].groupby(key)["tau"]
+        axis.plot(
+            np.exp(mean.agg(lambda v: np.log(v).mean())),
+            color=marks[name],
+            label=time_symbol(name),
+        )
+    axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
+    axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
+    axis.minorticks_off()
+    axis.legend()
+    return figure, table
+
+
+def time_symbol(name: str) -> str:
+    """tau_mem and the like as TeX."""
+    return rf"$\tau_\mathrm{{{name.removeprefix('tau_')}}}$"
+
+
+def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem against tau/n for k = 1/4, 1/3, 1/2, a panel each."""
+    names = {"f_mem_1/4": "k = 1/4", "f_mem": "k = 1/3", "f_mem_1/2": "k = 1/2"}
+    figure, axes = subplots(1, 3, figsize=(9.5, 3.2), sharey=True, sharex=True)
+    colors, tables = shades([r.config["n"] for r in results]), []
+    axis: Axes
+    for axis, (metric, title) in zip(axes, names.items(), strict=True):
+        table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
+        for n, part in table.groupby("n"):
+            axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
+        axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
+        plain_ticks(axis.xaxis)
+        tables.append(table)
+    axes[0].set_ylabel(r"$f_\mathrm{mem}$")
+    axes[0].legend(loc="upper left")
+    return figure, pd.concat(tables)
+
+
+def copies(result: Result, k: float = 1 / 3) -> np.ndarray:
+    """Which kept samples are memorised, (milestones, kept) booleans."""
+    distance = result.samples["distances"]
+    return distance[:, :, 0] < k * distance[:, :, 1]

@@ -1,0 +1,110 @@
+"""Figures of the image chapters: samples beside their nearest training images, and losses (Figs. 2, 6)."""
+
+from __future__ import annotations
+
+import base64
+import io
+import math
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+from matplotlib.colors import to_rgb
+from PIL import Image
+from plotly.subplots import make_subplots
+
+from ...runs.store import Result
+from ..estimators.images import quality
+from .curves import PANEL, copies, over_seeds
+from .interactive import quality_and_copies, scrubber
+from .style import MEMORY, band, shades, subplots
+
+GAP = 2  # pixels of frame around an image, enlarged
+
+
+def tile(result: Result, milestone: int, columns: int = 12, zoom: int = 3) -> np.ndarray:
+    """Samples of a milestone (its index) above their nearest training images, copies framed; RGB bytes."""
+    stored, hits = result.samples, copies(result)[milestone]
+    shown = range(min(columns, len(hits)))
+    frame = (np.array([to_rgb("white"), to_rgb(MEMORY)]) * 255).astype(np.uint8)
+    rows = []
+    for name in ("samples", "nearest"):
+        cells = []
+        for j in shown:
+            large = np.kron(stored[name][milestone, j, 0], np.ones((zoom, zoom), np.uint8))
+            cell = np.tile(frame[int(hits[j])], (large.shape[0] + 2 * GAP, large.shape[1] + 2 * GAP, 1))
+            cell[GAP:-GAP, GAP:-GAP] = large[..., None]
+            cells.append(np.pad(cell, ((1, 1), (1, 1), (0, 0)), constant_values=255))
+        rows.append(np.concatenate(cells, axis=1))
+    return np.concatenate(rows)
+
+
+def grid(result: Result, steps: Sequence[int], columns: int = 12) -> tuple[plt.Figure, pd.DataFrame]:
+    """Samples at chosen milestones, each above the training image nearest to it; copies are framed (Fig. 2 right).
+
+    steps: milestones, one band of two rows each. columns: samples shown at each, at most.
+    """
+    stored, milestones = result.samples, result.samples["step"].tolist()
+    hits, f_mem = copies(result), result.curve("f_mem")["value"]
+    figure, axes = subplots(len(steps), 1, figsize=(9.5, 1.8 * len(steps)), squeeze=False)
+    rows = []
+    for axis, step in zip(axes[:, 0], steps, strict=True):
+        i = milestones.index(step)
+        axis.imshow(tile(result, i, columns))
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f"step {step:,}: {f_mem.loc[step]:.0%} copies among all samples", loc="left", fontsize=10)
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+        rows += [(step, j, *d.tolist(), bool(hits[i, j])) for j, d in enumerate(stored["distances"][i, :columns])]
+    return figure, pd.DataFrame(rows, columns=["step", "sample", "d1", "d2", "memorised"])
+
+
+def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Loss at t = 0.01 on training and held-out images against tau, a colour for each n (Fig. 2 middle)."""
+    figure, axis = subplots(figsize=(7, 4))
+    colors, tables = shades([r.config["n"] for r in results]), []
+    for metric, style in (("loss_test", "-"), ("loss_train", "--")):
+        table = over_seeds(results, metric, "n")
+        for n, part in table.groupby("n"):
+            band(axis, part, "step", colors[n], f"n = {n}" if style == "-" else None, linestyle=style)
+        tables.append(table.assign(metric=metric))
+    axis.plot([], [], "k-", label="held out")
+    axis.plot([], [], "k--", label="training")
+    axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
+    axis.legend()
+    return figure, pd.concat(tables)
+
+
+def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
+    """Slider over training time: samples above their nearest training images, and both curves with a marker.
+
+    first: the milestone shown before the slider is moved.
+    """
+    steps = result.samples["step"].tolist()
+    metric = quality([result])
+    name, _, limits = PANEL[metric]
+    distance, f_mem = (result.curve(m)["value"].loc[steps].to_numpy() for m in (metric, "f_mem"))
+    figure = make_subplots(
+        rows=2, cols=1, row_heights=[0.35, 0.65], vertical_spacing=0.08, specs=[[{}], [{"secondary_y": True}]]
+    )
+
+    def pictures(i: int) -> go.Image:
+        file = io.BytesIO()
+        Image.fromarray(tile(result, i, columns)).save(file, "PNG", optimize=True)
+        return go.Image(source="data:image/png;base64," + base64.b64encode(file.getvalue()).decode(), hoverinfo="skip")
+
+    def marker(i: int) -> dict[str, list[float]]:
+        return {"x": [steps[i], steps[i]], "y": list(limits)}
+
+    start = steps.index(first)
+    figure.add_trace(pictures(start), row=1, col=1)
+    figure.add_scatter(
+        **marker(start), mode="lines", line={"color": "#666", "dash": "dot"}, showlegend=False, row=2, col=1
+    )
+    quality_and_copies(figure, 2, steps, distance, f_mem, name, (math.log10(limits[0]), math.log10(limits[1])))
+    figure.update_xaxes(visible=False, row=1, col=1)
+    figure.update_yaxes(visible=False, row=1, col=1)
+    titles = [f"step {s:,}: {name} {v:.3g}, f_mem {f:.2f}" for s, v, f in zip(steps, distance, f_mem, strict=True)]
+    return scrubber(figure, steps, [0, 1], [[pictures(i), marker(i)] for i in range(len(steps))], start, titles)

@@ -1,0 +1,141 @@
+"""Tables of runs: config/<tier>.toml says which runs make a figure, so that no other run can slip into it."""
+
+from __future__ import annotations
+
+import itertools
+import tomllib
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from ...experiments.gmm import GmmConfig, job
+from ...experiments.registry import EXPERIMENTS
+from ...places import book_tier, config_dir
+from ...runs.config import Config
+from ...runs.execute import Job, execute_ensemble
+from ...runs.store import Result, ResultError, complete_result, read_result
+from ...training.loop import DivergedError
+from ...training.stopping import stop_when_asked
+
+
+def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
+    """Return the sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
+
+    ValueError names the file, the line and what is wrong there.
+    """
+    folder = folder or config_dir()
+    path = folder / f"{tier}.toml"
+    if not path.exists():
+        tiers = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "no tables there"
+        raise ValueError(f"tier = {tier!r}: {folder} has no {path.name}; it has {tiers}")
+    try:
+        sweeps = tomllib.loads(path.read_text())
+    except tomllib.TOMLDecodeError as error:
+        raise ValueError(f"{path.name}: {error}") from None  # which names line and column
+    for name, sweep in sweeps.items():
+        where = f"{path.name}, line {_line(path, name)}, {name}"
+        if not isinstance(sweep, dict) or set(sweep) != {"experiment", "figures", "runs"}:
+            raise ValueError(f"{where}: a sweep has experiment, figures and runs, and nothing else")
+        if sweep["experiment"] not in list(EXPERIMENTS):  # as a list: it may be anything
+            raise ValueError(f"{where}: experiment must be one of {', '.join(EXPERIMENTS)}")
+        figures, runs = sweep["figures"], sweep["runs"]
+        if not isinstance(figures, list) or not all(isinstance(figure, str) for figure in figures):
+            raise ValueError(f'{where}: figures is a list of texts, such as ["9"]')
+        if not isinstance(runs, list) or not all(isinstance(row, dict) for row in runs):
+            raise ValueError(f"{where}: runs is a list of parameters in braces, such as [{{ n = 64 }}]")
+    return sweeps
+
+
+def _line(path: Path, name: str, row: int | None = None) -> int:
+    """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
+    lines = path.read_text().splitlines()
+    header = next((i for i, line in enumerate(lines) if line.strip() == f"[{name}]"), 0)
+    seen = -1
+    for i in range(header, len(lines)):
+        seen += lines[i].split("#")[0].count("{")
+        if row is not None and seen >= row:
+            return i + 1
+    return header + 1
+
+
+def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -> list[Config]:
+    """Return the runs of one sweep, in the order of its table; a list stands for one run for each of its values.
+
+    ValueError names the file, the line and what is wrong there.
+    """
+    folder = folder or config_dir()
+    sweeps, path = read_tables(tier, folder), folder / f"{tier}.toml"
+    if name not in sweeps:
+        raise ValueError(f"{path.name} has no sweep {name!r}; it has {', '.join(sweeps)}")
+    kind = EXPERIMENTS[sweeps[name]["experiment"]].config
+    configs: list[Config] = []
+    for i, row in enumerate(sweeps[name]["runs"]):
+        for values in itertools.product(*(v if isinstance(v, list) else [v] for v in row.values())):
+            parameters: dict[str, Any] = {"tier": tier, **dict(zip(row, values, strict=True))}
+            try:
+                configs.append(kind.from_parameters(parameters))
+            except ValueError as error:
+                raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {error}") from None
+    if len({c.id for c in configs}) != len(configs) or not configs:
+        raise ValueError(f"{path.name}, line {_line(path, name)}, {name}: needs at least one run, and none twice")
+    return configs
+
+
+def sweep_results(name: str, tier: str | None = None) -> list[Result]:
+    """Return the stored results of one sweep; ResultError lists the lines that make all that are missing.
+
+    tier: that of the book unless given, or laptop where the book's tier has no such sweep.
+    """
+    if tier is None:
+        tier = book_tier() if name in read_tables(book_tier()) else "laptop"
+    configs = sweep_configs(name, tier)
+    missing = [c.command for c in configs if not (c.result_dir / "provenance.json").exists()]
+    if missing:
+        lines = "\n  ".join(missing)
+        raise ResultError(
+            f"{len(missing)} of the {len(configs)} runs of {name} are not stored; make them with\n  {lines}"
+        )
+    return [replace(read_result(c.result_dir), config=asdict(c)) for c in configs]  # with settings added since
+
+
+def run_sweep(
+    name: str, tier: str = "laptop", together: int = 8, device: str = "cpu", budget: float | None = None
+) -> Iterator[tuple[str, Result | DivergedError]]:
+    """Make the runs of a mixture sweep that are not stored, those of one shape trained together.
+
+    Yields the identity of each with its result, or with the error of one that diverged. SIGTERM ends the group at work,
+    its state saved, and with it the sweep.
+
+    together: at most so many at once. budget: seconds for each group. ValueError where the sweep is of another
+    experiment, whose runs are made one by one.
+    """
+    groups: dict[Any, list[Job]] = {}
+    for c in sweep_configs(name, tier):
+        if not isinstance(c, GmmConfig):
+            raise ValueError(f"{name} is a sweep of {c.experiment}: make its runs one by one, {c.command} and so on")
+        if not complete_result(c):
+            one = job(c, device)
+            groups.setdefault(one.shape, []).append(one)
+    with stop_when_asked(None) as asked_to_stop:
+        for part in (jobs[i : i + together] for jobs in groups.values() for i in range(0, len(jobs), together)):
+            if asked_to_stop():
+                return
+            for done, result in zip(part, execute_ensemble(part, device, budget), strict=True):
+                yield done.config.id, result
+
+
+def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> list[Config]:
+    """Return the runs of a tier's tables, or of those that draw one figure, each once.
+
+    missing: only those that are not stored.
+
+    ValueError names the figures that there are.
+    """
+    sweeps = read_tables(tier)
+    chosen = [name for name, sweep in sweeps.items() if figure is None or figure in sweep["figures"]]
+    if not chosen:
+        known = sorted({f for sweep in sweeps.values() for f in sweep["figures"]}, key=lambda f: (len(f), f))
+        raise ValueError(f"no sweep of tier {tier} draws figure {figure!r}; there are {', '.join(known)}")
+    runs = {c.id: c for name in chosen for c in sweep_configs(name, tier)}
+    return [c for c in runs.values() if not (missing and complete_result(c))]

@@ -1,0 +1,4 @@
+"""Forward process, losses and samplers of any network that predicts noise.
+
+May import `nets` and what lies below.
+"""

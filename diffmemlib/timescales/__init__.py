@@ -1,0 +1,4 @@
+"""Times at which curves cross a level, and how such times scale.
+
+May import `randomness`, `files` and `places` alone.
+"""

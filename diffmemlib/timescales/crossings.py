@@ -1,0 +1,175 @@
+"""The two times of a training run, tau_gen and tau_mem: when a curve crosses a level, and what lies between sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+Status = Literal["interpolated", "at first point", "censored"]
+
+
+@dataclass(frozen=True)
+class Timescale:
+    """A crossing time in training steps, and how it was found.
+
+    Parameters
+    ----------
+    tau : float
+        The time.
+    status : str
+        "interpolated", between two milestones; "at first point", where the curve has crossed already, so that tau is an
+        upper bound; "censored", where the run ended before, so that tau is its last step, a lower bound.
+    """
+
+    tau: float
+    status: Status
+
+
+def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: bool = True) -> Timescale:
+    """Return when a curve first reaches a threshold, linearly interpolated in log tau between milestones.
+
+    Parameters
+    ----------
+    tau
+        Training times, (m,), positive and increasing.
+    value
+        The curve there, (m,).
+    threshold
+        What it crosses.
+    rising
+        Whether upwards or downwards.
+
+    Raises
+    ------
+    ValueError
+        For two lists of different lengths, times that do not increase, and NaN or infinite numbers.
+
+    Examples
+    --------
+    >>> first_crossing([1, 10, 100], [0.0, 0.0, 0.4], 0.2)
+    Timescale(tau=31.62277..., status='interpolated')
+    """
+    tau, value = np.asarray(tau, float), np.asarray(value, float)
+    if tau.ndim != 1 or tau.shape != value.shape or len(tau) == 0:
+        raise ValueError(f"tau {tau.shape} and value {value.shape} must be two equally long lists of numbers")
+    if not (np.isfinite(tau).all() and np.isfinite(value).all()):
+        raise ValueError("tau and value hold NaN or infinite numbers: leave out the milestones where nothing is known")
+    if tau[0] <= 0 or (np.diff(tau) <= 0).any():
+        raise ValueError("tau must be positive and increasing")
+    reached = value >= threshold if rising else value <= threshold
+    if not reached.any():
+        return Timescale(float(tau[-1]), "censored")
+    i = int(reached.argmax())
+    if i == 0:
+        return Timescale(float(tau[0]), "at first point")
+    share = (threshold - value[i - 1]) / (value[i] - value[i - 1])
+    return Timescale(float(np.exp(np.log(tau[i - 1]) + share * np.log(tau[i] / tau[i - 1]))), "interpolated")
+
+
+def times_and_bounds(times: Sequence[Timescale]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the times as numbers, and which of them are only bounds; what `exponent` and `predict` take.
+
+    Parameters
+    ----------
+    times
+        Of runs, such as `first_crossing` gives.
+
+    Returns
+    -------
+    tuple
+        (m,) numbers and (m,) booleans.
+    """
+    return np.array([t.tau for t in times], float), np.array([t.status != "interpolated" for t in times], bool)
+
+
+def value_at(tau: ArrayLike, value: ArrayLike, when: float) -> float | None:
+    """Return a curve at a time between its milestones, linearly interpolated in log tau; None where it does not reach.
+
+    Parameters
+    ----------
+    tau, value
+        The curve, (m,) each.
+    when
+        The time.
+    """
+    tau, value = np.asarray(tau, float), np.asarray(value, float)
+    return float(np.interp(np.log(when), np.log(tau), value)) if tau[0] <= when <= tau[-1] else None
+
+
+@dataclass(frozen=True)
+class Boundary:
+    """The smallest n that is safe at a given training time, and how it was found.
+
+    Parameters
+    ----------
+    n : float
+        Number of training points.
+    status : str
+        "interpolated", between two sizes; "on grid", at a size where f_mem is epsilon exactly; "above range", where
+        every size memorises, so that n, the largest, is a lower bound; "below range", where none does, so that n, the
+        smallest, is an upper bound; "censored", where the run at n, which decides, ended before that time, or the time
+        itself is not known.
+    """
+
+    n: float
+    status: Literal["interpolated", "on grid", "censored", "above range", "below range"]
+
+
+def phase_boundary(
+    n: Sequence[float], curves: Sequence[tuple[ArrayLike, ArrayLike]], tau_gen: Timescale, c: float = 1.0,
+    epsilon: float = 0.01,
+) -> Boundary:  # fmt: skip
+    """Return the smallest n with f_mem <= epsilon at c tau_gen, interpolated in log tau and log n (Fig. 3, right).
+
+    A run that ended early still counts where it had passed epsilon by then (copies do not go away), but nothing is
+    interpolated from it.
+
+    Parameters
+    ----------
+    n
+        Sizes, (m,), increasing.
+    curves
+        (tau, f_mem) of each size, at one width.
+    tau_gen
+        Of that width.
+    c
+        1, 3, 8 in the paper.
+    epsilon
+        What counts as no copies; exactly 0, the default of the paper's figure, hangs on the number of samples.
+
+    Raises
+    ------
+    ValueError
+        For sizes that do not increase, and numbers out of range.
+    """
+    if (np.diff(n) <= 0).any() or len(n) != len(curves) or len(n) == 0:
+        raise ValueError(f"n = {list(n)} must be increasing, with one curve for each of its {len(n)} sizes")
+    if not (0 <= epsilon < 1 and c > 0):
+        raise ValueError(f"epsilon = {epsilon}, c = {c}: need 0 <= epsilon < 1 and c > 0")
+    if tau_gen.status != "interpolated":
+        return Boundary(float(n[0]), "censored")
+    when = c * tau_gen.tau
+    memorising: tuple[float, float | None] | None = None  # the last size that memorises; its f_mem then, if known
+    for size, (tau, f_mem) in zip(map(float, n), curves, strict=True):
+        tau, f_mem = np.asarray(tau, float), np.asarray(f_mem, float)
+        value = value_at(tau, f_mem, when)
+        memorises = when > tau[-1] if value is None else value > epsilon
+        if value is None and (f_mem[-1 if memorises else 0] > epsilon) != memorises:
+            return Boundary(size, "censored")  # the run ended, or was first looked at, on the wrong side of epsilon
+        if memorises:
+            memorising = size, value
+            continue
+        if memorising is None:
+            return Boundary(size, "on grid" if value == epsilon > 0 else "below range")
+        if value == epsilon:
+            return Boundary(size, "on grid")
+        smaller, smaller_value = memorising
+        if value is None or smaller_value is None:
+            return Boundary(smaller, "censored")  # which of the two sizes is nearer cannot be told
+        share = (smaller_value - epsilon) / (smaller_value - value)
+        return Boundary(float(smaller * (size / smaller) ** share), "interpolated")
+    return Boundary(float(n[-1]), "above range")

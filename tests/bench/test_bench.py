@@ -1,0 +1,87 @@
+"""The benchmarks measure what they say: counts by hand, and the same loss from both loops; no time is asserted."""
+
+import json
+
+import torch
+from torch.nn import functional as F
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.bench import images, library
+from diffmemlib.bench.images import Size, measure, ours, report, work
+from diffmemlib.diffusion.schedule import Schedule, forward_noise
+from diffmemlib.nets.unet import UNet
+from diffmemlib.randomness import seeded
+
+WAYS = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
+TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)
+
+
+def test_everything_is_measured_and_can_be_stored():
+    found = measure("cpu", TINY, enough=0.01)
+    assert json.loads(json.dumps(found)) == found
+    assert found["our_step"] == found["ways"]["eager"]
+    assert found["ratio"] == found["plain_step"] / found["our_step"]
+    assert found["over_floor"] == found["our_step"] / found["floor"]
+    assert all(found[name] > 0 for name in ("floor", "sampling", "neighbours", "copy_gigabytes_per_second"))
+    text = report(found)
+    assert "W = 8, 8 x 8, batch 4" in text
+    assert "3 samples by DDIM in 2 steps" in text
+
+
+def test_our_step_has_the_loss_of_the_plain_one():
+    data = torch.randn(TINY.batch, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    learner = ours(TINY, data, "cpu")
+    learner.state.net.eval()  # no dropout
+    learner.dropout = False
+    schedule, plain = Schedule(), seeded(0, lambda: UNet(8)).eval()
+    k, eps = learner.loss.draw_noise(data, learner.state.noise(0), None)
+    expected = F.mse_loss(plain(forward_noise(data, k, eps, schedule), k), eps)
+    torch.testing.assert_close(learner.step(0), expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+def test_nets_together_are_timed_in_all_ways(monkeypatch):
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)
+    found = [library.together(n, models=2, steps=2, repeats=1) for n in (8, 16)]
+    assert [(r["n"], r["models"]) for r in found] == [(8, 2), (16, 2)]
+    assert all(r[way] > 0 for r in found for way in ("alone", "stacked", "compiled"))
+    text = library.together_table([found[0] | {"alone": 6.0, "stacked": 3.0, "compiled": 2.0}], "here")
+    assert text.startswith("a step of 2 mixture nets, here")
+    assert text.splitlines()[-1].split() == ["8", "6.00", "3.00", "2.00", "2.00", "3.00"]
+
+
+def test_the_command_prints_all_of_it_and_writes_json(tmp_path, monkeypatch):
+    monkeypatch.setattr(images, "SIZES", {"cpu": TINY})
+    monkeypatch.setattr(library, "together", lambda n, models, device: {"n": n, "models": models} | WAYS)
+    monkeypatch.setattr(library, "table", lambda: "the rest")
+    ended = CliRunner().invoke(app, ["bench", "--out", str(tmp_path / "bench.json")])
+    assert ended.exit_code == 0, ended.output
+    assert all(words in ended.output for words in ("W = 8, 8 x 8", "a step of 8 mixture nets", "the rest"))
+    written = json.loads((tmp_path / "bench.json").read_text())
+    assert written["image"]["size"]["side"] == 8
+    assert [r["n"] for r in written["together"]] == [64, 256, 1024]
+    refused = CliRunner().invoke(app, ["bench", "--device", "gpu"])
+    assert (refused.exit_code, refused.output.count("Error: device = 'gpu'")) == (1, 1)
+
+
+def test_flops_are_three_times_those_of_the_layers():
+    """Forward, and two products of the same size backward, for each layer; attention adds a little."""
+    net, x, layers = UNet(TINY.width), torch.randn(4, 1, 8, 8), 0
+
+    def convolution(module, _, out):
+        nonlocal layers
+        layers += 2 * out[0, 0].numel() * len(out) * module.weight.numel()
+
+    def linear(module, _, out):
+        nonlocal layers
+        layers += 2 * out[..., 0].numel() * module.weight.numel()
+
+    for module in net.modules():
+        if isinstance(module, torch.nn.Conv2d):
+            module.register_forward_hook(convolution)
+        elif isinstance(module, torch.nn.Linear):
+            module.register_forward_hook(linear)
+    net(x, torch.ones(4, dtype=torch.long))
+    flops, moved = work(TINY, x, "cpu")
+    assert 2.95 < flops / layers < 3.3
+    assert moved > 8 * 4 * sum(p.numel() for p in net.parameters())

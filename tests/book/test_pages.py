@@ -1,0 +1,211 @@
+"""The built book: every link leads somewhere, no page asks another host, each page works in a real browser.
+
+The book is taken from `_build/html` and built first where that is missing. Browser tests need Chromium;
+without it they are skipped, except where CI=true, where they fail.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import cache
+from pathlib import Path
+from runpy import run_path
+from types import SimpleNamespace
+from urllib.parse import unquote, urljoin, urlsplit
+
+import pytest
+
+CI = os.environ.get("CI") == "true"
+if not CI:  # a machine with the training core alone may lack these
+    pytest.importorskip("bs4")
+    pytest.importorskip("yaml")
+
+import bs4  # noqa: E402
+import yaml  # noqa: E402
+from browser import MODES, Facts, find_chromium, flags, new_context, serve, visit  # noqa: E402
+
+ROOT = Path(__file__).resolve().parents[2]
+HTML = ROOT / "_build" / "html"
+TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
+CHAPTERS = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+GENERATED = ["genindex.html", "py-modindex.html", "search.html?q=memorisation"]
+PAGES = [f"{chapter}.html" for chapter in CHAPTERS] + GENERATED
+
+
+@pytest.fixture(scope="session")
+def html() -> Path:
+    """The folder of the built book."""
+    if not (HTML / "index.html").exists():
+        jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
+        command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going"]
+        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout[-6000:]}"
+    return HTML
+
+
+# Without a browser
+
+LOADS = {"object": "data", "use": "href", "image": "href"}
+LOADS |= dict.fromkeys("script img source iframe video audio embed input track".split(), "src")
+LINK_LOADS = set("stylesheet icon shortcut preload prefetch modulepreload preconnect dns-prefetch".split())
+ELSEWHERE = re.compile(r"^(https?:)?//", re.I)
+IN_CSS = re.compile(r"""(?:url\(\s*["']?|@import\s+["'])(?=(?:https?:)?//)[^"')\s]+""", re.I)
+IN_JS = re.compile(
+    r"""(?:\bimport\b[^;'"\n]{0,80}|\bfetch\(\s*|\b(?:src|href)\s*=\s*|\w+_URL\s*=\s*)["'](?:https?:)?//[^"']+"""
+)
+
+
+@cache
+def parse(file: Path) -> bs4.BeautifulSoup:
+    return bs4.BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+
+
+@cache
+def anchors(file: Path) -> set[str]:
+    soup = parse(file)
+    return {tag["id"] for tag in soup.find_all(id=True)} | {
+        tag["name"] for tag in soup.find_all("a", attrs={"name": True})
+    }
+
+
+def html_files(html: Path) -> list[Path]:
+    """Every page, also generated ones; `_static` holds templates of the theme, not pages."""
+    return sorted(file for file in html.rglob("*.html") if "_static" not in file.parts)
+
+
+def loaded(soup: bs4.BeautifulSoup) -> Iterator[str]:
+    """Addresses that a browser loads by itself."""
+    for tag, attribute in LOADS.items():
+        yield from (found[attribute] for found in soup.find_all(tag, attrs={attribute: True}))
+    for found in soup.find_all(srcset=True):
+        yield from (part.split()[0] for part in found["srcset"].split(",") if part.strip())
+    for found in soup.find_all("link", href=True):
+        if LINK_LOADS & {rel.lower() for rel in found.get("rel", [])}:
+            yield found["href"]
+
+
+def test_pages_load_nothing_from_elsewhere(html: Path) -> None:
+    bad = []
+    for file in html_files(html):
+        soup = parse(file)
+        texts = [(IN_CSS, found["style"]) for found in soup.find_all(style=True)]
+        texts += [(IN_CSS, found.get_text()) for found in soup.find_all("style")]
+        texts += [(IN_JS, found.get_text()) for found in soup.find_all("script", src=False)]
+        found = [address for address in loaded(soup) if ELSEWHERE.match(address)]
+        found += [hit for pattern, text in texts for hit in pattern.findall(text)]
+        bad += [f"{file.relative_to(html)}: {hit}" for hit in found]
+    for file in sorted((html / "_static").rglob("*.css")):
+        text = file.read_text(encoding="utf-8", errors="replace")
+        bad += [f"{file.relative_to(html)}: {hit}" for hit in IN_CSS.findall(text)]
+    none_of(bad)
+
+
+def test_links_images_and_downloads_exist(html: Path) -> None:
+    bad = []
+    for file in html_files(html):
+        soup = parse(file)
+        links = [found["href"] for found in soup.find_all("a", href=True)]
+        refreshes = soup.find_all("meta", attrs={"http-equiv": re.compile("refresh", re.I)})
+        links += [found["content"].partition("url=")[2].strip("'\" ") for found in refreshes]
+        for address in {*links, *loaded(soup)}:
+            parts = urlsplit(address)
+            if parts.scheme or parts.netloc or address == "#":
+                continue
+            target = (file.parent / unquote(parts.path)).resolve() if parts.path else file
+            if not target.is_file():
+                bad.append(f"{file.relative_to(html)}: {address} (no such file)")
+            elif parts.fragment and target.suffix == ".html" and unquote(parts.fragment) not in anchors(target):
+                bad.append(f"{file.relative_to(html)}: {address} (no such anchor)")
+    none_of(sorted(bad))
+
+
+@pytest.mark.parametrize(("tier", "announced"), [("gpu", True), ("laptop", False)])
+def test_another_tier_is_announced_on_every_page(tier: str, announced: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFFMEM_TIER", tier)
+    config = SimpleNamespace(html_theme_options={"announcement": ""})
+    run_path(str(ROOT / "book" / "_ext" / "companion.py"))["announce_tier"](None, config)
+    assert ("runs of tier gpu" in config.html_theme_options["announcement"]) == announced
+
+
+def test_every_page_of_the_toc_is_built(html: Path) -> None:
+    missing = [page for page in PAGES if not (html / page.partition("?")[0]).is_file()]
+    none_of(missing)
+
+
+# With a browser
+
+
+@pytest.fixture(scope="session")
+def look(html: Path) -> Iterator[Callable[[str, str], Facts]]:
+    """A function (page, mode) -> Facts that loads each pair once."""
+    path, reason = find_chromium(), "no chromium, chromium-browser or google-chrome on PATH"
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        path, reason = None, "playwright is not installed"
+    if path is None:
+        (pytest.fail if CI else pytest.skip)(reason)
+
+    with serve(html) as server, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=flags())
+        bases = {"http": f"{server}/", "file": f"{html.as_uri()}/"}
+
+        contexts = {mode: new_context(browser, mode) for mode in MODES}
+
+        @cache
+        def facts(page: str, mode: str) -> Facts:
+            return visit(contexts[mode], urljoin(bases[MODES[mode][0]], page), mode)
+
+        yield facts
+        browser.close()
+
+
+@pytest.fixture(params=[pytest.param(f"{page}-{mode}", marks=pytest.mark.browser) for page in PAGES for mode in MODES])
+def facts(request: pytest.FixtureRequest, look: Callable[[str, str], Facts]) -> Facts:
+    page, _, mode = request.param.rpartition("-")
+    return look(page, mode)
+
+
+def none_of(found: list[str]) -> None:
+    assert not found, "\n" + "\n".join(found)
+
+
+def test_console_is_clean(facts: Facts) -> None:
+    none_of(facts.console)
+
+
+def test_no_request_fails_or_leaves(facts: Facts) -> None:
+    none_of([f"another host: {url}" for url in facts.foreign] + [f"failed: {line}" for line in facts.failed])
+
+
+def test_images_show(facts: Facts) -> None:
+    none_of(
+        [f"broken: {src}" for src in facts.seen["broken_images"]] + [f"no alt: {src}" for src in facts.seen["no_alt"]]
+    )
+
+
+def test_page_fits_the_window(facts: Facts) -> None:
+    width, window = facts.seen["width"], facts.seen["window"]
+    assert width <= window, f"{width} px in a window of {window} px; sticking out: {facts.seen['wide']}"
+
+
+def test_math_is_typeset(facts: Facts) -> None:
+    none_of([f"not typeset: {text}" for text in facts.seen["untypeset"]] + facts.seen["math_errors"])
+
+
+def test_axe_finds_nothing_serious(facts: Facts) -> None:
+    none_of([line for line in facts.axe if line.startswith(("serious", "critical"))])
+
+
+def test_controls_change_what_is_shown(facts: Facts) -> None:
+    none_of(facts.dead_controls)
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", PAGES)
+def test_dark_mode_is_dark(page: str, look: Callable[[str, str], Facts]) -> None:
+    assert (look(page, "light").seen["theme"], look(page, "dark").seen["theme"]) == ("light", "dark")

@@ -1,0 +1,108 @@
+"""The claims table as a test: sound rows, verdicts that follow from the numbers, numbers from stored runs."""
+
+import math
+import re
+
+import pytest
+
+from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import Estimate
+from diffmemlib.places import checkout
+
+ROOT = checkout()
+
+ROWS = claims.load()
+TESTED = [c for c in ROWS if c.estimator]
+
+GOOD = """
+[[claim]]
+id = "a"
+chapter = "mixture"
+text = "t"
+place = "p"
+paper = "x"
+"""
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "verdict"),
+    [
+        (0.9, 1.0, 1.1, "reproduced"),
+        (0.8, 1.0, 1.2, "reproduced"),
+        (0.7, 1.0, 1.1, "consistent"),
+        (1.19, 1.3, 1.4, "consistent"),
+        (1.21, 1.3, 1.4, "contradicts"),
+        (0.1, 0.2, 0.79, "contradicts"),
+        (0.01, 1.0, 1.99, "consistent"),
+        (0.0, 1.0, 1.2, "inconclusive"),
+        (0.9, 1.5, 2.0, "inconclusive"),
+        (-9, -8, 0.79, "contradicts"),
+    ],
+)
+def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
+    assert claims.judge(Estimate(value, low, high, ()), 0.8, 1.2) == verdict
+
+
+def test_a_claim_of_at_least_has_no_upper_end():
+    assert claims.judge(Estimate(50, 40, 60, ()), 2, math.inf) == "reproduced"
+    assert claims.judge(Estimate(1, 0.5, 2.5, ()), 2, math.inf) == "consistent"
+    assert claims.judge(Estimate(1, 0.5, 1.5, ()), 2, math.inf) == "contradicts"
+
+
+def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
+    assert claims.judge(None, 0, 1) == "not tested"
+    with pytest.raises(ValueError, match="outside its own interval"):
+        claims.judge(Estimate(3, 0, 1, ()), 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [
+        ('estimater = "gmm.window"\n', "a: unknown estimater"),
+        ('estimator = "gmm.window"\n', "an estimator goes with"),
+        ('arguments = { sweep = "mixture-n" }\n', "arguments go with an estimator"),
+        ("value = 1.0\nmargin = 0.2\n", "an estimator goes with"),
+        ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
+        (GOOD, "stands twice"),
+        (GOOD.replace("mixture", "alchemy"), "unknown chapter alchemy; known: mixture, images"),
+    ],
+)
+def test_a_bad_row_is_named(tmp_path, extra, message):
+    path = tmp_path / "claims.toml"
+    path.write_text(GOOD + extra)
+    with pytest.raises(ValueError, match=message):
+        claims.load(path)
+
+
+@pytest.mark.parametrize("claim", TESTED, ids=lambda c: c.id)
+def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim):
+    e = claim.estimate
+    assert math.isfinite(e.low)
+    assert math.isfinite(e.high)
+    assert e.low <= e.value <= e.high
+    assert e.runs or claim.tier == "exact"
+    assert len({r.config["tier"] for r in e.runs}) <= 1
+    assert all(r.provenance["complete"] for r in e.runs)
+    assert claim.verdict in claims.VERDICTS[:-1]
+
+
+def test_the_table_shows_every_claim_with_its_verdict():
+    html = claims.show(ROWS, full=True).data
+    for claim in ROWS:
+        assert f'id="claim-{claim.id}"' in html
+    assert html.count('class="verdict') == len(ROWS)
+    chapters = re.findall(r'<tr class="chapter">.*?href="([a-z-]+)\.html"', html)
+    assert chapters == [page for page, _ in claims.CHAPTERS.values()], "each once, in the order of the book"
+    assert all((ROOT / "book" / f"{page}.py").exists() for page in chapters)
+    assert len(claims.table(ROWS)) == len(ROWS)
+
+
+def test_the_papers_claims_are_all_listed():
+    """A row that cannot be tested here stays in sight."""
+    assert {c.id for c in ROWS} >= {
+        "gmm-tau-gen-n", "gmm-tau-mem-n", "gmm-kl-rises-with-n", "unet-tau-gen", "unet-tau-mem", "unet-width-gen",
+        "unet-width-mem", "unet-overfitting", "unet-threshold", "unet-full-batch", "unet-adam", "unet-fid",
+        "conditional-collapse", "rfnn-tau-gen-delta", "rfnn-tau-mem-range", "rfnn-rho2-low", "rfnn-rho1-sigma",
+        "rfnn-score-error", "rfnn-adam",
+    }  # fmt: skip
+    assert all(c.verdict == "not tested" for c in ROWS if not c.estimator)

@@ -1,0 +1,111 @@
+"""Estimators on made-up runs whose times are known."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.companion.estimators import gmm as estimate, scaling
+from diffmemlib.runs.store import Result
+
+TAU = np.geomspace(10, 1e6, 241)
+
+
+def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_rise: float = 100.0) -> Result:
+    """f_mem crosses 0.02 at 200 n; the gap falls to 3 at tau_gen and rises by 2 at tau_rise n; losses part at 50 n."""
+    tau = TAU[end >= TAU]
+    curves = {
+        "f_mem": 0.02 * tau / (200 * n),
+        "kl_fisher": np.maximum(0.3, 3 * tau_gen / tau) + 2 * (tau / (tau_rise * n)) ** 4,
+        "kl_knn": 0.05 + 0 * tau + 0.01 * seed,
+        "loss_test": 1 + 0 * tau,
+        "loss_train": 1 - 0.05 * tau / (50 * n),
+    }
+    rows = [(int(t * 1e6), m, v, v, v) for m, values in curves.items() for t, v in zip(tau, values, strict=True)]
+    table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
+    table["step"] /= 1e6
+    return Result(None, {"n": n, "seed": seed, "width": 128}, table, {"complete": True})
+
+
+@pytest.fixture
+def runs(monkeypatch):
+    found = [made(n, seed) for n in (256, 1024, 4096) for seed in (0, 1)]
+    for module in (estimate, scaling):
+        monkeypatch.setattr(module, "sweep_results", lambda sweep: found)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("times", "expected"),
+    [(scaling.tau_mem, 200.0), (scaling.tau_overfit, 50.0), (estimate.tau_kl_rise, 100.0)],
+)
+def test_times_in_units_of_n(runs, times, expected):
+    for run, time in zip(runs, times(runs), strict=True):
+        assert time.status == "interpolated"
+        assert time.tau / run.config["n"] == pytest.approx(expected, rel=0.02)
+
+
+def test_tau_gen_does_not_see_n(runs):
+    assert [t.tau for t in estimate.tau_gen(runs)] == pytest.approx([500] * 6, rel=0.02)
+
+
+def test_a_chance_gap_before_the_losses_part_is_not_overfitting(runs):
+    run = runs[0]
+    early = (run.curves["metric"] == "loss_train") & (run.curves["step"] < 20)
+    run.curves.loc[early, "value"] = 0.8
+    assert scaling.tau_overfit([run])[0].tau == pytest.approx(50 * 256, rel=0.02)
+
+
+def test_exponents(runs):
+    for e in (
+        scaling.tau_mem_exponent("a sweep"),
+        estimate.kl_rise_exponent(),
+        scaling.overfit_exponent("a sweep"),
+        scaling.collapse("a sweep"),
+    ):
+        assert e.value == pytest.approx(1, abs=0.01)
+    assert estimate.tau_gen_exponent().value == pytest.approx(0, abs=0.01)
+
+
+def test_ratios_and_their_t_intervals(runs):
+    assert estimate.window().value == pytest.approx(200 * 4096 / 500, rel=0.02)
+    assert scaling.overfitting_lag("a sweep").value == pytest.approx(4, rel=0.02)
+    mean, low, high = scaling.t_interval([1.0, 2.0, 3.0])
+    assert (mean, high - mean) == pytest.approx((2.0, 4.302653 / 3**0.5), rel=1e-6)
+    assert mean - low == pytest.approx(high - mean)
+    with pytest.raises(ValueError, match="two or more"):
+        scaling.t_interval([1.0])
+
+
+def test_smallest_kl_is_the_mean_over_seeds_of_the_largest_n(runs):
+    e = estimate.smallest_kl()
+    assert e.value == pytest.approx(0.055)
+    assert {r.config["n"] for r in e.runs} == {4096}
+
+
+def test_the_largest_n_is_one_that_every_run_got_through():
+    runs = [made(64, 0), made(64, 1), made(256, 0), made(256, 1, end=1e4), made(1024, 0)]
+    assert {r.config["n"] for r in estimate.largest_n(runs)} == {64}
+
+
+def test_tables_of_the_mixture_have_a_row_for_each_n(runs):
+    for run in runs:
+        run.config["steps"] = 100 * run.config["n"] * (1 + run.config["seed"])
+        run.provenance.update(near_duplicates=run.config["seed"], complete=run.config["seed"] == 0)
+    overview = estimate.overview(runs)
+    assert overview.index.tolist() == [256, 1024, 4096]
+    assert overview.iloc[0].tolist() == [2, "100 and 200", 1, 1]
+    by_run = estimate.run_by_run([*runs, short := short_run()])
+    assert by_run.loc[256, "tau_mem/n"] == "200, 200"
+    assert by_run.loc[short.config["n"], "tau_mem/n"] == "not reached"
+    assert by_run.loc[short.config["n"], "f_mem at the end"] == "0.00"
+
+
+def short_run() -> Result:
+    return made(100_000, end=1e5)
+
+
+def test_exponents_by_level_count_what_they_leave_out(runs):
+    by_level = estimate.exponents_by_level([*runs, short_run()], gaussian=0.05)
+    assert by_level.loc["tau_mem, f_mem = 0.02"].tolist() == ["1.00 [1.00, 1.00]", 1]
+    assert by_level.loc["tau_mem, f_mem = 0.1"].tolist() == ["not seen", 7]
+    assert by_level.loc["tau_gen, score gap of 3 nats", "exponent [95%]"].startswith("-0.00")

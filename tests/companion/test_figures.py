@@ -1,0 +1,115 @@
+"""Figures: what is drawn is what is in the table, on small results made here."""
+
+import base64
+import io
+import re
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+import pytest
+
+from diffmemlib.companion.estimators import scaling
+from diffmemlib.companion.figures import curves, gmm, one_dimension
+from diffmemlib.companion.figures.interactive import scrubber, show
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.style import shades
+from diffmemlib.experiments.registry import EXPERIMENTS
+from diffmemlib.runs.store import Result, find_results
+
+
+def made(n: int, seed: int, tau_mem: float, complete: bool = True, steps: tuple[int, ...] = (10, 100, 1000, 10_000)):
+    """A result whose f_mem is tau/(tau + 9 tau_mem), so that it crosses 0.1 at tau_mem."""
+    tau = np.array(steps, float)
+    f = tau / (tau + 9 * tau_mem)
+    curves = pd.DataFrame({"step": steps, "metric": "f_mem", "value": f, "low": f - 0.01, "high": f + 0.02})
+    provenance = {
+        "command": f"papermill -p n {n} -p seed {seed}", "commit": "0123456789abcdef", "device": "a <device>",
+        "threads": 1, "seconds": 30.0, "complete": complete,
+    }  # fmt: skip
+    return Result(None, {"n": n, "seed": seed, "tier": "smoke"}, curves, provenance)
+
+
+def test_over_seeds_takes_mean_and_widest_interval():
+    table = curves.over_seeds([made(8, 0, 100), made(8, 1, 300)], "f_mem", "n")
+    row = table[table.step == 100].iloc[0]
+    values = [100 / (100 + 900), 100 / (100 + 2700)]
+    assert row["value"] == pytest.approx(np.mean(values))
+    assert row["low"] == pytest.approx(min(values) - 0.01)
+    assert row["high"] == pytest.approx(max(values) + 0.02)
+    assert row["seeds"] == 2
+
+
+def test_over_seeds_goes_on_with_those_that_do():
+    longer = made(8, 0, 100)
+    table = curves.over_seeds([made(8, 1, 300, steps=(10, 100)), longer], "f_mem", "n")
+    curve = longer.curve("f_mem")
+    assert table["step"].tolist() == curve.index.tolist()
+    assert table["seeds"].tolist() == [2 if step <= 100 else 1 for step in curve.index]
+    alone = table.set_index("step").loc[lambda t: t["seeds"] == 1, ["value", "low", "high"]]
+    assert len(alone) > 0
+    pd.testing.assert_frame_equal(alone, curve.loc[alone.index], check_names=False)
+
+
+def test_times_table_holds_every_run_and_marks_censored_ones():
+    runs = [made(8, 0, 100), made(8, 1, 1e9)]
+    early = made(8, 2, 1e-3)
+    figure, table = curves.times([8, 8, 8], {"tau_mem": scaling.tau_mem([*runs, early])})
+    assert table["status"].tolist() == ["interpolated", "censored", "at first point"]
+    shown = [(line.get_marker(), line.get_markerfacecolor() == "none") for line in figure.axes[0].lines[:3]]
+    assert shown == [("o", False), ("^", True), ("v", True)]
+    assert figure.axes[0].get_legend().get_texts()[0].get_text() == r"$\tau_\mathrm{mem}$"
+
+
+def test_record_gives_provenance_and_the_data_back():
+    table = pd.DataFrame({"tau": [10, 20], "value": [0.123456789, 1.0]})
+    html = record([made(8, 0, 100), made(16, 3, 100, complete=False)], table, "fig").data
+    for said in ("smoke", "2, 1 of them stopped early", "a &lt;device&gt;, 1 thread", "0, 3", "0:01:00 in all",
+                 "0123456789", "papermill -p n 16 -p seed 3"):  # fmt: skip
+        assert said in html
+    data = base64.b64decode(re.search(r"base64,([^\"]+)", html)[1])
+    back = pd.read_csv(io.BytesIO(data))
+    np.testing.assert_allclose(back["value"], table["value"], rtol=1e-4)
+
+
+@pytest.mark.parametrize(("tau_mem", "top"), [(1e6, 0.2), (2500, 1.1 * (1 / 3.25 + 0.02)), (1, 1.0)])
+def test_the_axis_of_the_memorised_fraction_ends_above_what_it_shows(tau_mem: float, top: float):
+    """f_mem ends near 0.001, at 1/3.25 and near 1, its interval 0.02 above."""
+    figure, _ = curves.quality_and_memory([made(8, 0, tau_mem)], metrics=["f_mem"])
+    assert figure.axes[0].get_ylim()[1] == pytest.approx(top)
+
+
+def test_a_scrubber_has_the_letters_of_the_text():
+    figure = scrubber(go.Figure(go.Scatter(name="tau_mem")), [1], [0], [[{}]], titles=["psi_n = 1"], prefix="psi_n = ")
+    show(figure.update_xaxes(title="tau"), "name", "what is seen")
+    assert figure.data[0].name == "τ<sub>mem</sub>"
+    assert figure.layout.xaxis.title.text == "τ"
+    assert figure.layout.title.text == figure.frames[0].layout.title.text == "ψ<sub>n</sub> = 1"
+    assert figure.layout.sliders[0].currentvalue.prefix == "ψ<sub>n</sub> = "
+
+
+def test_shades_grow_darker_with_size():
+    colors = shades([512, 64, 256])
+    brightness = [int(colors[n][1:3], 16) + int(colors[n][3:5], 16) + int(colors[n][5:], 16) for n in (64, 256, 512)]
+    assert brightness == sorted(brightness, reverse=True)
+
+
+@pytest.mark.parametrize(
+    ("experiment", "module", "options"), [("gmm", gmm, {}), ("one_dimension", one_dimension, {"start": 10})]
+)
+def test_scrubbers_hold_a_frame_for_every_milestone(experiment, module, options):
+    run = find_results(EXPERIMENTS[experiment].config, "laptop")[0]
+    if "start" in options:
+        options = {"start": int(run.samples["step"][5])}
+    figure = module.time_scrubber(run, **options)
+    steps = [str(s) for s in run.samples["step"]]
+    assert [f.name for f in figure.frames] == steps
+    assert [s.args[0][0] for s in figure.layout.sliders[0].steps] == steps
+    started = figure.frames[figure.layout.sliders[0].active]
+    for trace, data in zip(started.traces, started.data, strict=True):
+        assert tuple(figure.data[trace].x) == tuple(data.x)
+    html = show(figure, "name", 'said "so"').data
+    assert "_static/plotly.min.js" in html
+    assert "cdn" not in html
+    assert "said &quot;so&quot;" in html
+    assert len(html) < 600_000

@@ -1,0 +1,149 @@
+"""Tables of runs: what they mean, what is refused, and that every run they name is stored and complete."""
+
+import os
+import shutil
+import signal
+import subprocess
+import tomllib
+
+import pytest
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.companion.sweeps.tables import run_sweep, sweep_configs, sweep_results
+from diffmemlib.places import checkout
+from diffmemlib.runs.store import ResultError
+from diffmemlib.training.ensemble import EnsembleTrainer
+
+ROOT = checkout()
+
+LAPTOP = tomllib.loads((ROOT / "config" / "laptop.toml").read_text())
+
+
+def table(tmp_path, text: str):
+    (tmp_path / "smoke.toml").write_text(text)
+    return sweep_configs("x", "smoke", tmp_path)
+
+
+@pytest.fixture
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
+HEAD = '# a comment\n[x]\nexperiment = "gmm"\nfigures = ["9"]\n'
+
+
+def test_a_list_stands_for_a_run_each(tmp_path):
+    runs = table(tmp_path, HEAD + "runs = [{ n = [32, 64], seed = [1, 2] }, { n = 8 }]")
+    assert [(c.n, c.seed) for c in runs] == [(32, 1), (32, 2), (64, 1), (64, 2), (8, 0)]
+    assert {c.tier for c in runs} == {"smoke"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (HEAD.replace("[x]", "[y]") + "runs = []", "smoke.toml has no sweep 'x'; it has y"),
+        (HEAD.replace("gmm", "gnn") + "runs = []", "smoke.toml, line 2, x: experiment must be one of gmm, one_dimens"),
+        (HEAD, "line 2, x: a sweep has experiment, figures and runs, and nothing else"),
+        (HEAD.replace('"9"', "9") + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD + "runs = [\n  { n = 8 },\n  { m = 3 },\n]", "smoke.toml, line 7, x: unknown parameter 'm'"),
+        (HEAD + "runs = [{ n = 8 }, { n = 8, seed = 0 }]", "line 2, x: needs at least one run, and none twice"),
+        (HEAD + "runs = []", "line 2, x: needs at least one run"),
+        (HEAD.replace('["9"]', '"9"') + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD.replace('["9"]', "9") + "runs = []", "line 2, x: figures is a list of texts"),
+        (HEAD.replace('"gmm"', '["gmm"]') + "runs = []", "line 2, x: experiment must be one of"),
+        (HEAD + "runs = 3", "line 2, x: runs is a list of parameters in braces"),
+        (HEAD + "runs = [3]", "line 2, x: runs is a list of parameters in braces"),
+        (HEAD + "runs = [{ n = 8 }", "smoke.toml: .*(line 5|end of document)"),
+    ],
+)
+def test_a_bad_table_is_named(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        table(tmp_path, text)
+
+
+def test_what_is_missing_of_a_sweep_is_made_together_and_nothing_else(store):
+    first = list(run_sweep("mixture-n", "smoke", together=2))
+    assert [id for id, _ in first] == [c.id for c in sweep_configs("mixture-n", "smoke")]
+    stored = sweep_results("mixture-n", "smoke")
+    assert {r.provenance["together"] for r in stored} == {2}
+    shutil.rmtree(stored[1].folder)
+    again = list(run_sweep("mixture-n", "smoke", together=2))
+    assert [id for id, _ in again] == [stored[1].id]
+    with pytest.raises(ValueError, match=r"sweep of rfnn_flow: make its runs one by one"):
+        list(run_sweep("rfnn-n", "smoke"))
+
+
+def test_a_sweep_with_a_run_that_diverges_says_so_and_fails(store, tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
+    small = "n = 16, samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10"
+    runs = table(tmp_path, HEAD + f"runs = [{{ {small}, lr = [1e30, 1e-3] }}]")
+    ended = CliRunner().invoke(app, ["sweep", "x", "--tier", "smoke"])
+    assert ended.exit_code == 1
+    assert f"{runs[0].id}: training diverged: at step" in ended.output
+    assert [c.id for c in runs if c.result_dir.exists()] == [runs[1].id]
+
+
+def test_sigterm_ends_a_sweep_with_the_group_at_work(store, tmp_path, monkeypatch):
+    """Two groups; the signal comes while the first trains, and the second is not begun."""
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
+    small = "samples = 100, kept = 20, sampler = 'ddim', sampling_steps = 10, first = 1, milestones = 2"
+    runs = table(tmp_path, HEAD + f"runs = [{{ {small}, n = [16, 24] }}]")
+    step, begun = EnsembleTrainer.step, []
+
+    def signalled(self, tau):
+        begun.append(tau)
+        if tau == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return step(self, tau)
+
+    monkeypatch.setattr(EnsembleTrainer, "step", signalled)
+    ended = CliRunner().invoke(app, ["sweep", "x", "--tier", "smoke"])
+    assert ended.exit_code == 75, ended.output
+    assert begun == list(range(6))
+    assert f"{runs[0].id}: stopped at step 1 or later; its state is saved" in ended.output
+    assert not runs[1].checkpoint_dir.exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [(["--device", "gpu"], "device = 'gpu': cpu, cuda, cuda:0"), (["--together", "0"], "greater than or equal to 1")],
+)
+def test_options_of_a_sweep_that_make_no_sense_are_refused(options, message):
+    ended = CliRunner().invoke(app, ["sweep", "mixture-n", "--tier", "smoke", *options])
+    assert ended.exit_code != 0
+    assert message in ended.output
+
+
+def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
+    monkeypatch.setenv("DIFFMEM_TIER", "smoke")
+    with pytest.raises(ResultError, match=r"4 of the 4 runs of mixture-n are not stored(.|\n)*-p tier smoke"):
+        sweep_results("mixture-n")
+    with pytest.raises(ResultError, match=r"9 of the 9 runs of mixture-adam (.|\n)*-p tier laptop"):
+        sweep_results("mixture-adam")
+
+
+def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
+    with pytest.raises(ResultError, match=r"1 of the 1 runs .*\n  papermill book/runs/one_dimension\.ipynb"):
+        sweep_results("one-dimension")
+
+
+@pytest.mark.parametrize("name", LAPTOP)
+def test_every_run_of_the_book_is_stored_and_whole(name):
+    for result in sweep_results(name):
+        assert result.provenance["complete"], f"{result.id} stopped early"
+        assert not result.provenance["changed_since_commit"], f"{result.id} was made from uncommitted code"
+        steps = result.curves["step"].unique()
+        assert len(result.samples.get("step", steps)) == len(steps)  # a flow is one piece, its samples have no step
+
+
+def test_no_committed_result_is_left_over():
+    """A reader's own runs lie in results/ too, and are nobody's business."""
+    listed = subprocess.run(["git", "ls-files", "results/laptop"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout, so what is committed cannot be told")
+    used = {r.id for name in LAPTOP for r in sweep_results(name)}
+    assert {line.split("/")[3] for line in listed.stdout.splitlines()} == used

@@ -1,0 +1,141 @@
+"""Image runs: dropout and memory layout survive a resume bit for bit, samplers agree, and what is refused."""
+
+import itertools
+
+import pytest
+import torch
+
+from diffmemlib.data.images import images
+from diffmemlib.diffusion.losses import DenoisingLoss
+from diffmemlib.diffusion.samplers import sample
+from diffmemlib.diffusion.schedule import Schedule
+from diffmemlib.experiments import unet
+from diffmemlib.files import NumberedFiles
+from diffmemlib.metrics.memorization import memorized_fraction
+from diffmemlib.nets.unet import UNet
+from diffmemlib.randomness import SampleNoise, seeded
+from diffmemlib.training.loop import Trainer, TrainState, make_optimizer, train
+
+DATA = images("digits", 16, scale=4.0)
+TRAIN = DATA.centred(DATA.training_set(12, seed=0))
+
+
+def trained(steps: int, optimizer: str, **options) -> dict[str, torch.Tensor]:
+    net = seeded(0, lambda: UNet(8)).to(memory_format=torch.channels_last)
+    for _ in train(
+        net, TRAIN, make_optimizer(net, optimizer, 1e-3), DenoisingLoss(Schedule()),
+        seed=1, milestones=[steps], batch=5, **options,
+    ):  # fmt: skip
+        pass
+    return net.state_dict()
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam"])
+def test_resuming_is_bitwise_the_same(tmp_path, optimizer: str):
+    """Dropout is a function of the step, and the optimiser's state keeps the weights' layout in memory."""
+    whole = trained(6, optimizer)
+    calls, files = itertools.count(1), NumberedFiles(tmp_path, ".safetensors")
+    trained(6, optimizer, checkpoints=files, should_stop=lambda: next(calls) == 3)
+    assert list(files.paths()) == [3]
+    torch.manual_seed(99)  # nothing hangs on the state of the global generator
+    resumed = trained(6, optimizer, checkpoints=files)
+    assert all(torch.equal(whole[name], resumed[name]) for name in whole)
+
+
+def test_a_stored_run_is_what_its_network_gives(tmp_path, monkeypatch):
+    """It has every metric, and its pictures are samples beside images of its own training set."""
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    config = unet.UNetConfig.from_parameters({"tier": "smoke", "optimizer": "adam", "batch": "full", "seed": 3})
+    assert config.batch == 0
+    result = unet.run(config, show_progress=False)
+    assert set(result.curves.metric) == {"f_mem", "f_mem_1/2", "f_mem_1/4", "fd", "loss_train", "loss_test"}
+    stored = result.samples
+    assert stored["samples"].shape == stored["nearest"].shape == (3, 4, 1, 16, 16)
+    chosen = DATA.training_set(config.n, 3)
+    pool = {bytes(x.numpy()) for x in chosen}
+    assert all(x.tobytes() in pool for x in stored["nearest"].reshape(-1, 256))
+    assert (stored["distances"][..., 0] <= stored["distances"][..., 1]).all()
+
+
+def test_draws_repeat_a_full_batch_and_one_changes_no_identity():
+    given = {"tier": "smoke", "n": 8, "batch": "full"}
+    plain, three = (unet.UNetConfig.from_parameters(given | extra) for extra in ({}, {"draws": 3}))
+    assert plain.id == unet.UNetConfig.from_parameters(given | {"draws": 1}).id != three.id
+    once, thrice = unet.job(plain), unet.job(three)
+    assert thrice.batch == len(thrice.data) == 24
+    assert torch.equal(thrice.data, torch.cat([once.data] * 3))
+
+
+def test_graphs_are_a_way_of_compiling(monkeypatch):
+    """What torch then does on a GPU is not to be had here; that it is asked for, and is part of the identity, is."""
+    asked = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, mode=None: asked.append(mode))
+    given = {"tier": "smoke", "compiled": True}
+    plain, graphs = (unet.UNetConfig.from_parameters(given | extra) for extra in ({}, {"graphs": True}))
+    assert plain.id == unet.UNetConfig.from_parameters(given | {"graphs": False}).id != graphs.id
+    for config in (unet.UNetConfig.from_parameters({"tier": "smoke"}), plain, graphs):
+        unet.job(config)
+    assert asked == ["default", "reduce-overhead"]
+
+
+def test_ddim_is_that_of_the_formula():
+    """The sampler on a U-Net against a plain loop over Eq. 22 in float64."""
+    schedule, net = Schedule(), seeded(0, lambda: UNet(8)).double().eval()
+    ours = sample(lambda x, k: net(x.double(), k), 2, (1, 8, 8), schedule, seed=5, steps=4)
+    x = SampleNoise(5, range(2), (1, 8, 8))().double()
+    abar = (-2 * schedule.t).exp()
+    grid = [999, 666, 334, 1]
+    with torch.no_grad():
+        for k, after in zip(grid, [*grid[1:], None], strict=True):
+            eps = net(x, torch.tensor([k, k]))
+            x0 = (x - (1 - abar[k]).sqrt() * eps) / abar[k].sqrt()
+            x = x0 if after is None else abar[after].sqrt() * x0 + (1 - abar[after]).sqrt() * eps
+    torch.testing.assert_close(ours, x.float(), rtol=1e-4, atol=1e-4)
+
+
+def test_copies_of_training_images_count_as_memorised():
+    samples = torch.cat([TRAIN[:3] + 0.01, DATA.centred(DATA.test[:7])])
+    assert memorized_fraction(samples, TRAIN).neighbours.memorized().tolist() == [True] * 3 + [False] * 7
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"n": 5000}, "n = 5000: the pool holds 2976 images"),
+        ({"width": 12}, "width = 12: GroupNorm's 8 groups"),
+        ({"side": 30}, "side = 30: must be a multiple of 4"),
+        ({"dataset": "faces"}, "dataset = 'faces': neither digits nor celeba, nor your own: "),
+        ({"samples": 30}, "samples = 30: must be above 32"),
+        ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
+        ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),
+        ({"graphs": True}, "graphs = True: must be False, or True with compiled = True"),
+        ({"batch": "half"}, "parameter batch = 'half' is of type str"),
+    ],
+)
+def test_bad_settings_are_refused(given: dict, message: str):
+    with pytest.raises(ValueError, match=message):
+        unet.job(unet.UNetConfig.from_parameters({"tier": "smoke", **given}))
+
+
+def test_the_laptop_tier_trains_wider_nets_at_a_lower_rate():
+    """SGD at the rate of W = 16 diverges within ten steps at W = 32; Adam's rate stays."""
+
+    def rate(**given) -> float:
+        return unet.UNetConfig.from_parameters({"tier": "laptop", **given}).lr
+
+    assert [rate(width=w) for w in (8, 16, 32)] == [0.1, 0.1, 0.025]
+    assert rate(width=32, optimizer="adam") == rate(optimizer="adam")
+    assert rate(width=32, tier="paper") == 1e-2
+
+
+@pytest.mark.parametrize(("rate", "diverges"), [(0.1, True), (None, False)])
+def test_a_wide_net_diverges_at_the_rate_of_a_narrow_one(rate, diverges):
+    """At W = 32 within ten steps; its own default holds."""
+    given = {"tier": "laptop", "width": 32, "optimizer": "sgd", **({"lr": rate} if rate else {})}
+    made = unet.job(unet.UNetConfig.from_parameters(given))
+    learner = Trainer(
+        TrainState(made.net, made.data, 0), make_optimizer(made.net, *made.optimizer), made.loss, made.batch
+    )
+    losses = [float(learner.step(tau)) for tau in range(10)]
+    assert (not max(losses) < 100) == diverges  # NaN is not below

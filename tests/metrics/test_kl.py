@@ -1,0 +1,109 @@
+"""Divergences where the answer is known."""
+
+import math
+
+import pytest
+import torch
+
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.diffusion.schedule import Schedule
+from diffmemlib.metrics.kl import forward_path, kl_from_score, kl_nearest_neighbour, kl_score_gap
+
+S = Schedule()
+
+
+def predict_from(score):
+    """Noise prediction of an exact score(x, t), evaluated sample by sample at its own time."""
+
+    def predict(x, k):
+        out = torch.empty_like(x)
+        for step in k.unique():
+            here = k == step
+            out[here] = -S.noise[step].to(x) * score(x[here], float(S.t[step])).to(x)
+        return out
+
+    return predict
+
+
+LAW = GaussianMixture()
+
+
+def shifted(a: float):
+    """Score of N(a 1, I), noised for a time t."""
+    return lambda x, t: a * torch.exp(torch.tensor(-t)) - x
+
+
+def test_kl_of_the_exact_mixture_is_zero_within_its_error():
+    x = LAW.sample(20_000, 0)
+    e = kl_from_score(predict_from(LAW.score), x, LAW.log_prob, S, seed=1)
+    assert e.error < 0.035
+    assert abs(e.value) < 3 * e.error
+
+
+def test_the_error_bar_is_the_spread_over_repetitions():
+    values = [kl_from_score(predict_from(LAW.score), LAW.sample(1000, s), LAW.log_prob, S, seed=s) for s in range(30)]
+    spread = torch.tensor([v.value for v in values]).std().item()
+    assert spread == pytest.approx(values[0].error, rel=0.4)
+
+
+def test_the_score_gap_of_the_exact_mixture_is_zero():
+    e = kl_score_gap(predict_from(LAW.score), LAW.sample(1000, 0), LAW.score, S, seed=1)
+    assert 0 <= e.value < 1e-9
+
+
+@pytest.mark.parametrize("a", [0.5, 2.0])
+def test_shifted_gaussians(a: float):
+    """KL(N(a 1, I) || N(0, I)) = d a^2 / 2, by both estimators that use a score."""
+    d, m = 4, 4000
+    g = torch.Generator().manual_seed(0)
+    x = a + torch.randn(m, d, generator=g, dtype=torch.float64)
+    exact = d * a**2 / 2
+
+    def log_prob(x):
+        return torch.distributions.Normal(0, 1).log_prob(x).sum(1)
+
+    paper = kl_from_score(predict_from(shifted(a)), x, log_prob, S, seed=1)
+    assert abs(paper.value - exact) < 3 * paper.error + 0.01 * exact
+    gap = kl_score_gap(predict_from(shifted(a)), x, lambda x, t: -x, S, seed=1)
+    assert gap.value == pytest.approx(exact, rel=0.01)
+
+
+def test_nearest_neighbours_on_gaussians_of_different_width():
+    """KL(N(0, 4) || N(0, 9)) in one dimension, where the estimate has next to no bias."""
+    g = torch.Generator().manual_seed(0)
+    x, y = (s * torch.randn(20_000, 1, generator=g, dtype=torch.float64) for s in (2, 3))
+    exact = math.log(3 / 2) + 4 / 18 - 1 / 2
+    e = kl_nearest_neighbour(x, y)
+    assert abs(e.value - exact) < 4 * e.error
+    assert e.error < 0.01
+
+
+def test_the_nearest_neighbour_error_is_the_spread_over_repetitions():
+    """Fresh samples and a fresh reference each time; the samples' spread alone would be 0.6 of it."""
+    found = [kl_nearest_neighbour(LAW.sample(1000, 2 * s), LAW.sample(1000, 2 * s + 1)) for s in range(60)]
+    spread = torch.tensor([e.value for e in found]).std().item()
+    assert spread == pytest.approx(sum(e.error for e in found) / 60, rel=0.25)
+
+
+def test_nearest_neighbours_see_no_difference_between_equal_laws():
+    e = kl_nearest_neighbour(LAW.sample(4000, 0), LAW.sample(4000, 1))
+    assert abs(e.value) < 4 * e.error
+
+
+@pytest.mark.parametrize("stride", [1, 7, 10])
+def test_weights_integrate_over_time(stride: int):
+    """On average over samples the weights sum to the whole time, and integrate exp(-2t)."""
+    path = forward_path(lambda x, k: x, torch.zeros(140, 1), S, 0, stride)
+    t = S.t[path.timestep]
+    assert path.weight.sum(1).mean().item() == pytest.approx(S.t[-1].item(), rel=1e-9)
+    assert (path.weight * torch.exp(-2 * t)).sum(1).mean().item() == pytest.approx(0.5, rel=1e-3)
+
+
+def test_bad_input_is_refused():
+    x = torch.zeros(50, 2)
+    with pytest.raises(ValueError, match="at least 10"):
+        kl_from_score(lambda x, k: x, x, lambda x: x[:, 0], S, 0)
+    with pytest.raises(ValueError, match="coincide"):
+        kl_nearest_neighbour(x, x)
+    with pytest.raises(ValueError, match="neighbours = 100"):
+        kl_nearest_neighbour(x, x, neighbours=100)

@@ -1,0 +1,261 @@
+"""Crossing times, exponents and collapse on curves whose answer is known."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from diffmemlib.timescales.crossings import (
+    Boundary,
+    Timescale,
+    first_crossing,
+    phase_boundary,
+    times_and_bounds,
+    value_at,
+)
+from diffmemlib.timescales.power_laws import (
+    _common_slope,
+    collapse_exponent,
+    exponent,
+    fit_visit_and_curvature_limits,
+    predict,
+)
+
+N = np.repeat([64, 128, 256, 512, 1024], 3)
+
+
+def test_crossing_is_interpolated_in_log_tau():
+    t = first_crossing([10, 1000], [0.0, 0.4], 0.1)
+    assert t.status == "interpolated"
+    assert t.tau == pytest.approx(10 * 100**0.25)
+
+
+def test_falling_curves_cross_downwards():
+    t = first_crossing([1, 10, 100], [8, 4, 2], 3, rising=False)
+    assert t.tau == pytest.approx(10 * 10**0.5)
+
+
+def test_censored_and_early_runs_are_told_apart():
+    assert first_crossing([1, 10], [0, 0.05], 0.1) == Timescale(10.0, "censored")
+    assert first_crossing([1, 10], [0.2, 0.3], 0.1) == Timescale(1.0, "at first point")
+
+
+@pytest.mark.parametrize(("tau", "value"), [([], []), ([1, 2], [0]), ([2, 1], [0, 1]), ([0, 1], [0, 1])])
+def test_bad_curves_are_refused(tau, value):
+    with pytest.raises(ValueError, match="tau"):
+        first_crossing(tau, value, 0.1)
+
+
+def test_an_exact_power_law_has_its_exponent_and_no_width():
+    fit = exponent(N, [7 * n**1.3 for n in N])
+    assert fit.value == pytest.approx(1.3)
+    assert fit.high - fit.low < 1e-9
+    assert fit.prefactor == pytest.approx(7)
+
+
+@pytest.mark.parametrize(
+    ("x", "groups"),
+    [
+        (2.0 ** np.arange(3), None),
+        (2.0 ** np.arange(4), None),
+        (N, None),
+        (np.tile([8, 16, 32], 2), np.repeat([1, 2], 3)),
+        (np.tile([8, 16, 32], 4), np.repeat([1, 2, 3, 4], 3)),
+    ],
+    ids=["3 runs", "4 runs", "15 runs", "2 groups", "4 groups"],
+)
+def test_intervals_cover_the_truth_as_often_as_they_say(x, groups):
+    """95 of 100, within 2.9 standard deviations of a binomial count: few runs, where it is hard, and many."""
+    rng, trials, covered = np.random.default_rng(0), 1000, 0
+    offset = 1.0 if groups is None else 3.0**groups
+    for _ in range(trials):
+        noisy = offset * x * np.exp(0.1 * rng.standard_normal(len(x)))
+        fit = exponent(x, noisy, groups=groups)
+        covered += fit.low <= 1 <= fit.high
+    assert 0.93 <= covered / trials <= 0.97
+
+
+def test_with_equal_spreads_the_error_is_the_textbooks():
+    """One row, on average over the noise: HC2 is unbiased, so the mean squared half-width is that of regression."""
+    x, rng = np.log(2.0 ** np.arange(5)), np.random.default_rng(2)
+    y = x + 0.1 * rng.standard_normal((4000, 5))
+    halves = [(lambda f: (f[2] - f[1]) / 2)(_common_slope(x, row[None], 2)) for row in y]
+    expected = stats.t.ppf(0.975, 3) ** 2 * 0.1**2 / ((x - x.mean()) ** 2).sum()
+    assert np.mean(np.square(halves)) == pytest.approx(expected, rel=0.05)
+
+
+def test_a_size_with_a_censored_run_is_left_out_whole():
+    times = [Timescale(200.0 * n, "interpolated") for n in N]
+    times[-1] = Timescale(1000.0, "censored")  # would pull the slope down
+    fit = exponent(N, *times_and_bounds(times))
+    assert fit.value == pytest.approx(1)
+    assert (fit.points, fit.left_out) == (12, 3)
+
+
+def test_groups_share_the_exponent_and_have_their_own_prefactor():
+    widths, n = np.tile([8, 16, 32], 3), np.repeat([32, 64, 128], 3)
+    fit = exponent(widths, 9 * n**1.3 / widths, groups=n)
+    assert fit.value == pytest.approx(-1)
+    assert fit.high - fit.low < 1e-9
+    assert fit.prefactor == pytest.approx(9 * 64**1.3)
+
+
+def test_a_censored_run_leaves_its_group_with_the_others():
+    widths, n = np.tile([8, 16, 32], 2), np.repeat([32, 64], 3)
+    times = [Timescale(9.0 * m / w, "interpolated") for w, m in zip(widths, n, strict=True)]
+    times[3] = Timescale(1.0, "censored")
+    fit = exponent(widths, *times_and_bounds(times), groups=n)
+    assert fit.value == pytest.approx(-1)
+    assert (fit.points, fit.left_out) == (5, 1)
+    times[4] = Timescale(1.0, "censored")  # one width is left at n = 64: it says nothing of the slope
+    assert exponent(widths, *times_and_bounds(times), groups=n).points == 3
+
+
+def test_an_exponent_needs_two_sizes():
+    with pytest.raises(ValueError, match="two sizes"):
+        exponent([64, 64], [1.0, 1.0])
+
+
+def rise(tau: np.ndarray, tau_mem: float) -> np.ndarray:
+    return 1 / (1 + (tau_mem / tau) ** 3)
+
+
+def test_collapse_finds_the_power_that_was_put_in():
+    tau = np.geomspace(10, 1e6, 80)
+    curves = [(tau, rise(tau, 200 * n**0.8)) for n in N]
+    fit = collapse_exponent(N, curves, [0.05, 0.1, 0.5])
+    assert fit.value == pytest.approx(0.8, abs=0.005)
+    assert fit.rms_factor < 1.01
+
+
+def test_a_level_leaves_out_the_sizes_that_do_not_reach_it():
+    """Runs at the largest n end early: the high level is compared on the other sizes, and a stays what it was."""
+    tau = np.geomspace(10, 1e6, 80)
+    ends = np.where(N == 1024, 0.15, 2.0)
+    curves = [(tau[v <= end], v[v <= end]) for n, end in zip(N, ends, strict=True) for v in [rise(tau, 200 * n**0.8)]]
+    fit = collapse_exponent(N, curves, [0.05, 0.5])
+    assert fit.levels == (0.05, 0.5)
+    assert fit.value == pytest.approx(0.8, abs=0.005)
+    one_size = [(t, v) if n == 64 else (t[v < 0.15], v[v < 0.15]) for n, (t, v) in zip(N, curves, strict=True)]
+    assert collapse_exponent(N, one_size, [0.05, 0.5]).levels == (0.05,)
+    with pytest.raises(ValueError, match="no level"):
+        collapse_exponent(N, curves, [1.1])
+
+
+@pytest.mark.parametrize("sizes", [[64, 128, 256, 512], N], ids=["4 runs", "15 runs"])
+def test_collapse_intervals_cover_the_truth_as_often_as_they_say(sizes):
+    rng, tau, trials, covered = np.random.default_rng(1), np.geomspace(10, 1e6, 60), 400, 0
+    for _ in range(trials):
+        curves = [(tau, rise(tau, 200 * n * np.exp(0.1 * rng.standard_normal()))) for n in sizes]
+        fit = collapse_exponent(sizes, curves, [0.05, 0.2, 0.5])
+        covered += fit.low <= 1 <= fit.high
+    assert 0.92 <= covered / trials <= 0.98
+
+
+GEN = Timescale(100.0, "interpolated")
+TAU = [10.0, 1000.0]
+
+
+def flat(*values: float):
+    """Curves that stay at a value."""
+    return [(TAU, [v, v]) for v in values]
+
+
+def test_a_curve_is_read_between_milestones_in_log_tau():
+    assert value_at(TAU, [0.0, 0.4], 100) == pytest.approx(0.2)
+    assert value_at(TAU, [0.0, 0.4], 9) is None
+    assert value_at(TAU, [0.0, 0.4], 1001) is None
+
+
+def test_the_boundary_of_curves_that_collapse_is_the_law_behind_them():
+    """f_mem = g(tau/n) with g = epsilon at tau/n = 5: the boundary at c tau_gen is n = c tau_gen / 5, here 20 c."""
+    tau, n = np.geomspace(1, 1e5, 200), np.geomspace(1, 4096, 60)
+    curves = [(tau, 0.05 * np.log(tau / size) / np.log(5)) for size in n]
+    for c in (1, 3, 8):
+        found = phase_boundary(n, curves, GEN, c, epsilon=0.05)
+        assert found.status == "interpolated"
+        assert found.n == pytest.approx(20 * c, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("curves", "epsilon", "expected"),
+    [
+        (flat(0.4, 0.2, 0.0), 0.1, Boundary(64 * 2**1.5, "interpolated")),
+        (flat(0.4, 0.1, 0.0), 0.1, Boundary(128, "on grid")),
+        (flat(0.4, 0.2, 0.0), 0.0, Boundary(256, "on grid")),
+        (flat(0.4, 0.3, 0.2), 0.1, Boundary(256, "above range")),
+        (flat(0.05, 0.0, 0.0), 0.1, Boundary(64, "below range")),
+        (flat(0.0, 0.0, 0.0), 0.0, Boundary(64, "below range")),
+        ([*flat(0.4), ([10, 90], [0, 0.01]), *flat(0.0)], 0.1, Boundary(128, "censored")),  # ended before
+        ([([10, 90], [0, 0.4]), *flat(0.2, 0.0)], 0.1, Boundary(64 * 2**1.5, "interpolated")),  # ended, had copies
+        ([*flat(0.4), ([10, 90], [0, 0.4]), *flat(0.0)], 0.1, Boundary(128, "censored")),
+        ([*flat(0.4), ([200, 900], [0.05, 0.4]), *flat(0.0)], 0.1, Boundary(64, "censored")),
+        ([([200, 900], [0.3, 0.4]), *flat(0.0, 0.0)], 0.1, Boundary(64, "censored")),
+    ],
+)
+def test_every_way_a_boundary_is_found_or_not(curves, epsilon: float, expected: Boundary):
+    found = phase_boundary([64, 128, 256], curves, GEN, epsilon=epsilon)
+    assert found.status == expected.status
+    assert found.n == pytest.approx(expected.n)
+
+
+def test_a_boundary_needs_a_known_time_and_sorted_sizes():
+    assert phase_boundary([64], flat(0.4), Timescale(5.0, "censored")).status == "censored"
+    with pytest.raises(ValueError, match="must be increasing, with one curve for each of its 2 sizes"):
+        phase_boundary([128, 64], flat(0.1, 0.1), GEN)
+    with pytest.raises(ValueError, match=r"epsilon = 1\.0"):
+        phase_boundary([64], flat(0.1), GEN, epsilon=1.0)
+
+
+def test_two_runs_give_a_slope_and_no_certainty():
+    fit = exponent([64, 128], [100.0, 200.0])
+    assert fit.value == pytest.approx(1.0)
+    assert (fit.low, fit.high) == (-np.inf, np.inf)
+
+
+def test_intervals_of_visit_and_curvature_limits_cover_the_truth_as_often_as_they_say():
+    n, draws = np.array([32, 64, 128, 16, 32, 64, 16, 32, 64]), np.array([32, 32, 32, 16, 32, 64, 64, 128, 128])
+    rng, trials, covered = np.random.default_rng(2), 1000, np.zeros(2)
+    for _ in range(trials):
+        fits = fit_visit_and_curvature_limits(n, draws, (1000 * n / draws + 8 * n) * rng.lognormal(0, 0.1, len(n)))
+        covered += [low <= true <= high for (_, low, high), true in zip(fits, (1000, 8), strict=True)]
+    assert np.all((covered / trials >= 0.93) & (covered / trials <= 0.97))
+
+
+def test_one_number_of_draws_tells_no_two_causes_apart():
+    with pytest.raises(ValueError, match=r"3 run\(s\), 1 number\(s\) of draws"):
+        fit_visit_and_curvature_limits([16, 32, 64], [32, 32, 32], [500, 1000, 2000])
+
+
+def test_a_prediction_is_the_textbooks():
+    """scipy's line, and its interval for one more observation written out."""
+    g = np.random.Generator(np.random.Philox(4))
+    x = np.array([32.0, 32, 64, 64, 128, 256])
+    y = 3 + 0.9 * np.log(x) + 0.1 * g.standard_normal(6)
+    value, low, high = predict(x, np.exp(y), 1024)
+    line, lx = stats.linregress(np.log(x), y), np.log(x)
+    s = np.sqrt(((y - line.intercept - line.slope * lx) ** 2).sum() / 4)
+    half = stats.t.ppf(0.975, 4) * s * np.sqrt(1 + 1 / 6 + (np.log(1024) - lx.mean()) ** 2 / (6 * lx.var()))
+    at_1024 = line.intercept + line.slope * np.log(1024)
+    np.testing.assert_allclose(np.log([value, low, high]), [at_1024, at_1024 - half, at_1024 + half], rtol=1e-9)
+
+
+@pytest.mark.parametrize("slope", [None, 1.0])
+def test_a_prediction_holds_as_often_as_it_says(slope):
+    g, inside, trials = np.random.Generator(np.random.Philox(5)), 0, 2000
+    x = np.array([32.0, 32, 64, 64, 128])
+    for _ in range(trials):
+        tau = 20 * np.append(x, 512) * np.exp(0.15 * g.standard_normal(6))
+        _, low, high = predict(x, tau[:-1], 512, slope=slope)
+        inside += low <= tau[-1] <= high
+    assert abs(inside / trials - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
+
+
+def test_predictions_leave_out_what_was_not_seen_and_say_where_nothing_is_known():
+    tau, censored = [320.0, 640.0, 900.0], [False, False, True]
+    value, low, high = predict([32, 64, 128], tau, 256, censored)
+    assert value == pytest.approx(2560)
+    assert (low, high) == (0, np.inf)
+    assert predict([32, 64, 128], tau, 256, censored, slope=1.0) == pytest.approx((2560, 2560, 2560))
+    assert predict([32], tau[:1], 64, slope=1.0) == (pytest.approx(640), 0, np.inf)
+    with pytest.raises(ValueError, match="1 size"):
+        predict([32, 32, 128], [*tau[:1], *tau[:1], tau[2]], 256, [False, False, True])
