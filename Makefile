@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint lock pairs notebooks reproduce bench clean
+.PHONY: help venv book test lint lock pairs notebooks reproduce bench mutants clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -31,9 +31,10 @@ venv: $(STAMP) ## Install everything into .venv, at the versions of requirements
 # A .venv that is already there is kept if its Python runs.
 $(STAMP): requirements.lock pyproject.toml
 	@python="$(BIN)/python"; "$$python" -c '' 2> /dev/null || python="$(PYTHON)"; \
-	if ! "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then \
-	  echo "Python 3.11 or newer is needed; $$python is $$("$$python" --version 2> /dev/null || echo not to be found)." \
-	    "Name a newer one, as in make venv PYTHON=python3.12, and remove $(VENV) if that is the old one." >&2; \
+	if ! "$$python" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2> /dev/null; then \
+	  echo "Python 3.11, 3.12 or 3.13 is needed, for which requirements.lock has packages; $$python is" \
+	    "$$("$$python" --version 2> /dev/null || echo not to be found). Name another, as in make venv" \
+	    "PYTHON=python3.12, and remove $(VENV) if that holds the wrong one." >&2; \
 	  exit 1; \
 	fi; \
 	"$(BIN)/python" -c '' 2> /dev/null || "$$python" -m venv --clear $(VENV)
@@ -51,10 +52,11 @@ book: $(STAMP) ## Build the HTML book, drawn at TIER (laptop); a warning is an e
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(NBVAL) tests $(PAGES) $(ARGS)
 
-lint: $(STAMP) ## Check style and types
+lint: $(STAMP) ## Check style, types, and which package imports which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy diffmemlib
+	$(BIN)/lint-imports
 
 # Resolved in an environment of its own, so that nothing installed by hand gets in. CUDA libraries get a marker:
 # other systems have torch without them, or with others.
@@ -113,6 +115,9 @@ reproduce: $(STAMP) ## Make the runs that are missing: TIER=smoke|laptop|gpu|pap
 
 bench: $(STAMP) ## Measure training speed on this machine
 	$(BIN)/python -m diffmemlib bench $(ARGS)
+
+mutants: $(STAMP) ## Break the core modules in many small places, and say which breaks no test notices
+	$(BIN)/python tests/mutation.py $(ARGS)
 
 clean: ## Remove what was built (keeps .venv, checkpoints and results)
 	rm -rf _build build *.egg-info .pytest_cache .mypy_cache .ruff_cache .jupyter_cache

@@ -35,9 +35,9 @@ from diffmemlib.companion.figures import conditional as draw
 from diffmemlib.companion.figures.curves import compared, quality_and_memory
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
-from diffmemlib.companion.sweeps import tables
+from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = tables.results("conditional")
+runs = sweep_results("conditional")
 c = runs[0].config
 glue("cond-drop", f"{c['label_drop']:g}", display=False)
 glue("cond-lr", f"{c['lr']:g}", display=False)
@@ -85,8 +85,8 @@ frame("The time at which f_mem reaches a level, in units of n, geometric mean ov
 # ## Labels, or the optimiser?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD, Adam, and Adam with labels.", "name": "fig-conditional-adam"}, "image": {"alt": "Three panels of rising curves. Under SGD they rise together in tau over n; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
-labelled, adam = scaling.in_common(runs, tables.results("mixture-adam"))
-_, sgd = scaling.in_common(adam, tables.results("mixture-n"))
+labelled, adam = scaling.in_common(runs, sweep_results("mixture-adam"))
+_, sgd = scaling.in_common(adam, sweep_results("mixture-n"))
 panels = {"SGD": sgd, "Adam": adam, "Adam, with labels": labelled}
 figure, table = compared(panels)
 plt.show()
@@ -120,7 +120,7 @@ estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=T
 
 # %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
 equal = [r for r in runs if r.config["n"] == 256]
-share, spread = tables.results("conditional-share"), tables.results("conditional-spread")
+share, spread = sweep_results("conditional-share"), sweep_results("conditional-spread")
 figure, table = draw.by_class(
     {"equal": equal, "class 1: a fifth of the points": share, "class 1: half as wide": spread}
 )
@@ -148,8 +148,8 @@ estimates(
 # ## Guidance
 
 # %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. Left: divergence of class 0 from its law (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: stronger guidance is further from the law of the class at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
-strengths = sorted({r.config["guidance"] for r in tables.results("conditional-guidance")})
-groups = {w: estimate.guided(w) for w in strengths}
+strengths = sorted({r.config["guidance"] for r in sweep_results("conditional-guidance")})
+groups = {w: estimate.guided_runs(w) for w in strengths}
 figure, table = draw.by_guidance(groups)
 plt.show()
 

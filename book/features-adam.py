@@ -32,7 +32,7 @@ from diffmemlib.companion.estimators import rfnn as estimate
 from diffmemlib.companion.figures import rfnn as draw
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import frame
-from diffmemlib.companion.sweeps import tables
+from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
 # The same model, $\psi_p = 64$ and $t = 0.1$, in $d = 32$, trained step by step with fresh noise for every point at every
@@ -40,7 +40,7 @@ from diffmemlib.companion.sweeps import tables
 # milestone the losses of the weights that were reached are averaged over noise and population by {eq}`eq-rf-mehler`.
 
 # %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
-runs = tables.results("rfnn-adam")
+runs = sweep_results("rfnn-adam")
 figure, table = draw.adam(runs)
 plt.show()
 

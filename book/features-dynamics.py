@@ -33,7 +33,7 @@ from diffmemlib.companion.estimators import rfnn as estimate
 from diffmemlib.companion.figures import rfnn as draw
 from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import estimates
-from diffmemlib.companion.sweeps import tables
+from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
 # ## The model
@@ -89,7 +89,7 @@ from diffmemlib.companion.sweeps import tables
 # [exact curves of the limit](score-error).
 
 # %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of $\\tau_\\mathrm{mem}$, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
-runs = tables.results("rfnn-n")
+runs = sweep_results("rfnn-n")
 figure, table = draw.dynamics(runs)
 plt.show()
 
@@ -107,7 +107,7 @@ record(runs, table, "random-features-dynamics")
 # depend little on $t$, so the time in which the score is learned should scale as $1/\Delta_t$:
 
 # %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Right: against $\\Delta_t\\tau$.", "name": "fig-rf-times"}, "image": {"alt": "Left: curves of t = 0.01, 0.1 and 0.5 fall at different times. Right: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
-by_time = tables.results("rfnn-times")
+by_time = sweep_results("rfnn-times")
 figure, table = draw.times_of_diffusion(by_time)
 plt.show()
 
@@ -115,7 +115,7 @@ plt.show()
 record(by_time, table, "random-features-times")
 
 # %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
-by_variance = tables.results("rfnn-variance")
+by_variance = sweep_results("rfnn-variance")
 figure, table = draw.variances(by_variance)
 plt.show()
 

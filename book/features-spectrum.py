@@ -33,7 +33,7 @@ from diffmemlib.companion.figures import rfnn_spectrum as draw
 from diffmemlib.companion.figures.interactive import show
 from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import frame
-from diffmemlib.companion.sweeps import tables
+from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.rfnn.spectrum import spectrum
 
 # %% [markdown]
@@ -103,7 +103,7 @@ from diffmemlib.rfnn.spectrum import spectrum
 # ## True features
 
 # %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
-runs = tables.results("rfnn-spectrum")
+runs = sweep_results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
 

@@ -131,7 +131,7 @@ record([narrow], table_narrow, "capacity-narrow")
 
 # %% tags=["remove-input"]
 every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
-a, b = scaling.looks_and_landscape(list(every.values()))
+a, b = scaling.visit_and_curvature_limits(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
 by_width = seen.groupby("width")["looks"].agg(gmean)

@@ -140,12 +140,12 @@ plt.show()
 record(every, table, "full-looks")
 
 # %% tags=["remove-input"]
-a, b = scaling.looks_and_landscape(every)
+a, b = scaling.visit_and_curvature_limits(every)
 for name, e in {"a": a, "b": b}.items():
     glue(f"full-{name}", str(e), display=False)
 glue("full-even", f"{a.value / b.value:.0f}", display=False)
 largest = max(full, key=lambda r: r.config["n"])
-looks_of_rest, steps_of_rest = scaling.looks_and_landscape([r for r in every if r.id != largest.id])
+looks_of_rest, steps_of_rest = scaling.visit_and_curvature_limits([r for r in every if r.id != largest.id])
 glue("full-largest", str(largest.config["n"]), display=False)
 glue("full-foretold", f"{looks_of_rest.value + steps_of_rest.value * largest.config['n']:.0f}", display=False)
 glue("full-came", f"{scaling.tau_mem([largest])[0].tau:.0f}", display=False)

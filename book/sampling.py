@@ -32,9 +32,9 @@ from diffmemlib.companion.estimators.scaling import tau_mem
 from diffmemlib.companion.figures import conditional as draw
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import frame
-from diffmemlib.companion.sweeps import tables
+from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = tables.results("sampling")
+runs = sweep_results("sampling")
 gap = next(r for r in runs if r.config["sampler"] == "euler_maruyama" and r.config["sampling_steps"] == 0)
 good = int(gap.curve("kl_fisher")["value"].idxmin())
 early = int(gap.curve("kl_fisher").index[3])
@@ -87,10 +87,10 @@ frame("tau_mem/n by sampler and its steps", by_steps)
 
 # %% tags=["remove-input"]
 IMAGES = "sampling-images"
-pictures = tables.results(IMAGES)
+pictures = sweep_results(IMAGES)
 metrics = ("f_mem", "fd")
 cost = estimate.by_sampler(sweep=IMAGES, metrics=metrics)
-taken = next(r.config["sampling_steps"] for r in tables.results("images-n"))
+taken = next(r.config["sampling_steps"] for r in sweep_results("images-n"))
 enough = {metric: estimate.cheapest(cost, metric, "ddim") for metric in metrics}
 glue("sampling-n", str(pictures[0].config["n"]), display=False)
 glue("sampling-images", str(max(enough.values())), display=False)

@@ -51,8 +51,8 @@ def neighbours(n: int, d: int, samples: int, repeats: int = 3) -> dict[str, floa
 
     fast = seconds(lambda: two_nearest(x, train), repeats)
     slow = seconds(direct, repeats) * samples / 100
-    found = torch.from_numpy(two_nearest(x[:100], train).distance).float()
-    torch.testing.assert_close(found, direct(), rtol=1e-4, atol=1e-4)
+    distances = torch.from_numpy(two_nearest(x[:100], train).distance).float()
+    torch.testing.assert_close(distances, direct(), rtol=1e-4, atol=1e-4)
     return {"n": n, "d": d, "samples": samples, "seconds": fast, "direct": slow, "ratio": slow / fast}
 
 
@@ -83,11 +83,11 @@ def density(points: int = 400, repeats: int = 3) -> tuple[str, float, float, flo
     few = lam[::20]
     fast = seconds(lambda: spectral_density(lam, **case), repeats)
     began = time.perf_counter()
-    found = np.array([direct(at) for at in few])
+    densities = np.array([direct(at) for at in few])
     slow = (time.perf_counter() - began) * points / len(few)
     ours = spectral_density(few, **case)
     delta = (1 - (1 + model.psi_n) / model.psi_p) / (model.c.s2 - few * (1 + 1e-7j))
-    off = float(np.abs(np.maximum(found - delta.imag / np.pi, 0) - ours).max() / ours.max())
+    off = float(np.abs(np.maximum(densities - delta.imag / np.pi, 0) - ours).max() / ours.max())
     return f"spectral density, {points} points", fast, slow, off
 
 

@@ -138,9 +138,9 @@ def _claim(row: dict[str, Any]) -> Claim:
     lowest, highest = row.get("at_least", -inf), row.get("at_most", inf)
     if forms[0]:
         lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
-    told = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
+    fields = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
     called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {})}
-    return Claim(**told, **called, lowest=lowest, highest=highest)
+    return Claim(**fields, **called, lowest=lowest, highest=highest)
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
@@ -166,8 +166,8 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
         text = f'<span id="claim-{c.id}">{typeset(c.text)}</span>'
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
-            made = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
-            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{made}</details>"
+            source = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
+            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{source}</details>"
         verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
         cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]

@@ -27,13 +27,13 @@ def prepare(source: Path, out: Path, size: int = 32, count: int = COUNT, progres
     does not exist.
     """
     check_options(out, size)
-    found = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, partial(_in_order, source=source))
-    if len(found.names) != count:
+    images = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, partial(_in_order, source=source))
+    if len(images.names) != count:
         raise SourceError(
-            f"{source.name} holds {len(found.names)} images where {count} were expected; if it is a part that you mean "
-            f"to use, say --count {len(found.names)}, else get {SOURCE} again"
+            f"{source.name} holds {len(images.names)} images where {count} were expected; if it is a part that you "
+            f"mean to use, say --count {len(images.names)}, else get {SOURCE} again"
         )
-    return prepared.prepare(found, out, size, progress)
+    return prepared.prepare(images, out, size, progress)
 
 
 def _in_order(names: list[str], source: Path) -> list[str]:

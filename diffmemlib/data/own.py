@@ -30,10 +30,10 @@ def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> P
     if not NAME.fullmatch(name) or name in ("digits", "celeba"):
         raise SourceError(f"--name {name}: small letters, digits and _, a letter first, and not digits or celeba")
     check_options(path, size)
-    found = open_source(source, lambda file: file.lower().endswith(SUFFIXES) and file[0] != ".", SOURCE, sorted)
-    if len(found.names) < FEWEST:
-        raise SourceError(f"{source.name} holds {len(found.names)} images, and {FEWEST} are the fewest; give {SOURCE}")
-    return prepared.prepare(found, path, size, progress)
+    images = open_source(source, lambda file: file.lower().endswith(SUFFIXES) and file[0] != ".", SOURCE, sorted)
+    if len(images.names) < FEWEST:
+        raise SourceError(f"{source.name} holds {len(images.names)} images, and {FEWEST} are the fewest; give {SOURCE}")
+    return prepared.prepare(images, path, size, progress)
 
 
 def identify(name: str, side: int) -> str:
@@ -41,8 +41,8 @@ def identify(name: str, side: int) -> str:
 
     So other images under the same name are another run. FileNotFoundError where they were not prepared.
     """
-    told = prepared.manifest_of(prepared_path(name, side), _how(name, side))
-    return f"{name}@{str(told['sha256'])[:12]}"
+    manifest = prepared.manifest_of(prepared_path(name, side), _how(name, side))
+    return f"{name}@{str(manifest['sha256'])[:12]}"
 
 
 def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
@@ -52,9 +52,9 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     SourceError where the images are damaged, or not those that the checksum names.
     """
     name = dataset.partition("@")[0]
-    if (found := identify(name, side)) != dataset:
+    if (current := identify(name, side)) != dataset:
         raise SourceError(
-            f"{prepared_path(name, side).name} holds other images ({found}) than this run's ({dataset}); "
+            f"{prepared_path(name, side).name} holds other images ({current}) than this run's ({dataset}); "
             f"prepare those again, or give dataset = {name!r} for a new run"
         )
     different = without_repeats(prepared.load(prepared_path(name, side), side, _how(name, side)))

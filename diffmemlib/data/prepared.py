@@ -60,8 +60,8 @@ def open_source(
         files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file() and wanted(p.name)}
 
         def written(name: str) -> str:
-            found = files[name].stat()
-            return f"{found.st_size} {found.st_mtime_ns}"
+            status = files[name].stat()
+            return f"{status.st_size} {status.st_mtime_ns}"
 
         return Source(source.name, order(list(files)), lambda name: files[name].read_bytes(), written)
     head = source.open("rb").read(512).lstrip().lower()
@@ -103,28 +103,28 @@ def check_options(out: Path, size: int) -> None:
         raise SourceError(f"--out {out.name}: give a name that ends in .npy")
 
 
-def prepare(found: Source, out: Path, size: int, progress: bool = True) -> Path:
+def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path:
     """Write out (.npy, bytes, (count, 1, size, size)) and its manifest out.json; the same call resumes.
 
     The paper's steps: to [0, 1], shorter side to `size` (bilinear, with antialias, which torchvision's default did not
     do before 0.17), central square, grey. Centring is left to who reads it. SourceError says what is wrong with an
     image; `out` then does not exist.
     """
-    count = len(found.names)
-    identity = {"source": found.name, "names": digest("\n".join(found.names).encode()), "size": size, "count": count}
-    stamps = digest("\n".join(map(found.stamp, found.names)).encode())  # a picture that was replaced is read again
+    count = len(source.names)
+    identity = {"source": source.name, "names": digest("\n".join(source.names).encode()), "size": size, "count": count}
+    stamps = digest("\n".join(map(source.stamp, source.names)).encode())  # a picture that was replaced is read again
     parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"at": stamps}))[:12], ".bin")
     with run_lock(parts.folder.parent / out.name):
-        for start in (bar := tqdm(range(0, count, CHUNK), desc=found.name, disable=not progress)):
+        for start in (bar := tqdm(range(0, count, CHUNK), desc=source.name, disable=not progress)):
             bar.set_postfix_str(f"{start} of {count} images")
             if parts.read(start) is None:
-                chunk = [shrink(found.read(name), name, size) for name in found.names[start : start + CHUNK]]
+                chunk = [shrink(source.read(name), name, size) for name in source.names[start : start + CHUNK]]
                 parts.write(start, np.stack(chunk).tobytes())
         whole = np.frombuffer(b"".join(parts.read(start) or b"" for start in range(0, count, CHUNK)), np.uint8)
         packed = io.BytesIO()
         np.save(packed, whole.reshape(count, 1, size, size), allow_pickle=False)
         manifest = identity | {
-            "first": found.names[0], "last": found.names[-1], "sha256": digest(packed.getvalue()),
+            "first": source.names[0], "last": source.names[-1], "sha256": digest(packed.getvalue()),
             "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; grey; rounded to bytes",
             "mean": float(whole.mean()) / 255, "versions": {p: version(p) for p in ("torchvision", "pillow", "numpy")},
         }  # fmt: skip
@@ -144,8 +144,8 @@ def shrink(data: bytes, name: str, size: int) -> np.ndarray:
         if picture.mode[0] in "IF":
             raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
         if picture.has_transparency_data:
-            seen = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", seen.size, "white"), seen)
+            rgba = picture.convert("RGBA")
+            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
         picture = picture.convert("RGB")
     except (UnidentifiedImageError, OSError, ValueError) as error:
         raise SourceError(f"{name} cannot be read as an image ({error}); replace it, then run the same again") from None
@@ -165,15 +165,15 @@ def manifest_of(path: Path, how: str) -> dict[str, Any]:
     manifest = path.with_suffix(".npy.json")
     if not (path.exists() and manifest.exists()):
         raise FileNotFoundError(f"{path} with its manifest is not there; make it with: {how}")
-    told: dict[str, Any] = json.loads(manifest.read_bytes())
-    return told
+    content: dict[str, Any] = json.loads(manifest.read_bytes())
+    return content
 
 
 def load(path: Path, side: int, how: str) -> Tensor:
     """Prepared images, bytes (count, 1, side, side); SourceError where they are damaged or of another size."""
-    told, data = manifest_of(path, how), path.read_bytes()
-    if digest(data) != told["sha256"]:
+    manifest, data = manifest_of(path, how), path.read_bytes()
+    if digest(data) != manifest["sha256"]:
         raise SourceError(f"{path.name} is damaged (its checksum does not match its manifest); make it again")
-    if told["size"] != side:
-        raise SourceError(f"{path.name} holds images of {told['size']} pixels, not {side}")
+    if manifest["size"] != side:
+        raise SourceError(f"{path.name} holds images of {manifest['size']} pixels, not {side}")
     return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))

@@ -145,10 +145,10 @@ class GradientFlow:
         tau = np.asarray(tau, float)
         if not (tau >= 0).all():
             raise ValueError("tau: training times are zero or positive")
-        eigenvalues, own, cross, pairs = self.modes
+        eigenvalues, squares, cross, pairs = self.modes
         rate = 2 * self.delta * self.d / self.p * eigenvalues
         g = torch.expm1(-rate * torch.tensor(tau.ravel()).to(rate)[:, None]) / eigenvalues  # (times, p)
-        train = 1 + (own * (g * eigenvalues + 2) * g).sum(1) / self.d
+        train = 1 + (squares * (g * eigenvalues + 2) * g).sum(1) / self.d
         test = 1 + ((g @ pairs * g).sum(1) + 2 * g @ cross) / self.d
         score = (test - 1) / self.delta + self.floor
         train_, test_, score_ = (v.cpu().numpy().reshape(tau.shape) for v in (train, test, score))

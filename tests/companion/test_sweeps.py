@@ -1,5 +1,6 @@
 """Tables of runs: what they mean, what is refused, and that every run they name is stored and complete."""
 
+import dataclasses
 import os
 import shutil
 import signal
@@ -147,3 +148,10 @@ def test_no_committed_result_is_left_over():
         pytest.skip("not a git checkout, so what is committed cannot be told")
     used = {r.id for name in LAPTOP for r in sweep_results(name)}
     assert {line.split("/")[3] for line in listed.stdout.splitlines()} == used
+
+
+def test_results_have_the_settings_that_were_added_since():
+    """Those stored before there were labels or several draws have the values that change nothing."""
+    for name in ("mixture-n", "images-n", "rfnn-n"):
+        for c, r in zip(sweep_configs(name), sweep_results(name, "laptop"), strict=True):
+            assert r.config == dataclasses.asdict(c)

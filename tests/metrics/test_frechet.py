@@ -75,3 +75,31 @@ def test_bad_features_are_refused(x: np.ndarray, message: str):
 def test_no_images_are_refused():
     with pytest.raises(ValueError, match="no images"):
         moments([], lambda x: x)
+
+
+def test_the_stated_error_is_that_of_every_image_moved_a_little():
+    """The derivative with respect to the weight of each image, by differences, with means that lie apart.
+
+    Skewed features, so that shifts of the mean and of the covariance go together and the signs of both matter.
+    """
+    rng = np.random.default_rng(7)
+    x, y = rng.exponential(size=(40, 3)) + np.array([1.0, 0, 0]), rng.exponential(size=(50, 3))
+
+    variance = 0.0
+    for points, rest in ((x, y), (y, x)):
+        other = Moments.of(rest)
+
+        def weighted(weights, points=points, other=other):
+            mean = weights @ points / weights.sum()
+            scatter = (weights[:, None] * (points - mean)).T @ (points - mean) / weights.sum() * (len(points) - 1)
+            return frechet_distance(Moments(len(points), mean, scatter), other)
+
+        h, ones = 1e-5, np.ones(len(points))
+        slopes = [
+            (weighted(ones + h * unit) - weighted(ones - h * unit)) / (2 * h) * len(points)
+            for unit in np.eye(len(points))
+        ]
+        variance += np.var(slopes) / len(points)
+    value, low, high = frechet_interval(x, y)
+    assert (high - value) / 1.96 == pytest.approx(variance**0.5, rel=0.03)  # n against n - 1 in the covariance
+    assert value - low == pytest.approx(high - value)

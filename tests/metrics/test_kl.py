@@ -107,3 +107,28 @@ def test_bad_input_is_refused():
         kl_nearest_neighbour(x, x)
     with pytest.raises(ValueError, match="neighbours = 100"):
         kl_nearest_neighbour(x, x, neighbours=100)
+
+
+def test_the_score_gap_states_the_spread_over_repetitions():
+    """Samples of a model that is off by 0.5 in one direction; fresh samples and noises each time."""
+
+    def estimate(seed: int):
+        g = torch.Generator().manual_seed(seed)
+        x = torch.randn(400, 4, generator=g, dtype=torch.float64) * 1.5
+        wide = predict_from(lambda x, t: -x / (1 + 1.25 * math.exp(-2 * t)))
+        return kl_score_gap(wide, x, lambda x, t: -x, S, seed=seed)
+
+    estimates = [estimate(seed) for seed in range(60)]
+    scatter = torch.tensor([e.value for e in estimates]).std().item()
+    assert sum(e.error for e in estimates) / 60 == pytest.approx(scatter, rel=0.3)
+
+
+@pytest.mark.parametrize(("m_P", "m_Q"), [(12, 30), (40, 50)])
+def test_nearest_neighbours_are_the_formula_written_out(m_P: int, m_Q: int):
+    """Sets of unequal size, so that their numbers enter where they belong."""
+    g = torch.Generator().manual_seed(1)
+    x, y = torch.randn(m_P, 3, generator=g).double(), 2 * torch.randn(m_Q, 3, generator=g).double()
+    rho = torch.cdist(x, x).sort(1).values[:, 3]  # the first is the point itself
+    nu = torch.cdist(x, y).sort(1).values[:, 2]
+    expected = 3 * (nu / rho).log().mean().item() + math.log(m_Q / (m_P - 1))
+    assert kl_nearest_neighbour(x, y, neighbours=3).value == pytest.approx(expected, rel=1e-9)

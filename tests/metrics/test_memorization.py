@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffmemlib.metrics.memorization import memorized_fraction, near_duplicates, two_nearest
+from diffmemlib.metrics.memorization import NeighbourIndex, memorized_fraction, near_duplicates, two_nearest
 
 
 def brute_force(samples: torch.Tensor, train: torch.Tensor):
@@ -115,3 +115,32 @@ def test_celeba_sized_search_stays_under_two_gib():
     )
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
     assert int(run.stdout) * 1024 < 2 * 2**30
+
+
+def test_an_index_keeps_what_samples_share_and_changes_nothing():
+    g = torch.Generator().manual_seed(5)
+    train, samples = torch.randn(300, 6, generator=g), torch.randn(50, 6, generator=g)
+    index = NeighbourIndex(train)
+    for part in samples.split(20):
+        one, other = index.two_nearest(part), two_nearest(part, train)
+        np.testing.assert_array_equal(one.index, other.index)
+        np.testing.assert_array_equal(one.distance, other.distance)
+    assert memorized_fraction(samples, index).value == memorized_fraction(samples, train).value
+    with pytest.raises(ValueError, match="samples have 5 numbers each, train has 6"):
+        index.two_nearest(torch.zeros(1, 5))
+
+
+def test_neighbours_that_float32_cannot_order_are_found_all_the_same():
+    """Two tight groups far apart: a squared distance of float32 is off by more than the distances within a group.
+
+    The nearest points are then not among the candidates of the fast pass, nor do they look as if they could be: only a
+    bound that leaves room for the rounding sends the search on to all points.
+    """
+    g = torch.Generator().manual_seed(6)
+    groups = torch.cat([torch.full((400, 4), -1e3), torch.full((400, 4), 1e3)]).double()
+    train = groups + 0.05 * torch.randn(800, 4, generator=g, dtype=torch.float64)
+    samples = groups[::40] + 0.05 * torch.randn(20, 4, generator=g, dtype=torch.float64)
+    exact = (samples[:, None] - train).norm(dim=2).sort(1)
+    nearest = two_nearest(samples, train)
+    np.testing.assert_array_equal(nearest.index, exact.indices[:, :2].numpy())
+    np.testing.assert_allclose(nearest.distance, exact.values[:, :2].numpy(), rtol=1e-12)

@@ -197,3 +197,11 @@ def test_the_second_moment_is_that_of_true_features():
     ]
     assert off[1] < 0.03
     assert off[1] < off[0]
+
+
+def test_the_bulk_of_the_population_is_all_of_it_where_variances_split_it():
+    """A twentieth of the directions have a small variance: their bulk, of mass 0.05/psi_p, belongs to rho_2 too."""
+    whole = spectrum(psi_p=64, psi_n=16, t=0.05, covariance=((0.02, 0.05), (1.05, 0.95)))
+    assert whole.rho_2.mass * 64 == pytest.approx(1, abs=1e-3)
+    masses = np.cumsum([b.mass * 64 for b in whole.bulks[::-1]])
+    assert any(abs(m - 0.95) < 0.01 for m in masses), "the largest variances alone come close to it"

@@ -259,3 +259,39 @@ def test_predictions_leave_out_what_was_not_seen_and_say_where_nothing_is_known(
     assert predict([32], tau[:1], 64, slope=1.0) == (pytest.approx(640), 0, np.inf)
     with pytest.raises(ValueError, match="1 size"):
         predict([32, 32, 128], [*tau[:1], *tau[:1], tau[2]], 256, [False, False, True])
+
+
+def test_a_curve_that_touches_the_threshold_has_reached_it():
+    assert first_crossing([1, 10, 100], [0.0, 0.2, 0.4], 0.2) == Timescale(pytest.approx(10.0), "interpolated")
+    assert first_crossing([1, 10, 100], [0.2, 0.3, 0.4], 0.2) == Timescale(1.0, "at first point")
+    assert first_crossing([1, 10], [0.0, 0.2], 0.2) == Timescale(pytest.approx(10.0), "interpolated")
+    assert first_crossing([1, 10], [3.0, 2.0], 2.0, rising=False).status == "interpolated"
+
+
+@pytest.mark.parametrize("status", ["at first point", "censored"])
+def test_a_boundary_is_not_drawn_at_a_time_that_is_only_a_bound(status):
+    curves = [([1, 10, 100], [0.0, 0.5, 1.0]), ([1, 10, 100], [0.0, 0.0, 0.5])]
+    assert phase_boundary([64, 128], curves, Timescale(10.0, status)) == Boundary(64.0, "censored")
+    assert phase_boundary([64, 128], curves, Timescale(10.0, "interpolated")).status == "interpolated"
+
+
+@pytest.mark.parametrize(("tau", "value"), [([1, 10], [0.0, np.nan]), ([1, np.inf], [0.0, 1.0])])
+def test_what_is_no_number_is_refused_and_never_interpolated(tau, value):
+    with pytest.raises(ValueError, match="NaN or infinite"):
+        first_crossing(tau, value, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("x", "tau", "censored", "message"),
+    [
+        ([1, 2], [1.0, np.nan], None, "tau holds numbers that are not positive"),
+        ([1, 0], [1.0, 2.0], None, "x holds numbers that are not positive"),
+        ([1, 2], [1.0], None, "give one of each for every run"),
+        ([1, 2], [1.0, 2.0], [False], "give one of each for every run"),
+    ],
+)
+def test_a_fit_takes_one_positive_number_for_each_run(x, tau, censored, message: str):
+    with pytest.raises(ValueError, match=message):
+        exponent(x, tau, censored)
+    with pytest.raises(ValueError, match=message):
+        predict(x, tau, 4, censored)

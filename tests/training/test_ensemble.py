@@ -144,8 +144,10 @@ def test_a_net_that_cannot_be_stacked_is_refused_by_name():
         ValueError, match="UNet has a Linear, which cannot be stacked: train such networks one after another"
     ):
         stack([UNet(8), UNet(8)])
-    with pytest.raises(ValueError, match="Sequential has a Dropout"):
-        stack([torch.nn.Sequential(torch.nn.Dropout(0.1))] * 2)
+    for layer in (torch.nn.Dropout(0.1), torch.nn.Dropout2d(0.1), torch.nn.AlphaDropout(0.1), torch.nn.RReLU()):
+        with pytest.raises(ValueError, match=f"Sequential has a {type(layer).__name__}, which cannot be stacked"):
+            stack([torch.nn.Sequential(layer)] * 2)
+    assert stack([torch.nn.Sequential(torch.nn.Dropout(0.0))] * 2), "a dropout that drops nothing is none"
 
 
 @pytest.mark.parametrize("optimizer", [SGD, ADAM])

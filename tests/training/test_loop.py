@@ -6,6 +6,7 @@ import itertools
 import pytest
 import torch
 from torch.nn import functional as F
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from diffmemlib.diffusion.losses import DenoisingLoss
 from diffmemlib.diffusion.schedule import Schedule
@@ -171,3 +172,122 @@ def test_milestones_are_spread_in_log_tau():
 def test_an_unknown_optimizer_is_refused():
     with pytest.raises(ValueError, match="optimizer = 'lion'"):
         make_optimizer(fresh()[0], "lion", 1e-3)
+
+
+def test_divergence_is_told_when_the_loss_is_checked_not_when_it_is_saved(tmp_path):
+    """A hundred steps at most, though nothing is to be saved for a thousand."""
+    with pytest.raises(DivergedError, match="at step 100 the loss is") as error:
+        run(1000, lr=1e30, checkpoints=NumberedFiles(tmp_path, ".safetensors"), checkpoint_seconds=1e9)
+    assert "step 0, is kept" in str(error.value)
+
+
+class Dropping(torch.nn.Module):
+    """A net with a dropout of some kind, by a layer or by a function."""
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.kind, self.inner = kind, ResidualMLP(2, 8, blocks=1)
+        layers = {"layer": torch.nn.Dropout(0.5), "alpha": torch.nn.AlphaDropout(0.5), "rrelu": torch.nn.RReLU(),
+                  "channels": torch.nn.Dropout1d(0.5)}  # fmt: skip
+        self.drop = layers.get(kind, torch.nn.Identity())
+
+    def forward(self, x, timestep):
+        x = F.dropout(x, 0.5, self.training) if self.kind == "function" else self.drop(x)
+        return self.inner(x, timestep)
+
+
+@pytest.mark.parametrize("kind", ["layer", "alpha", "rrelu", "channels", "function"])
+def test_every_kind_of_dropout_resumes_bit_for_bit_and_leaves_the_callers_numbers(kind: str, tmp_path):
+    def trained(steps: int, checkpoints=None):
+        net = seeded(0, lambda: Dropping(kind))
+        optimizer = make_optimizer(net, "sgd", 1e-2)
+        for _ in train(net, DATA, optimizer, LOSS, seed=3, milestones=[steps], batch=8, checkpoints=checkpoints):
+            torch.rand(5)  # what the caller draws must not matter, nor be disturbed
+        return net
+
+    torch.manual_seed(11)
+    torch.rand(5)
+    expected = torch.rand(3)
+    torch.manual_seed(11)
+    whole = trained(12)
+    assert torch.equal(torch.rand(3), expected), "training moved the caller's generator"
+    files = NumberedFiles(tmp_path, ".safetensors")
+    trained(5, files)
+    torch.manual_seed(99)
+    assert same(whole, trained(12, files))
+    plain = seeded(0, lambda: Dropping("none"))
+    list(train(plain, DATA, make_optimizer(plain, "sgd", 1e-2), LOSS, seed=3, milestones=[12], batch=8))
+    assert not same(whole, plain), "nothing was dropped"
+
+
+def averaged(decay: float, steps: int, checkpoints=None):
+    net, optimizer = fresh("adam")
+    ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(decay))
+    list(train(net, DATA, optimizer, LOSS, seed=3, milestones=[steps], batch=8, ema=ema, checkpoints=checkpoints))
+    return net, ema
+
+
+def test_averaged_weights_are_the_exponential_mean_and_survive_a_stop(tmp_path):
+    net, ema = averaged(0.9, 12)
+    copies = []
+    for steps in range(1, 13):
+        copies.append([p.detach().clone() for p in run(steps, "adam", batch=8).parameters()])
+    expected = copies[0]  # torch's average starts at the first weights it is given
+    for weights in copies[1:]:
+        expected = [0.9 * mean + 0.1 * w for mean, w in zip(expected, weights, strict=True)]
+    for mean, ours in zip(expected, ema.module.parameters(), strict=True):
+        torch.testing.assert_close(ours, mean, rtol=1e-5, atol=1e-7)
+    files = NumberedFiles(tmp_path, ".safetensors")
+    averaged(0.9, 5, files)
+    again, ema_again = averaged(0.9, 12, files)
+    assert same(net, again)
+    assert same(ema, ema_again)
+    assert int(ema_again.n_averaged) == 12
+    plain, optimizer = fresh("adam")
+    (step,) = train(plain, DATA, optimizer, LOSS, seed=3, milestones=[12], checkpoints=files)
+    assert step == 12, "what the run does not ask for is passed over"
+    with pytest.raises(ValueError, match=r"has no scheduler: start afresh"):
+        list(train(*fresh("adam")[:1], DATA, fresh("adam")[1], LOSS, milestones=[12], checkpoints=files,
+                   extra={"scheduler": ema}))  # fmt: skip
+
+
+def test_a_state_that_a_safe_file_cannot_hold_is_refused_by_name(tmp_path):
+    class Stubborn:
+        def state_dict(self):
+            return {"history": [1, 2]}
+
+        def load_state_dict(self, state):
+            raise AssertionError
+
+    net, optimizer = fresh()
+    with pytest.raises(ValueError, match="log keeps 'history' as a list: a checkpoint holds tensors and numbers only"):
+        list(train(net, DATA, optimizer, LOSS, milestones=[2], extra={"log": Stubborn()},
+                   checkpoints=NumberedFiles(tmp_path, ".safetensors")))  # fmt: skip
+
+
+def test_weights_that_are_shared_are_kept_and_stay_shared(tmp_path):
+    def tied():
+        net = seeded(0, lambda: ResidualMLP(2, 8, blocks=1))
+        net.blocks[0].second.weight = net.blocks[0].first.weight
+        return net
+
+    def trained(steps: int, files=None):
+        net = tied()
+        optimizer = make_optimizer(net, "adam", 1e-2)
+        list(train(net, DATA, optimizer, LOSS, seed=3, milestones=[steps], batch=8, checkpoints=files))
+        return net
+
+    files = NumberedFiles(tmp_path, ".safetensors")
+    trained(4, files)
+    again = trained(9, files)
+    assert same(trained(9), again)
+    assert again.blocks[0].second.weight is again.blocks[0].first.weight
+
+
+def test_a_checkpoint_under_another_steps_name_is_refused(tmp_path):
+    files = NumberedFiles(tmp_path, ".safetensors")
+    run(6, checkpoints=files)
+    _, data = files.latest()
+    files.write(9, data)
+    with pytest.raises(ValueError, match=r"the checkpoint of step 9 .* \(it holds step 6\); remove it"):
+        run(12, checkpoints=files)

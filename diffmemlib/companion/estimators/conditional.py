@@ -81,7 +81,7 @@ def by_sampler(
 
 def cheapest(table: pd.DataFrame, metric: str, sampler: str) -> int:
     """Fewest sampling steps from which on the interval of a metric overlaps that of the most steps."""
-    own = table[table["sampler"] == sampler].sort_values("steps", ascending=False)
-    most = own.iloc[0]
-    same = (own[f"{metric}_low"] <= most[f"{metric}_high"]) & (own[f"{metric}_high"] >= most[f"{metric}_low"])
-    return int(own["steps"][same.cummin()].min())
+    rows = table[table["sampler"] == sampler].sort_values("steps", ascending=False)
+    most = rows.iloc[0]
+    same = (rows[f"{metric}_low"] <= most[f"{metric}_high"]) & (rows[f"{metric}_high"] >= most[f"{metric}_low"])
+    return int(rows["steps"][same.cummin()].min())

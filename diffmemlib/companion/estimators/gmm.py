@@ -51,7 +51,7 @@ def largest_n(runs: Sequence[Result]) -> list[Result]:
     reached: dict[int, list[bool]] = {}
     for run, time in zip(runs, tau_mem(runs), strict=True):
         reached.setdefault(run.config["n"], []).append(time.status == "interpolated")
-    n = max(n for n, seen in reached.items() if all(seen) and len(seen) > 1)
+    n = max(n for n, flags in reached.items() if all(flags) and len(flags) > 1)
     return [r for r in runs if r.config["n"] == n]
 
 
@@ -143,12 +143,12 @@ def by_n(runs: Sequence[Result]) -> dict[int, list[Result]]:
 def exponents_by_level(runs: Sequence[Result], gaussian: float) -> pd.DataFrame:
     """Exponents in n of tau_mem and of tau_gen for several levels of f_mem, of the score gap, and of the KL by nearest
     neighbours; gaussian: the last of these, in nats."""
-    found = {f"tau_mem, f_mem = {f:g}": tau_mem(runs, f) for f in (0.02, 0.05, 0.1)}
-    found |= {f"tau_gen, score gap of {kl:g} nats": tau_gen(runs, kl) for kl in (2.0, 3.0, 5.0, 10.0)}
+    times_by_name = {f"tau_mem, f_mem = {f:g}": tau_mem(runs, f) for f in (0.02, 0.05, 0.1)}
+    times_by_name |= {f"tau_gen, score gap of {kl:g} nats": tau_gen(runs, kl) for kl in (2.0, 3.0, 5.0, 10.0)}
     for kl in (1.0, gaussian):
-        found[f"nearest neighbours below {kl:.2f} nats"] = crossings(runs, "kl_knn", kl, rising=False)
+        times_by_name[f"nearest neighbours below {kl:.2f} nats"] = crossings(runs, "kl_knn", kl, rising=False)
     rows = {}
-    for name, times in found.items():
+    for name, times in times_by_name.items():
         try:
             fit = exponent(sizes(runs), *times_and_bounds(times))
         except ValueError:  # fewer than two sizes reach this level

@@ -127,8 +127,8 @@ def curvature_exponent(metric: str, sweep: str = CURVATURE) -> Estimate:
 def tau_gen_of(runs: Sequence[Result]) -> Timescale:
     """Geometric mean of tau_gen, which does not depend on n, over the runs of one width that saw it."""
     times = tau_gen(runs)
-    seen = [t.tau for t in times if t.status == "interpolated"]
-    return Timescale(float(np.exp(np.mean(np.log(seen)))), "interpolated") if seen else times[-1]
+    crossed = [t.tau for t in times if t.status == "interpolated"]
+    return Timescale(float(np.exp(np.mean(np.log(crossed)))), "interpolated") if crossed else times[-1]
 
 
 def copied_so_far(run: Result) -> pd.Series:
@@ -140,12 +140,12 @@ def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
     """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, tau_seen, n, status."""
     rows = []
     for width in sorted(set(sizes(runs, "width"))):
-        own = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
-        curves = [(f.index.to_numpy(), f.to_numpy()) for f in map(copied_so_far, own)]
-        tau = tau_gen_of(own)
+        of_width = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
+        curves = [(f.index.to_numpy(), f.to_numpy()) for f in map(copied_so_far, of_width)]
+        tau = tau_gen_of(of_width)
         for factor in c:
-            found = phase_boundary(sizes(own), curves, tau, factor, COPIES)
-            rows.append((width, factor, factor * tau.tau, tau.status == "interpolated", found.n, found.status))
+            boundary = phase_boundary(sizes(of_width), curves, tau, factor, COPIES)
+            rows.append((width, factor, factor * tau.tau, tau.status == "interpolated", boundary.n, boundary.status))
     return pd.DataFrame(rows, columns=["width", "c", "tau", "tau_seen", "n", "status"])
 
 

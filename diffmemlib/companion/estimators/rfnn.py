@@ -86,8 +86,8 @@ def gap_times(psi_p: Sequence[float], psi_n: Sequence[float], t: float, levels: 
         for n in psi_n:
             c = learning_curves(tau, psi_p=p, psi_n=n, t=t)
             for level in levels:
-                found = first_crossing(tau, c.test - c.train, level)
-                rows.append((p, level, n, found.tau if found.status == "interpolated" else np.nan))
+                crossing = first_crossing(tau, c.test - c.train, level)
+                rows.append((p, level, n, crossing.tau if crossing.status == "interpolated" else np.nan))
     table = pd.DataFrame(rows, columns=["psi_p", "level", "psi_n", "tau"]).sort_values(["psi_p", "level", "psi_n"])
     steps = np.log(table[["psi_n", "tau"]]).groupby([table["psi_p"], table["level"]]).diff(-1)
     return table.assign(exponent=steps["tau"] / steps["psi_n"])
@@ -150,9 +150,9 @@ def _edge(side: str) -> Estimate:
     (run,) = (r for r in sweep_results("rfnn-spectrum") if r.config["low"] == r.config["high"])
     c = run.config
     limit = getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side)
-    own = run.samples["eigenvalues"][-c["d"] :]  # d of them: the mass 1/psi_p
-    seen = float(own.min() if side == "low" else own.max())
-    return Estimate(float(limit), min(limit, seen), max(limit, seen), (run,))
+    counted = run.samples["eigenvalues"][-c["d"] :]  # d of them: the mass 1/psi_p
+    edge = float(counted.min() if side == "low" else counted.max())
+    return Estimate(float(limit), min(limit, edge), max(limit, edge), (run,))
 
 
 def first_bulk_shift() -> Estimate:

@@ -26,11 +26,11 @@ def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
 
 def by_size(times: Sequence[Timescale], runs: Sequence[Result]) -> dict[float, float]:
     """Geometric mean over seeds of the times that were seen, for each n in increasing order."""
-    seen: dict[float, list[float]] = {}
+    logs_by_n: dict[float, list[float]] = {}
     for n, t in sorted(zip(sizes(runs), times, strict=True), key=lambda pair: pair[0]):
         if t.status == "interpolated":
-            seen.setdefault(n, []).append(np.log(t.tau))
-    return {n: float(np.exp(np.mean(logs))) for n, logs in seen.items()}
+            logs_by_n.setdefault(n, []).append(np.log(t.tau))
+    return {n: float(np.exp(np.mean(logs))) for n, logs in logs_by_n.items()}
 
 
 def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
@@ -115,8 +115,8 @@ def draws_a_step(run: Result) -> int:
 def visit_and_curvature_limits(runs: Sequence[Result]) -> tuple[Estimate, Estimate]:
     """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see
     `power_laws.fit_visit_and_curvature_limits`."""
-    seen = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
-    used, tau = tuple(r for r, _ in seen), [t for _, t in seen]
+    crossed = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
+    used, tau = tuple(r for r, _ in crossed), [t for _, t in crossed]
     fits = power_laws.fit_visit_and_curvature_limits(sizes(used), [draws_a_step(r) for r in used], tau)
     a, b = (Estimate(*fit, used) for fit in fits)
     return a, b

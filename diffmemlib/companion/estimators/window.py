@@ -66,9 +66,9 @@ def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:
     Columns n, exponent (fitted or 1), steps, low, high (95%), measured (of the runs that were not used, as text).
     """
     smaller, largest = smaller_and_largest(runs)
-    seen = ", ".join(map(as_text, tau_mem(largest)))
+    measured_at_largest = ", ".join(map(as_text, tau_mem(largest)))
     rows = []
-    for used, n, measured in ((smaller, int(max(sizes(largest))), seen), (runs, pool, "")):
+    for used, n, measured in ((smaller, int(max(sizes(largest))), measured_at_largest), (runs, pool, "")):
         for name, slope in (("fitted", None), ("1", 1.0)):
             e = tau_mem_at(used, n, slope)
             rows.append((n, name, e.value, e.low, e.high, measured))

@@ -35,9 +35,9 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
             width=width, n=n, W_tau=lambda d, w=width: w * d["step"], W_tau_n=lambda d, w=width, n=n: w * d["step"] / n
         )
         for (left, right), metric, scaled in zip(axes, metrics, ("W_tau", "W_tau_n"), strict=True):
-            own = table[table["metric"] == metric]
+            rows = table[table["metric"] == metric]
             for axis, x in ((left, "step"), (right, scaled)):
-                axis.plot(own[x], own["value"], color=colors[width], linestyle=styles[n], lw=1.4)
+                axis.plot(rows[x], rows["value"], color=colors[width], linestyle=styles[n], lw=1.4)
         tables.append(table.assign(seed=c["seed"]))
     for row, metric, labels in zip(
         axes, metrics, ((r"$\tau$ (steps)", r"$W\tau$"), (r"$\tau$ (steps)", r"$W\tau/n$")), strict=True
@@ -84,8 +84,8 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
             pale = 1.0 if known.loc[r.config["width"]] else 0.35
             axis.plot(r.config["width"], r.config["n"], ls="", ms=8, alpha=pale, **kinds[kind])
             rows.append((c, r.config["width"], r.config["n"], tau, value, kind))
-        found = part[part["status"].isin(["interpolated", "on grid"])]
-        axis.plot(found["width"], found["n"], color="0.3", marker="_", ms=16, lw=1.2)
+        known_boundary = part[part["status"].isin(["interpolated", "on grid"])]
+        axis.plot(known_boundary["width"], known_boundary["n"], color="0.3", marker="_", ms=16, lw=1.2)
         axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", yscale="log")
         _width_axis(axis, sizes(runs, "width"))
     ns = sorted({r.config["n"] for r in runs})
@@ -105,18 +105,18 @@ def against_width(runs: Sequence[Result], times: Mapping[str, Sequence[Timescale
     figure, (axes,) = subplots(1, len(times), figsize=(9.5, 3.8), sharey=True, squeeze=False)
     widths, ns = sizes(runs, "width"), sizes(runs)
     colors, rows = shades(ns), []
-    for axis, (name, found) in zip(axes, times.items(), strict=True):
-        slope = exponent(widths, *times_and_bounds(found), groups=ns).value
+    for axis, (name, crossings) in zip(axes, times.items(), strict=True):
+        slope = exponent(widths, *times_and_bounds(crossings), groups=ns).value
         for n in sorted(set(ns)):
-            own = [(w, t) for w, m, t in zip(widths, ns, found, strict=True) if m == n]
-            rows += [(name, n, w, t.tau, t.status) for w, t in own]
-            for w, t in own:
+            points = [(w, t) for w, m, t in zip(widths, ns, crossings, strict=True) if m == n]
+            rows += [(name, n, w, t.tau, t.status) for w, t in points]
+            for w, t in points:
                 fill = colors[n] if t.status == "interpolated" else "none"
                 axis.plot(w, t.tau, SHAPE[t.status], color=colors[n], mfc=fill, ms=6)
-            seen = np.array([(w, t.tau) for w, t in own if t.status == "interpolated"])
-            if len(seen) > 1:
-                centre = np.exp(np.log(seen).mean(0))
-                x, fitted = np.array([min(widths), max(widths)]), np.sort(seen[:, 0])[[0, -1]]
+            crossed = np.array([(w, t.tau) for w, t in points if t.status == "interpolated"])
+            if len(crossed) > 1:
+                centre = np.exp(np.log(crossed).mean(0))
+                x, fitted = np.array([min(widths), max(widths)]), np.sort(crossed[:, 0])[[0, -1]]
                 axis.plot(fitted, centre[1] * (fitted / centre[0]) ** slope, color=colors[n], lw=1.2)
                 axis.plot(x, centre[1] * centre[0] / x, ":", color="0.6", lw=1, zorder=0)
         axis.set_title(time_symbol(name))

@@ -52,9 +52,9 @@ def sampling_cost(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.Da
     for row, (title, table) in zip(axes, tables.items(), strict=True):
         for axis, metric in zip(row, ("kl_knn", "f_mem"), strict=True):
             for sampler, (name, color) in names.items():
-                own = table[table["sampler"] == sampler]
-                errors = [own[metric] - own[f"{metric}_low"], own[f"{metric}_high"] - own[metric]]
-                axis.errorbar(own["steps"], own[metric], errors, color=color, marker="o", ms=4, capsize=2, label=name)
+                rows = table[table["sampler"] == sampler]
+                errors = [rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]]
+                axis.errorbar(rows["steps"], rows[metric], errors, color=color, marker="o", ms=4, capsize=2, label=name)
             axis.set(xscale="log", ylim=(0, None) if metric == "kl_knn" else (-0.02, 0.7))
         row[0].set_ylabel(f"{title}\nKL (nats)")
         row[1].set_ylabel(r"$f_\mathrm{mem}$")

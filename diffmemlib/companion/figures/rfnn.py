@@ -213,10 +213,10 @@ def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     sizes = sorted({r.config["psi_n"] for r in results})
     colors, tables = shades(sizes), []
     for n in sizes:
-        own = [r for r in results if r.config["psi_n"] == n]
-        points = round(n * own[0].config["d"])
+        of_size = [r for r in results if r.config["psi_n"] == n]
+        points = round(n * of_size[0].config["d"])
         for axis, name, by in ((axes[0], "score_error", 1), (axes[1], "gap", 1), (axes[2], "gap", points)):
-            curves = pd.concat([loss_gap(r) if name == "gap" else r.curve(name)["value"] for r in own], axis=1)
+            curves = pd.concat([loss_gap(r) if name == "gap" else r.curve(name)["value"] for r in of_size], axis=1)
             steps = curves.index.to_numpy() / by
             axis.plot(steps, curves.mean(axis=1), color=colors[n], label=rf"$\psi_n$ = {n:g}")
             axis.fill_between(steps, curves.min(axis=1), curves.max(axis=1), color=colors[n], alpha=0.2, linewidth=0)

@@ -39,8 +39,8 @@ def prediction(runs: Sequence[Result], up_to: float) -> tuple[plt.Figure, pd.Dat
     low, high = np.array([f.low for f in fits]), np.array([f.high for f in fits])
     drawn = [line.get_ydata()[0] for line in axis.lines if len(line.get_ydata()) == 1]
     limits = 0.4 * min(drawn), 6 * np.nanmax([*drawn, *(f.value for f in fits)])
-    told = np.isfinite([f.value for f in fits])
-    axis.fill_between(n, low.clip(*limits), high.clip(*limits), where=told, color=MEMORY, alpha=0.15, linewidth=0)
+    known = np.isfinite([f.value for f in fits])
+    axis.fill_between(n, low.clip(*limits), high.clip(*limits), where=known, color=MEMORY, alpha=0.15, linewidth=0)
     axis.plot([], [], "o", color="black", mfc="none", ms=11, label="not used for the prediction")
     sizes = sorted({r.config["n"] for r in runs} | {round(up_to)})
     axis.set(xscale="log", yscale="log", ylim=limits, xlabel="$n$", ylabel=r"$\tau$ (steps)")

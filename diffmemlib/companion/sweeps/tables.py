@@ -51,10 +51,10 @@ def _line(path: Path, name: str, row: int | None = None) -> int:
     """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
     lines = path.read_text().splitlines()
     header = next((i for i, line in enumerate(lines) if line.strip() == f"[{name}]"), 0)
-    seen = -1
+    row_here = -1
     for i in range(header, len(lines)):
-        seen += lines[i].split("#")[0].count("{")
-        if row is not None and seen >= row:
+        row_here += lines[i].split("#")[0].count("{")
+        if row is not None and row_here >= row:
             return i + 1
     return header + 1
 
