@@ -131,16 +131,18 @@ def test_an_index_keeps_what_samples_share_and_changes_nothing():
 
 
 def test_neighbours_that_float32_cannot_order_are_found_all_the_same():
-    """Two tight groups far apart: a squared distance of float32 is off by more than the distances within a group.
+    """Points on a shell around a sample, far from the centre of the data, at distances closer than float32 can tell.
 
-    The nearest points are then not among the candidates of the fast pass, nor do they look as if they could be: only a
-    bound that leaves room for the rounding sends the search on to all points.
+    Whether the nearest are among the first candidates is then a matter of rounding, and only a bound that leaves room
+    for it sends the search on to the others.
     """
     g = torch.Generator().manual_seed(6)
-    groups = torch.cat([torch.full((400, 4), -1e3), torch.full((400, 4), 1e3)]).double()
-    train = groups + 0.05 * torch.randn(800, 4, generator=g, dtype=torch.float64)
-    samples = groups[::40] + 0.05 * torch.randn(20, 4, generator=g, dtype=torch.float64)
-    exact = (samples[:, None] - train).norm(dim=2).sort(1)
-    nearest = two_nearest(samples, train)
-    np.testing.assert_array_equal(nearest.index, exact.indices[:, :2].numpy())
-    np.testing.assert_allclose(nearest.distance, exact.values[:, :2].numpy(), rtol=1e-12)
+    for _ in range(60):
+        centres = torch.tensor([-1e3, 1e3], dtype=torch.float64)[:, None, None].expand(2, 12, 4)
+        direction = torch.nn.functional.normalize(torch.randn(2, 12, 4, generator=g, dtype=torch.float64), dim=2)
+        radius = (100 + 0.2 * torch.rand(2, 12, 1, generator=g, dtype=torch.float64)).sqrt()
+        train, samples = (centres + radius * direction).flatten(0, 1), centres[:, 0]
+        exact = (samples[:, None] - train).norm(dim=2).sort(1)
+        nearest = two_nearest(samples, train)
+        np.testing.assert_array_equal(nearest.index, exact.indices[:, :2].numpy())
+        np.testing.assert_allclose(nearest.distance, exact.values[:, :2].numpy(), rtol=1e-12)
