@@ -27,6 +27,8 @@ REPAIRS = [
      '<div class="bd-sidebar-primary bd-sidebar" role="navigation" aria-label="Book">'),
     # The bibliography is a list whose children have a role that no list may have.
     (re.compile(r'role="doc-biblioentry"'), 'role="listitem"'),
+    # What folds the pages below a page in the side bar has a picture only.
+    (re.compile(r'<summary>(?=<span class="toctree-toggle")'), '<summary aria-label="Pages below this one">'),
     # The corner of a pandas table heads nothing.
     (re.compile(r"<th></th>"), "<td></td>"),
 ]  # fmt: skip

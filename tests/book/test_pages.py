@@ -31,7 +31,15 @@ from browser import MODES, Facts, find_chromium, flags, new_context, serve, visi
 ROOT = Path(__file__).resolve().parents[2]
 HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
-CHAPTERS = [TOC["root"], *(chapter["file"] for part in TOC["parts"] for chapter in part["chapters"])]
+CHAPTERS = [
+    TOC["root"],
+    *(
+        page["file"]
+        for part in TOC["parts"]
+        for chapter in part["chapters"]
+        for page in (chapter, *chapter.get("sections", []))
+    ),
+]
 GENERATED = ["genindex.html", "py-modindex.html", "search.html?q=memorisation"]
 PAGES = [f"{chapter}.html" for chapter in CHAPTERS] + GENERATED
 
