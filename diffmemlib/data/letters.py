@@ -15,9 +15,14 @@ COUNT = len(FONTS) * len(ascii_uppercase) * EACH
 
 
 def draw_letters(folder: Path) -> int:
-    """Write COUNT PNG files, white on black, each turned and moved at random; says how many.
+    """Write COUNT PNG files, white on black, each turned, moved and scaled at random, and return how many.
 
     Up to 15 degrees, a tenth of the side and a fifth in size, so that no two pictures are alike.
+
+    Parameters
+    ----------
+    folder
+        Where; made where it is missing.
     """
     import matplotlib
     from PIL import Image, ImageDraw, ImageFont

@@ -22,9 +22,28 @@ EXACT = re.compile(rf"{NAME.pattern}@[0-9a-f]{{12}}")  # in a run's settings: th
 
 
 def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> Path:
-    """Write the images of a source to where runs look for the data set `name`; the same call resumes.
+    """Write the images of a source to where runs look for the data set of a name; the same call resumes.
 
-    SourceError says what is wrong with the name, the size, the source or an image; nothing is then written.
+    Parameters
+    ----------
+    source
+        A folder or zip of images.
+    name
+        Of the data set.
+    size
+        Side of an image, in pixels.
+    progress
+        Whether to show it.
+
+    Returns
+    -------
+    Path
+        Of the array.
+
+    Raises
+    ------
+    SourceError
+        Says what is wrong with the name, the size, the source or an image; nothing is then written.
     """
     path = prepared_path(name, size)
     if not NAME.fullmatch(name) or name in ("digits", "celeba"):
@@ -37,19 +56,47 @@ def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> P
 
 
 def identify(name: str, side: int) -> str:
-    """The name with the first digits of the data's checksum, "name@0123456789ab": what a run's settings hold.
+    """Return the name with the first digits of the data's checksum, "name@0123456789ab": what a run's settings hold.
 
-    So other images under the same name are another run. FileNotFoundError where they were not prepared.
+    So other images under the same name are another run.
+
+    Parameters
+    ----------
+    name
+        Of the data set.
+    side
+        Of an image, in pixels.
+
+    Raises
+    ------
+    FileNotFoundError
+        Where they were not prepared.
     """
     manifest = prepared.manifest_of(prepared_path(name, side), _how(name, side))
     return f"{name}@{str(manifest['sha256'])[:12]}"
 
 
 def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
-    """The images of "name@0123456789ab", bytes (m, 1, side, side): three quarters, and a quarter that is held out.
+    """Return the images of "name@0123456789ab": three quarters, and a quarter that is held out.
 
     An image equal to an earlier one is left out: a copy of either would be as near to the other, and not count.
-    SourceError where the images are damaged, or not those that the checksum names.
+
+    Parameters
+    ----------
+    dataset
+        Name and checksum.
+    side
+        Of an image, in pixels.
+
+    Returns
+    -------
+    tuple
+        Two tensors of bytes, (m, 1, side, side).
+
+    Raises
+    ------
+    SourceError
+        Where the images are damaged, or not those that the checksum names.
     """
     name = dataset.partition("@")[0]
     if (current := identify(name, side)) != dataset:
@@ -66,7 +113,7 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
 
 
 def summary(name: str, side: int) -> str:
-    """What was found in prepared images, in a few lines, and what to type next."""
+    """Return what was found in prepared images, in a few lines, and what to type next."""
     dataset = identify(name, side)
     pool, test = load(dataset, side)
     count = int(prepared.manifest_of(prepared_path(name, side), "")["count"])
@@ -80,7 +127,7 @@ def summary(name: str, side: int) -> str:
 
 
 def without_repeats(images: Tensor) -> Tensor:
-    """The images in their order, each only where it appears first."""
+    """Return the images in their order, each only where it appears first."""
     _, first = np.unique(images.flatten(1).numpy(), axis=0, return_index=True)
     return images[np.sort(first)]
 

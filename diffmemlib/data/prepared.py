@@ -30,9 +30,18 @@ class SourceError(ValueError):
 
 @dataclass(frozen=True)
 class Source:
-    """Where images come from: a name to call it by, the names of all images in order, and how to read one.
+    """Where images come from.
 
-    stamp: of an image by its name, a text that changes when the file does, and costs no reading.
+    Parameters
+    ----------
+    name
+        To call it by.
+    names
+        Of all images, in order.
+    read
+        Returns the bytes of an image, by its name.
+    stamp
+        Returns, by its name, a text that changes when the file does, and costs no reading.
     """
 
     name: str
@@ -49,10 +58,23 @@ def prepared_path(dataset: str, side: int) -> Path:
 def open_source(
     source: Path, wanted: Callable[[str], bool], what: str, order: Callable[[list[str]], list[str]]
 ) -> Source:
-    """The images of a folder or zip; SourceError where it is neither, or unsafe.
+    """Return the images of a folder or zip.
 
-    wanted: whether a file of this name, without its folders, is one of them. what: the source to ask for in an error.
-    order: of their names; it may refuse them.
+    Parameters
+    ----------
+    source
+        The folder or zip.
+    wanted
+        Whether a file of this name, without its folders, is one of them.
+    what
+        The source to ask for in an error.
+    order
+        Orders the names; it may refuse them.
+
+    Raises
+    ------
+    SourceError
+        Where it is neither, or unsafe.
     """
     if not source.exists():
         raise SourceError(f"{source} does not exist; give {what}")
@@ -96,7 +118,7 @@ def open_source(
 
 
 def check_options(out: Path, size: int) -> None:
-    """SourceError for a size that the U-Net does not take, or a file that is no .npy."""
+    """Raise SourceError for a size that the U-Net does not take, or a file that is no .npy."""
     if size < 4 or size % 4:
         raise SourceError(f"--size {size}: the U-Net takes sides that are multiples of 4")
     if out.suffix != ".npy":
@@ -104,11 +126,31 @@ def check_options(out: Path, size: int) -> None:
 
 
 def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path:
-    """Write out (.npy, bytes, (count, 1, size, size)) and its manifest out.json; the same call resumes.
+    """Write images as one array of grey bytes and its manifest, ``out.json``; the same call resumes.
 
-    The paper's steps: to [0, 1], shorter side to `size` (bilinear, with antialias, which torchvision's default did not
-    do before 0.17), central square, grey. Centring is left to who reads it. SourceError says what is wrong with an
-    image; `out` then does not exist.
+    The paper's steps: to [0, 1], shorter side to ``size`` (bilinear, with antialias, which torchvision's default did
+    not do before 0.17), central square, grey. Centring is left to who reads it.
+
+    Parameters
+    ----------
+    source
+        The images.
+    out
+        The file, .npy: bytes, (count, 1, size, size).
+    size
+        Side of an image, in pixels.
+    progress
+        Whether to show it.
+
+    Returns
+    -------
+    Path
+        out.
+
+    Raises
+    ------
+    SourceError
+        Says what is wrong with an image; out then does not exist.
     """
     count = len(source.names)
     identity = {"source": source.name, "names": digest("\n".join(source.names).encode()), "size": size, "count": count}
@@ -135,7 +177,7 @@ def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path
 
 
 def shrink(data: bytes, name: str, size: int) -> np.ndarray:
-    """One image file as grey bytes, (1, size, size); what is transparent becomes white."""
+    """Return one image file as grey bytes, (1, size, size); what is transparent becomes white."""
     from PIL import Image, ImageOps, UnidentifiedImageError
     from torchvision.transforms import functional as T
 
@@ -155,13 +197,13 @@ def shrink(data: bytes, name: str, size: int) -> np.ndarray:
 
 
 def without(images: Tensor, others: Tensor) -> Tensor:
-    """The images that are not among the others, byte for byte."""
+    """Return the images that are not among the others, byte for byte."""
     known = {image.tobytes() for image in others.numpy()}
     return images[[image.tobytes() not in known for image in images.numpy()]]
 
 
 def manifest_of(path: Path, how: str) -> dict[str, Any]:
-    """What the manifest says; FileNotFoundError where there is none or no data, with how to make them."""
+    """Return what the manifest says; FileNotFoundError where there is none or no data, with how to make them."""
     manifest = path.with_suffix(".npy.json")
     if not (path.exists() and manifest.exists()):
         raise FileNotFoundError(f"{path} with its manifest is not there; make it with: {how}")
@@ -170,7 +212,7 @@ def manifest_of(path: Path, how: str) -> dict[str, Any]:
 
 
 def load(path: Path, side: int, how: str) -> Tensor:
-    """Prepared images, bytes (count, 1, side, side); SourceError where they are damaged or of another size."""
+    """Return prepared images, bytes (count, 1, side, side); SourceError where they are damaged or of another size."""
     manifest, data = manifest_of(path, how), path.read_bytes()
     if digest(data) != manifest["sha256"]:
         raise SourceError(f"{path.name} is damaged (its checksum does not match its manifest); make it again")

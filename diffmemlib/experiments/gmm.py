@@ -40,14 +40,44 @@ LEARNING_RATE = {"sgd": 6e-3, "adam": 6e-4}
 class GmmConfig(Config):
     """One mixture run; every field is a parameter of book/runs/gmm.ipynb.
 
-    n: training points. width: W of the MLP. optimizer: sgd or adam. lr: learning rate (6e-3, 6e-4). momentum: of
-    SGD (0.95). batch: points a step; 0 is the full batch. steps: SGD or Adam steps in all. milestones: how many
-    times to measure, evenly in log tau from step `first`. d, mu: of the mixture. samples: drawn at a milestone.
-    sampler: euler_maruyama (the paper's) or ddim. kept: samples stored for the figures.
-
-    sampling_steps: of the sampler; 0 for all T - 1 of Euler-Maruyama and 100 of DDIM. conditional: the net sees the
-    class label, hidden in training with probability label_drop; half of the samples are drawn in each class, with
-    guidance of this strength (0: none). share, spread: weight and standard deviation of class 1 (1/2 and 1).
+    Parameters
+    ----------
+    n
+        Training points.
+    width
+        W of the MLP.
+    optimizer
+        sgd or adam.
+    lr
+        Learning rate (the paper's: 6e-3 and 6e-4).
+    momentum
+        Of SGD.
+    batch
+        Points in a step; 0 is the full batch.
+    steps
+        Of the optimiser, in all.
+    first
+        Step of the first milestone.
+    milestones
+        How many times to measure, evenly in log tau.
+    d, mu
+        Of the mixture.
+    samples
+        Drawn at a milestone.
+    sampler
+        euler_maruyama (the paper's) or ddim.
+    kept
+        Samples stored for the figures.
+    sampling_steps
+        Of the sampler; 0 for all T - 1 of Euler-Maruyama and 100 of DDIM.
+    conditional
+        Whether the network sees the class label; half of the samples are then drawn in each class.
+    label_drop
+        Probability with which training hides a label.
+    guidance
+        Strength of classifier-free guidance in sampling; 0: none.
+    share, spread
+        Weight and standard deviation of class 1.
     """
 
     experiment: ClassVar[str] = "gmm"
@@ -127,7 +157,19 @@ def training_set(c: dict[str, Any]) -> tuple[Tensor, Tensor]:
 
 
 def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
-    """Make or resume one mixture run and return its stored result; see `execute`."""
+    """Make or resume one mixture run and return its stored result; see `runs.execute.execute`.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    device
+        As torch calls it.
+    budget
+        Seconds; the run then saves its state and ends.
+    show_progress
+        Whether to show steps, rate and remaining time.
+    """
     return execute(job(config, device), device, budget, show_progress)
 
 

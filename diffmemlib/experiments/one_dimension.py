@@ -32,10 +32,25 @@ BINS = np.linspace(-5, 5, 101)  # of the histogram of generated samples
 class OneDimensionConfig(Config):
     """One run of book/runs/one_dimension.ipynb: full-batch training on n points of N(-mu, 1)/2 + N(mu, 1)/2.
 
-    n: training points. width: W. optimizer, lr, momentum, steps: of the training. milestones: how many, evenly in
-    log tau from step `first`. t: Ornstein-Uhlenbeck time at which scores are compared. draws: noises a point and step;
-    with a handful of points, one draw each (the paper's loss) would drown the training in gradient noise. samples:
-    generated at a milestone.
+    Parameters
+    ----------
+    n
+        Training points.
+    width
+        W of the MLP.
+    optimizer, lr, momentum, steps
+        Of the training.
+    first, milestones
+        Step of the first milestone, and how many there are, evenly in log tau.
+    mu
+        Of the mixture.
+    t
+        Ornstein-Uhlenbeck time at which scores are compared.
+    draws
+        Noises for each point and step; with a handful of points, one each (the paper's loss) would drown the training
+        in gradient noise.
+    samples
+        Generated at a milestone.
     """
 
     experiment: ClassVar[str] = "one_dimension"

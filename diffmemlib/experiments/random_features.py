@@ -28,8 +28,16 @@ TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a
 class FlowConfig(Config):
     """One run of book/runs/rfnn_flow.ipynb: the exact dynamics of one draw of features and data.
 
-    d: dimension. psi_p, psi_n: features and points in units of d. t: Ornstein-Uhlenbeck time. low, high: variances of
-    the first and the second half of the coordinates of the data (1 and 1).
+    Parameters
+    ----------
+    d
+        Dimension.
+    psi_p, psi_n
+        Features and points in units of d.
+    t
+        Ornstein-Uhlenbeck time.
+    low, high
+        Variances of the first and of the second half of the coordinates of the data.
     """
 
     experiment: ClassVar[str] = "rfnn_flow"
@@ -58,10 +66,18 @@ class FlowConfig(Config):
 
 @dataclass(frozen=True)
 class DescentConfig(FlowConfig):
-    """One run of book/runs/rfnn_descent.ipynb: the same model trained step by step, noise drawn afresh at each.
+    """One run of book/runs/rfnn_descent.ipynb: the same model trained step by step with fresh noise; full batch.
 
-    optimizer: sgd (no momentum) or adam. lr: its learning rate eta; tau = eta/d^2 a step of SGD. draws: noises a point
-    and step. steps, first, milestones: as in every training run. Full batch.
+    Parameters
+    ----------
+    optimizer
+        sgd (without momentum) or adam.
+    lr
+        Its learning rate eta; tau = eta/d^2 a step of SGD.
+    draws
+        Noises for each point and step.
+    steps, first, milestones
+        As in every training run.
     """
 
     experiment: ClassVar[str] = "rfnn_descent"

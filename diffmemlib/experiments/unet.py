@@ -64,18 +64,54 @@ def laptop_learning_rate(optimizer: str, width: int) -> float:
 class UNetConfig(Config):
     """One image run; every field is a parameter of book/runs/unet.ipynb.
 
-    dataset: digits, celeba, or the name of your own (`data.own`). n: training images. side: of an image, in pixels.
-    scale: of the numbers that the network sees (1 in the paper: pixels in [0, 1] minus their mean). width: W of the
-    U-Net. optimizer: sgd or adam. lr: learning rate (paper: 1e-2, 1e-4). momentum: of SGD (0.95). batch: images a
-    step; 0 (or "full") is the full batch. dropout: 0.1. steps: SGD or Adam steps in all. milestones: how many times
-    to measure, evenly in log tau from step `first`. samples: drawn at a milestone by DDIM with sampling_steps
-    steps. loss_images: at most so many training and held-out images for the losses at t = 0.01. kept: samples
-    stored. bf16: the network is trained in bfloat16; weights and measurements stay in float32. compiled: by
-    torch.compile. graphs: compiled, and on a GPU launched as CUDA graphs, for nets too small to keep it busy (no).
-    These three change the last digits.
-    features: behind the Frechet distance: digits, inception (which makes it the FID), untrained (for your own
-    images), or none. draws: times and noises for each image and step of a full batch (1): with more, the gradient
-    of few images is as precise as that of many.
+    Parameters
+    ----------
+    dataset
+        digits, celeba, or the name of your own (`data.own`).
+    n
+        Training images.
+    side
+        Of an image, in pixels.
+    scale
+        Of the numbers that the network sees; 1 in the paper: pixels in [0, 1] minus their mean.
+    width
+        W of the U-Net.
+    optimizer
+        sgd or adam.
+    lr
+        Learning rate (the paper's: 1e-2 and 1e-4).
+    momentum
+        Of SGD.
+    batch
+        Images in a step; 0 is the full batch.
+    dropout
+        Of the U-Net.
+    steps
+        Of the optimiser, in all.
+    first
+        Step of the first milestone.
+    milestones
+        How many times to measure, evenly in log tau.
+    samples
+        Drawn at a milestone by DDIM.
+    sampling_steps
+        Of DDIM.
+    loss_images
+        At most so many training and held-out images for the losses at t = 0.01.
+    kept
+        Samples stored.
+    bf16
+        Whether the network is trained in bfloat16; weights and measurements stay in float32. Changes the last digits.
+    compiled
+        Whether it is compiled by torch.compile. Changes the last digits.
+    features
+        Behind the Frechet distance: digits, inception (which makes it the FID), untrained (for your own images), or
+        none.
+    draws
+        Times and noises for each image and step of a full batch: with more, the gradient of few images is as precise as
+        that of many.
+    graphs
+        Whether a compiled network is launched as CUDA graphs on a GPU, for one too small to keep it busy.
     """
 
     experiment: ClassVar[str] = "unet"
@@ -155,7 +191,19 @@ class UNetConfig(Config):
 
 
 def run(config: UNetConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
-    """Make or resume one image run and return its stored result; see `execute`."""
+    """Make or resume one image run and return its stored result; see `runs.execute.execute`.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    device
+        As torch calls it.
+    budget
+        Seconds; the run then saves its state and ends.
+    show_progress
+        Whether to show steps, rate and remaining time.
+    """
     return execute(job(config, device), device, budget, show_progress)
 
 

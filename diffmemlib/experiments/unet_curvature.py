@@ -24,8 +24,14 @@ from ..runs.store import Result
 class CurvatureConfig(Config):
     """One run of book/runs/unet_curvature.ipynb: the loss of a U-Net with its first weights, without dropout.
 
-    dataset, side, scale, width: as in an image run. images: of the training pool, each at one time with one noise.
-    probes: random directions for the trace.
+    Parameters
+    ----------
+    dataset, side, scale, width
+        As in an image run.
+    images
+        Of the training pool, each at one time with one noise.
+    probes
+        Random directions for the trace.
     """
 
     experiment: ClassVar[str] = "unet_curvature"

@@ -26,21 +26,32 @@ class Coefficients(NamedTuple):
 
 
 def gauss_hermite(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Nodes and weights of E[f(g)] for a standard normal g."""
+    """Return nodes and weights of E[f(g)] for a standard normal g."""
     x, w = np.polynomial.hermite_e.hermegauss(nodes)
     return x, w / w.sum()
 
 
 def coefficients(t: float, variance: float = 1.0, activation: Activation = np.tanh) -> Coefficients:
-    """a_t, b_t, v_t^2, s_t^2 of Eqs. 12-16, with u, v, w, z independent standard normal.
+    """Return a_t, b_t, v_t^2, s_t^2 of Eqs. 12-16, with u, v, w, z independent standard normal.
 
     b = E[v sigma(y)], a = E[u sigma(y)]/(e^-t sigma_x) with y = e^-t sigma_x u + sqrt(Delta_t) v,
     v^2 = E[sigma(y) sigma(y')] - a^2 e^-2t sigma_x^2 (y' with w for v), and
     s^2 = E[sigma(Gamma_t z)^2] - a^2 e^-2t sigma_x^2 - v^2 - b^2.
+    By Gauss-Hermite quadrature, never Monte Carlo: v^2 and s^2 are small differences.
 
-    t: Ornstein-Uhlenbeck time, positive. variance: sigma_x^2 of the data (default 1). activation: vectorised, of mean
-    zero under N(0, Gamma_t^2). Gauss-Hermite quadrature, never Monte Carlo: v^2 and s^2 are small differences.
-    ValueError for an argument out of range, a mean that is not zero, or an activation too rough for 1e-10.
+    Parameters
+    ----------
+    t
+        Ornstein-Uhlenbeck time, positive.
+    variance
+        sigma_x^2 of the data.
+    activation
+        sigma, vectorised, of mean zero under N(0, Gamma_t^2).
+
+    Raises
+    ------
+    ValueError
+        For an argument out of range, a mean that is not zero, or an activation too rough for 1e-10.
     """
     if not 0 < t < inf:
         raise ValueError(f"t = {t}: must be positive and finite")
@@ -71,7 +82,7 @@ def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> t
 
 
 def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Eigenvalues and weights as arrays; ValueError unless the former are positive and the latter sum to one."""
+    """Return eigenvalues and weights as arrays; ValueError unless the former are positive and the latter sum to one."""
     if len(covariance) == 0 or any(len(atom) != 2 for atom in covariance):
         raise ValueError("covariance: give (eigenvalue, weight) pairs, at least one")
     eigenvalues, weights = np.array(covariance, float).T
@@ -83,7 +94,7 @@ def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.fl
 
 
 def check_ratios(psi_p: float, psi_n: float) -> None:
-    """ValueError unless psi_p = p/d and psi_n = n/d are positive and finite."""
+    """Raise ValueError unless psi_p = p/d and psi_n = n/d are positive and finite."""
     for name, value in (("psi_p", psi_p), ("psi_n", psi_n)):
         if not 0 < value < inf:
             raise ValueError(f"{name} = {value}: must be positive and finite")

@@ -121,9 +121,14 @@ class GradientFlow:
         return self.modes[0].cpu().numpy()
 
     def losses_of(self, B: Tensor) -> tuple[float, float, float]:
-        """Train loss, test loss and E_score of any B = A/sqrt(p), (d, p), float64.
+        """Return train loss, test loss and E_score of any B = A/sqrt(p).
 
         L = 1 + (Delta Tr(B U B^T) + 2 sqrt(Delta) Tr(B V))/d; the test loss and E_score as in `losses`.
+
+        Parameters
+        ----------
+        B
+            (d, p), float64.
         """
         train, test = (
             1 + float(self.delta * ((B @ U) * B).sum() + 2 * sqrt(self.delta) * (B * V.T).sum()) / self.d
@@ -137,10 +142,20 @@ class GradientFlow:
         return float(torch.trace(torch.linalg.inv(self.Sigma_t)) / self.d)
 
     def losses(self, tau: ArrayLike) -> Losses:
-        """Train loss, test loss and E_score at every tau >= 0 (Prop. C.1); E_score is exact for Gaussian data.
+        """Return train loss, test loss and E_score at every tau (Prop. C.1); E_score is exact for Gaussian data.
 
         With g(l) = (exp(-2 Delta l tau/psi_p) - 1)/l: L = 1 + Tr(V^T (g U g + 2 g) V)/d, the test loss with U~ and V~,
         and E_score = (L_test - 1)/Delta + Tr(Sigma_t^-1)/d.
+
+        Parameters
+        ----------
+        tau
+            Training times, at least 0, of any shape.
+
+        Raises
+        ------
+        ValueError
+            For a negative time.
         """
         tau = np.asarray(tau, float)
         if not (tau >= 0).all():
@@ -156,11 +171,31 @@ class GradientFlow:
 
 
 def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorActivation) -> tuple[Tensor, Tensor]:
-    """Over g, g' standard normal of correlation r_ij and over the points nu: E[sigma(h_i + s_i g) sigma(h_j + s_j g')]
-    (p, p), with one g on the diagonal, and E[sigma(h_i + s_i g) g] (p,).
+    """Return E[sigma(h_i + s_i g) sigma(h_j + s_j g')] and E[sigma(h_i + s_i g) g], averaged over the points.
 
-    correlation: r, (p, p). h: (p, n). scale: s, (p,). By Mehler's series sum_k r^k c_k c_k^T. Terms below 1e-12 of the
-    sum are left out; RuntimeError where the last of TERMS is above 1e-6 of it.
+    g and g' are standard normal of correlation r_ij, one and the same on the diagonal. By Mehler's series
+    sum_k r^k c_k c_k^T, without the terms below 1e-12 of the sum.
+
+    Parameters
+    ----------
+    correlation
+        r, (p, p).
+    h
+        (p, n).
+    scale
+        s, (p,).
+    activation
+        sigma, of tensors.
+
+    Returns
+    -------
+    tuple
+        (p, p) and (p,).
+
+    Raises
+    ------
+    RuntimeError
+        Where the last of TERMS terms is above 1e-6 of the sum.
     """
     p, n = h.shape
     total, first, diagonal = h.new_zeros(p, p), h.new_zeros(p), h.new_zeros(p)
@@ -186,9 +221,23 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
 
 
 def hermite_means(h: Tensor, scale: Tensor, activation: TensorActivation, terms: int) -> tuple[Tensor, Tensor]:
-    """c_k = E_g[sigma(h + scale g) He_k(g)]/sqrt(k!), (terms, p, n), and E_g[sigma^2], (p, n); g standard normal.
+    """Return c_k = E_g[sigma(h + scale g) He_k(g)]/sqrt(k!) and E_g[sigma^2], g standard normal, by quadrature.
 
-    h: (p, n). scale: (p,). By Gauss-Hermite quadrature.
+    Parameters
+    ----------
+    h
+        (p, n).
+    scale
+        (p,).
+    activation
+        sigma, of tensors.
+    terms
+        How many c_k.
+
+    Returns
+    -------
+    tuple
+        (terms, p, n) and (p, n).
     """
     x, w = gauss_hermite(terms + 32)
     He = np.polynomial.hermite_e.hermevander(x, terms - 1) / [sqrt(factorial(k)) for k in range(terms)]

@@ -47,7 +47,7 @@ class Model:
         covariance: Atoms = ((1.0, 1.0),),
         activation: Activation = np.tanh,
     ) -> Model:
-        """From the paper's parameters; ValueError names what is out of range."""
+        """Return the model of the paper's parameters; ValueError names what is out of range."""
         check_ratios(psi_p, psi_n)
         eigenvalues, weights = checked_atoms(covariance)
         c = coefficients(t, float(weights @ eigenvalues), activation)
@@ -67,7 +67,7 @@ class Model:
         return float(self.c.s2 + 2 * noise + 2 * (self.c.b**2 + data) * features)
 
     def residual(self, z: Complex, q: Complex, r: Complex) -> tuple[Complex, Complex, NDArray[np.complex128]]:
-        """Both equations, multiplied by q and as they stand, and their Jacobian (..., 2, 2) in (q, r)."""
+        """Return both equations, multiplied by q and as they stand, and their Jacobian (..., 2, 2) in (q, r)."""
         ratio, alpha, v2 = self.psi_p / self.psi_n, self.alpha, self.c.v2
         lam, w = self.eigenvalues, self.weights
         D = 1 + ratio * (alpha * r + v2 * q)
@@ -88,7 +88,7 @@ class Model:
         return f, g, jacobian
 
     def newton(self, z: Complex, q: Complex, r: Complex, steps: int) -> tuple[Complex, Complex, NDArray[np.float64]]:
-        """Newton steps from (q, r), and the size of the equations after them."""
+        """Return q and r after Newton steps, and the size of the equations there."""
         for _ in range(steps):
             f, g, J = self.residual(z, q, r)
             det = J[..., 0, 0] * J[..., 1, 1] - J[..., 0, 1] * J[..., 1, 0]
@@ -98,10 +98,20 @@ class Model:
         return q, r, np.maximum(abs(f), abs(g) / np.maximum(abs(r), 1e-300))
 
     def traces(self, z: ArrayLike) -> tuple[Complex, Complex]:
-        """q(z) and r(z) for Im z > 0, of any shape, continued from far above the real axis.
+        """Return q(z) and r(z), continued from far above the real axis.
 
-        BranchError where the equations are not met to 1e-10, or Im q or Im r is not positive, which only the
-        physical solution has.
+        Parameters
+        ----------
+        z
+            Points with Im z > 0, of any shape.
+
+        Raises
+        ------
+        BranchError
+            Where the equations are not met to 1e-10, or Im q or Im r is not positive, which only the physical solution
+            has.
+        ValueError
+            For points that are not in the upper half plane.
         """
         z = np.asarray(z, complex)
         if not (z.imag > 0).all():
@@ -174,10 +184,19 @@ class Bulk:
 class Spectrum:
     """The whole spectrum of U in the limit, and the times that it predicts, tau = psi_p/(Delta_t lambda).
 
-    delta_place = s_t^2, delta_weight = max(0, 1 - (1 + psi_n)/psi_p). bulks: from small to large eigenvalues.
-    tau_gen: of the left edge of rho_2, the largest eigenvalues, of mass 1/psi_p; NaN where no gap sets them apart.
-    tau_mem: of the left edge of rho_1, the bulk below it (of all, where there is no gap). At finite psi_n a smaller
-    bulk may lie between rho_1 and the delta, the last to relax. split: index of the first bulk above the gap, or None.
+    Parameters
+    ----------
+    delta_place, delta_weight
+        s_t^2 and max(0, 1 - (1 + psi_n)/psi_p).
+    bulks
+        From small to large eigenvalues.
+    tau_gen
+        Of the left edge of rho_2, the largest eigenvalues, of mass 1/psi_p; NaN where no gap sets them apart.
+    tau_mem
+        Of the left edge of rho_1, the bulk below it (of all, where there is no gap). At finite psi_n a smaller bulk may
+        lie between rho_1 and the delta, the last to relax.
+    split
+        Index of the first bulk above the gap, or None.
     """
 
     delta_place: float

@@ -8,7 +8,7 @@ TRIM_THRESHOLD, MMAP_MAX = -1, -4  # names of glibc's malloc.h
 
 
 def keep_freed_memory() -> bool:
-    """Let glibc keep what is freed for what is taken next, for the rest of the process; whether it could be told.
+    """Let glibc keep what is freed for what is taken next, for the rest of the process; return whether it can.
 
     By default it hands large blocks back to the system, which clears every page of them when they are taken again: a
     step of the U-Net on a CPU takes and frees the same hundreds of blocks each time, and waits for some 8000 pages. No

@@ -13,16 +13,26 @@ from tqdm import tqdm
 
 
 def mean(loss: Tensor | float) -> float:
-    """The loss, or the mean over runs that train together, without those that diverged."""
+    """Return the loss, or the mean over runs that train together, without those that diverged."""
     return float(torch.as_tensor(loss).nanmean())
 
 
 class Progress:
     """Shows step, rate, remaining time and loss of a training run.
 
-    total: last step. label: what runs. every: seconds between lines where the stream is not a terminal (default 30).
     The rate counts from the first step that this process shows, so it is right after a resume; the remaining time
     counts measuring as well as training.
+
+    Parameters
+    ----------
+    total
+        Last step.
+    label
+        What runs.
+    every
+        Seconds between lines where the stream is not a terminal.
+    stream
+        Standard error unless given.
     """
 
     def __init__(self, total: int, label: str = "", every: float = 30.0, stream: TextIO | None = None) -> None:

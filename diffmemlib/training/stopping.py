@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 
 def time_budget(seconds: float | None) -> Callable[[], bool]:
-    """Says yes once this many seconds have passed from now, whatever the clock on the wall does; None never does."""
+    """Return a question that is answered yes once this many seconds have passed from now; None never is."""
     if seconds is None:
         return lambda: False
     end = time.monotonic() + seconds
@@ -22,10 +22,15 @@ _waiting: list[threading.Event] = []  # of every `stop_when_asked` that is open
 
 @contextmanager
 def stop_when_asked(budget: float | None) -> Iterator[Callable[[], bool]]:
-    """The same, and yes also from the first SIGTERM on, which schedulers send before they kill.
+    """Yield the same question, answered yes also from the first SIGTERM on, which schedulers send before they kill.
 
     Where one stands within another, the signal is for both. Its handler is put back afterwards; outside the main
     thread, where none can be set, only the budget counts.
+
+    Parameters
+    ----------
+    budget
+        Seconds, or None.
     """
     spent, asked = time_budget(budget), threading.Event()
     if threading.current_thread() is not threading.main_thread():
