@@ -50,7 +50,7 @@ def sample(count: int, seed: int, modules: list[str]) -> list[tuple[str, object]
         for module in modules:
             with use_db(str(Path(folder) / "all.sqlite")) as database:
                 database.clear()
-                cosmic_ray.commands.init(find_modules([Path(f"diffmemlib/{module}.py")]), database)
+                cosmic_ray.commands.init(find_modules([Path(f"diffmemlib/{module}.py")]), database, {})
                 items = [w for w in database.work_items if ANNOTATIONS not in w.mutations[0].operator_name]
             chosen += [(module, item) for item in rng.sample(items, min(len(items), -(-count // len(modules))))]
     rng.shuffle(chosen)

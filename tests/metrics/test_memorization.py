@@ -130,11 +130,12 @@ def test_an_index_keeps_what_samples_share_and_changes_nothing():
         index.two_nearest(torch.zeros(1, 5))
 
 
-def test_neighbours_that_float32_cannot_order_are_found_all_the_same():
+@pytest.mark.parametrize("copied", [False, True])
+def test_neighbours_that_float32_cannot_order_are_found_all_the_same(copied: bool):
     """Points on a shell around a sample, far from the centre of the data, at distances closer than float32 can tell.
 
     Whether the nearest are among the first candidates is then a matter of rounding, and only a bound that leaves room
-    for it sends the search on to the others.
+    for it sends the search on to the others. copied: the nearest is plain, and the second is such a matter.
     """
     g = torch.Generator().manual_seed(6)
     for _ in range(60):
@@ -142,6 +143,8 @@ def test_neighbours_that_float32_cannot_order_are_found_all_the_same():
         direction = torch.nn.functional.normalize(torch.randn(2, 12, 4, generator=g, dtype=torch.float64), dim=2)
         radius = (100 + 0.2 * torch.rand(2, 12, 1, generator=g, dtype=torch.float64)).sqrt()
         train, samples = (centres + radius * direction).flatten(0, 1), centres[:, 0]
+        if copied:
+            train = torch.cat([train, samples + 1e-3])
         exact = (samples[:, None] - train).norm(dim=2).sort(1)
         nearest = two_nearest(samples, train)
         np.testing.assert_array_equal(nearest.index, exact.indices[:, :2].numpy())
