@@ -176,6 +176,7 @@ def features() -> None:
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
+    theory: Annotated[int, typer.Option(help="Instead: try the exact theory at this many ratios and times.")] = 0,
 ) -> None:
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
     from .bench.images import measure, report
@@ -185,6 +186,11 @@ def bench(
     from .runs.config import check_device
 
     with exit_on_user_error():
+        if theory:
+            from .bench.theory import theory_grid, theory_report
+
+            typer.echo(theory_report(theory_grid(theory)))
+            return
         kind = check_device(device).split(":")[0]
         image = measure(device)
         typer.echo(report(image))

@@ -19,7 +19,8 @@ from ..nets.mlp import ResidualMLP
 from ..randomness import generator, seeded
 from ..rfnn.gradient_flow import GradientFlow
 from ..rfnn.learning_curves import learning_curves
-from ..rfnn.spectrum import START, Model, spectral_density
+from ..rfnn.model import START, Model
+from ..rfnn.spectrum import spectral_density
 from ..training.allocator import keep_freed_memory
 from ..training.ensemble import EnsembleTrainer
 from ..training.loop import Learner, Trainer, TrainState, loop, make_optimizer
@@ -68,7 +69,7 @@ def density(points: int = 400, repeats: int = 3) -> tuple[str, float, float, flo
     def direct(at: float) -> float:
         def equations(v: np.ndarray, z: complex) -> np.ndarray:
             q, r = complex(v[0], v[1]), complex(v[2], v[3])
-            f, g, _ = model.residual(np.array(z), np.array(q), np.array(r))
+            f, g, _ = model.residual(np.array(z - model.c.s2), np.array(q), np.array(r))
             return np.array([f.real, f.imag, g.real, g.imag])
 
         height = START * max(1.0, model.top)

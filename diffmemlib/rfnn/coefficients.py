@@ -37,7 +37,8 @@ def coefficients(t: float, variance: float = 1.0, activation: Activation = np.ta
     b = E[v sigma(y)], a = E[u sigma(y)]/(e^-t sigma_x) with y = e^-t sigma_x u + sqrt(Delta_t) v,
     v^2 = E[sigma(y) sigma(y')] - a^2 e^-2t sigma_x^2 (y' with w for v), and
     s^2 = E[sigma(Gamma_t z)^2] - a^2 e^-2t sigma_x^2 - v^2 - b^2.
-    By Gauss-Hermite quadrature, never Monte Carlo: v^2 and s^2 are small differences.
+    By Gauss-Hermite quadrature, never Monte Carlo: v^2 and s^2 are small differences, so they are taken as the equal
+    E[(E_v sigma - a e^-t sigma_x u)^2] and E[(sigma - E_v sigma - b v)^2].
 
     Parameters
     ----------
@@ -76,9 +77,12 @@ def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> t
     # Stein: E[u sigma(y)]/signal = E[v sigma(y)]/noise = E[sigma'] = E[z sigma(gamma z)]/gamma, safe at any t.
     a = float(w @ (x * along)) / gamma
     b = noise * a
-    given_u = activation(signal * x[:, None] + noise * x) @ w
-    v2 = float(w @ given_u**2) - (a * signal) ** 2
-    return float(w @ along), a, b, v2, float(w @ along**2) - (a * signal) ** 2 - v2 - b**2
+    # v^2 and s^2 are the squares of what the linear parts leave of sigma, summed as squares: nothing cancels.
+    sigma = activation(signal * x[:, None] + noise * x)
+    given_u = sigma @ w
+    v2 = float(w @ (given_u - a * signal * x) ** 2)
+    s2 = float(w @ (sigma - given_u[:, None] - b * x) ** 2 @ w)
+    return float(w @ along), a, b, v2, s2
 
 
 def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -7,11 +7,12 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.bench import images, library
+from diffmemlib.bench import images, library, theory
 from diffmemlib.bench.images import Size, measure, ours, report, work
 from diffmemlib.diffusion.schedule import Schedule, forward_noise
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import seeded
+from diffmemlib.rfnn.model import BranchError
 
 WAYS = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
 TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)
@@ -85,3 +86,19 @@ def test_flops_are_three_times_those_of_the_layers():
     flops, moved = work(TINY, x, "cpu")
     assert 2.95 < flops / layers < 3.3
     assert moved > 8 * 4 * sum(p.numel() for p in net.parameters())
+
+
+def test_the_theory_is_tried_over_ordinary_ratios_and_times(monkeypatch):
+    found = theory.theory_grid(8, progress=False)
+    assert found["points"] == 8
+    assert found["refused"] == []
+    assert found["masses"] < 1e-8
+    assert found["losses"] < 1e-8
+    assert "8 points" in theory.theory_report(found)
+    assert "0 refusals" in theory.theory_report(found)
+
+    def refuses(**case):
+        raise BranchError("not today")
+
+    monkeypatch.setattr(theory, "spectrum", refuses)
+    assert "spectrum at {'psi_p'" in theory.theory_report(theory.theory_grid(1, progress=False))

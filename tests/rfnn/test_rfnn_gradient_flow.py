@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from diffmemlib.rfnn.gradient_flow import GradientFlow
-from diffmemlib.rfnn.spectrum import Model, spectrum
+from diffmemlib.rfnn.model import Model
+from diffmemlib.rfnn.spectrum import spectrum
 
 
 def model(d: int, psi_p: float, psi_n: float, t: float, covariance=None, seed: int = 0) -> GradientFlow:

@@ -5,9 +5,10 @@ import math
 import numpy as np
 import pytest
 
+from diffmemlib.rfnn import learning_curves as rules
 from diffmemlib.rfnn.gradient_flow import GradientFlow
-from diffmemlib.rfnn.learning_curves import _trace, _two_point, learning_curves
-from diffmemlib.rfnn.spectrum import Model
+from diffmemlib.rfnn.learning_curves import _losses, _trace, _two_point, learning_curves
+from diffmemlib.rfnn.model import BranchError, Model
 
 TWO = ((0.5, 0.5), (1.5, 0.5))
 TAU = np.array([10.0, 1e3, 1e5])
@@ -85,6 +86,32 @@ def test_curves_start_at_one_keep_their_shape_and_end():
 def test_train_loss_only_falls():
     train = learning_curves(np.geomspace(1e-2, 1e8, 200), psi_p=64, psi_n=8, t=0.1).train
     assert (np.diff(train) < 1e-9).all()
+
+
+@pytest.mark.parametrize(
+    ("t", "psi_p", "psi_n", "expected"),
+    [(3, 256, 64, 2.931e-4), (2, 1e3, 100, 7.815e-5), (5, 1e4, 64, 7.473e-6), (1, 1e4, 1e4, 9.304e-6)],
+)
+def test_score_errors_far_below_one_keep_their_digits(t: float, psi_p: float, psi_n: float, expected: float):
+    """A rule of fixed nodes had these off by a half, or negative; the values are those of 1600 and of 3200 nodes."""
+    curve = learning_curves(np.geomspace(1e-2, 1e10, 200), psi_p=psi_p, psi_n=psi_n, t=t)
+    assert curve.score_error.min() == pytest.approx(expected, rel=2e-4)
+
+
+def test_losses_do_not_depend_on_the_contours():
+    model = Model.of(psi_p=64, psi_n=8, t=0.001)
+    rate = -2 * math.expm1(-0.002) / 64 * np.geomspace(0.1, 1e8, 10)[:, None]
+    sigma_t = np.array([1.0])
+    one, other = (
+        _losses(model, sigma_t, rate, nodes, heights) for nodes, heights in ((800, (0.7, 0.85)), (2000, (0.4, 1.1)))
+    )
+    np.testing.assert_allclose(one, other, atol=1e-9)
+
+
+def test_losses_that_cannot_be_proven_are_refused(monkeypatch):
+    monkeypatch.setattr(rules, "NODES", (8, 16))
+    with pytest.raises(BranchError, match=r"psi_p = 64.*still change by .* between 8 and 16 nodes"):
+        learning_curves([1.0, 100.0], psi_p=64, psi_n=8, t=0.1)
 
 
 def test_bad_input_is_refused():

@@ -12,7 +12,8 @@ import plotly.graph_objects as go
 from matplotlib.axes import Axes
 from plotly.subplots import make_subplots
 
-from ...rfnn.spectrum import Model, spectral_density, spectrum
+from ...rfnn.model import Model
+from ...rfnn.spectrum import spectral_density, spectrum
 from ...runs.store import Result
 from ..estimators.rfnn import atoms_of, sample_eigenvalues
 from .interactive import rounded, scrubber

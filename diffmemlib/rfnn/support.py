@@ -1,0 +1,127 @@
+"""Where the spectrum of U ends: edges to rounding, and masses between them."""
+
+from __future__ import annotations
+
+from math import pi
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .model import BranchError, Model
+
+Floats = NDArray[np.float64]
+NEAR = 1e-8  # imaginary part at which a point is tried, in units of its distance from s^2
+SLOPE = 0.32  # ratio of Im q at a tenth of it: 1 within the spectrum, 0.1 outside, 10^(-1/2) at an edge
+GRIDS = (400, 2000, 10_000)  # points tried, until no mass is missed
+CLOSEST = 1e-8  # of the points to s^2, in units of the smaller of v^2 and s^2
+WITHIN = 1e-3  # of its distance, from where an edge is seen to where Newton's method finds it
+ACCURACY = 1e-8  # of the masses, which sum to one
+
+
+def support(model: Model) -> list[tuple[float, float, float]]:
+    """Return the intervals of the continuous spectrum, from small to large: low, high and mass of each.
+
+    Parameters
+    ----------
+    model
+        The model.
+
+    Raises
+    ------
+    BranchError
+        Where the masses do not sum to one within 1e-8: an interval was missed.
+    """
+    total = 0.0
+    for grid in GRIDS:
+        edges = _edges(model, grid)
+        masses = _masses(model, edges)
+        total = model.delta_weight + sum(masses)
+        if abs(total - 1) < ACCURACY:
+            return [
+                (model.c.s2 + low, model.c.s2 + high, mass) for (low, high), mass in zip(edges, masses, strict=True)
+            ]
+    raise BranchError(f"the masses of the spectrum sum to {total:.9f}, not to 1: an interval was missed")
+
+
+def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
+    """Return whether s^2 + distance lies within the spectrum, whatever the density there.
+
+    Towards the real axis Im q tends to pi times the density within the spectrum, and to zero in proportion to Im z
+    outside: no level of the density has to be chosen, and a narrow heavy interval nearby does not blur the edges.
+    """
+    far, near = (model.traces_beside(distance * (1 + 1j * height))[0].imag for height in (NEAR, NEAR / 10))
+    return near > SLOPE * far
+
+
+def _edges(model: Model, grid: int) -> list[tuple[float, float]]:
+    """Low and high end of every interval that the grid, even in log(lambda - s^2), has a point in, as lambda - s^2."""
+    distance = np.geomspace(CLOSEST * min(model.c.v2, model.c.s2), model.top, grid)
+    within = inside(model, distance)
+    change = np.flatnonzero(within[1:] != within[:-1])
+    if len(change) == 0:
+        return []
+    left, right, begins = distance[change], distance[change + 1], within[change + 1]
+    for _ in range(4):  # to 1e-6 of the grid's step, near enough for Newton: each time to one of 32 parts
+        between = left[:, None] * (right / left)[:, None] ** (np.arange(33) / 32)
+        beyond = inside(model, between[:, 1:-1]) == begins[:, None]
+        part = np.where(beyond.any(1), beyond.argmax(1), 31)
+        left, right = between[np.arange(len(part)), part], between[np.arange(len(part)), part + 1]
+    places = [_polished(model, *ends) for ends in zip(left, right, begins, strict=True)]
+    if within[0]:  # the spectrum reaches down to s^2
+        places.insert(0, 0.0)
+    if len(places) % 2 or (np.diff(places) <= 0).any():
+        raise BranchError(f"the edges of the spectrum could not be told apart: {places}")
+    return list(zip(places[::2], places[1::2], strict=True))
+
+
+def _polished(model: Model, left: float, right: float, begins: bool) -> float:
+    """The edge between two distances, where dz/dq = 0 on the real branch, by Newton's method.
+
+    Its Jacobian is exact: the equations are rational, so a derivative is the imaginary part of a tiny imaginary step.
+    BranchError where it leads elsewhere.
+    """
+    outside = left if begins else right
+    q, r = (complex(v[0]).real for v in model.traces_beside(np.array([outside * (1 + 1j * NEAR)])))
+    for _ in range(50):
+        _, g, slope = model.real_branch(q, r)
+        columns = [model.real_branch(q + 1e-30j * abs(q), r), model.real_branch(q, r + 1e-30j * abs(r))]
+        jacobian = np.array([[c[1].imag for c in columns], [c[2].imag for c in columns]]) * 1e30
+        step_q, step_r = np.linalg.solve(jacobian, [g.real, slope.real])
+        q, r = q - step_q * abs(q), r - step_r * abs(r)
+        if max(abs(step_q), abs(step_r)) < 1e-14:
+            break
+    distance = float(np.real(model.real_branch(q, r)[0]))
+    margin = 10 * (right - left) + WITHIN * right
+    if not left - margin < distance < right + margin:
+        raise BranchError(f"an edge of the spectrum near {model.c.s2 + right:.6g} could not be told to rounding")
+    return distance
+
+
+def _masses(model: Model, edges: list[tuple[float, float]]) -> list[float]:
+    """Mass of each interval: 1/(2 pi i) times the integral of q around it, clockwise, through the gaps beside it."""
+    masses = []
+    for i, (low, high) in enumerate(edges):
+        below = edges[i - 1][1] if i else None
+        above = edges[i + 1][0] if i + 1 < len(edges) else None
+        origin = -model.c.s2 if low == 0 else 0.0  # contours are ellipses in log(x - origin), origin outside
+        first = (low - origin) / 2 if below is None else np.sqrt((below - origin) * (low - origin))
+        last = (high - origin) * 2 if above is None else np.sqrt((high - origin) * (above - origin))
+        masses.append(_around(model, origin, first, last))
+    return masses
+
+
+def _around(model: Model, origin: float, first: float, last: float) -> float:
+    """The mass between two points outside the spectrum; nodes are doubled until two rules agree."""
+    centre, half = np.log(first * last) / 2, np.log(last / first) / 2
+    before, nodes = np.inf, 64
+    while nodes <= 2**15:
+        angle = (np.arange(nodes) + 0.5) * pi / nodes  # the lower half mirrors the upper
+        height = min(1.2, half)
+        x = np.exp(centre + half * np.cos(angle) + 1j * height * np.sin(angle))
+        along = x * (-half * np.sin(angle) + 1j * height * np.cos(angle))
+        mass = -float((model.traces_beside(origin + x)[0] * along).imag.sum()) / nodes
+        if abs(mass - before) < ACCURACY / 100:
+            return mass
+        before, nodes = mass, 2 * nodes
+    low, high = (model.c.s2 + origin + end for end in (first, last))
+    raise BranchError(f"the mass of the spectrum between {low:.6g} and {high:.6g} did not converge")

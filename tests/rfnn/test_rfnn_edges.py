@@ -1,0 +1,142 @@
+"""Edges of the spectrum against thirty digits and against matrices; masses where the spectrum is hard to see."""
+
+from functools import cache
+
+import numpy as np
+import pytest
+from mpmath import mp
+
+from diffmemlib.rfnn.coefficients import coefficients
+from diffmemlib.rfnn.model import BranchError, Model
+from diffmemlib.rfnn.spectrum import spectrum
+from diffmemlib.rfnn.support import inside
+
+
+@cache
+def coefficients_in_thirty_digits(t: float):
+    """a, b, v^2, s^2 of tanh by the trapezoidal rule: an error of exp(-2 pi 1.5/h), tanh being analytic to Im = 1.5."""
+    t, h, reach = mp.mpf(t), mp.mpf("0.1"), 140
+    nodes = [h * k for k in range(-reach, reach + 1)]
+    weight = [h * mp.exp(-(u**2) / 2) / mp.sqrt(2 * mp.pi) for u in nodes]
+    signal, noise = mp.exp(-t), mp.sqrt(1 - mp.exp(-2 * t))
+    along = [mp.tanh(u) for u in nodes]  # Gamma = 1 for data of unit variance
+    a = mp.fsum(w * u * s for w, u, s in zip(weight, nodes, along, strict=True))
+    given_u = [mp.fsum(w * mp.tanh(signal * u + noise * v) for w, v in zip(weight, nodes, strict=True)) for u in nodes]
+    v2 = mp.fsum(w * g**2 for w, g in zip(weight, given_u, strict=True)) - (a * signal) ** 2
+    b = noise * a
+    return a, b, v2, mp.fsum(w * s**2 for w, s in zip(weight, along, strict=True)) - (a * signal) ** 2 - v2 - b**2
+
+
+def edge_in_thirty_digits(psi_p, psi_n, t, start, q, r):
+    """The root of both equations, as the paper has them (Eqs. 17-19), and of their Jacobian, near a start."""
+    a, b, v2, s2 = coefficients_in_thirty_digits(t)
+    alpha = (a * mp.exp(-mp.mpf(t))) ** 2
+
+    def equations(q, r, z):
+        D = 1 + psi_p / psi_n * (alpha * r + v2 * q)
+        s_hat, r_hat = b**2 * psi_p + 1 / q, psi_p * alpha / D
+        s = 1 / (s_hat + r_hat)
+        first = psi_p * (s2 - z) + psi_p * v2 / D + (1 - psi_p) / q - s / q**2
+        return first, r - 1 / (s_hat + r_hat)
+
+    def system(q, r, z):
+        def derivative(i, by):
+            f = (lambda x: equations(x, r, z)[i]) if by == 0 else (lambda x: equations(q, x, z)[i])
+            return mp.diff(f, (q, r)[by])
+
+        determinant = derivative(0, 0) * derivative(1, 1) - derivative(0, 1) * derivative(1, 0)
+        first, second = equations(q, r, z)
+        return q * first, second / r, q**2 * determinant  # each of the order of one
+
+    return mp.findroot(system, (mp.mpf(q), mp.mpf(r), mp.mpf(start)), maxsteps=40, tol=mp.mpf(10) ** -40)[2]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("psi_p", "psi_n", "t"),
+    [(64, 8, 0.1), (64, 16, 0.1), (64, 32, 0.1), (6, 3, 0.1), (6, 3, 0.7), (64, 8, 0.01), (3, 8, 0.1)],
+)
+def test_edges_are_right_to_a_billionth(psi_p: float, psi_n: float, t: float):
+    whole, model = spectrum(psi_p=psi_p, psi_n=psi_n, t=t), Model.of(psi_p=psi_p, psi_n=psi_n, t=t)
+    with mp.workdps(30):
+        for bulk in whole.bulks:
+            for edge, side in ((bulk.low, -1), (bulk.high, 1)):
+                near = edge + side * 1e-5 * (edge - whole.delta_place)  # on the outer side, where q and r are real
+                q, r = (float(v[0].real) for v in model.traces(np.array([near + 1e-12j])))
+                exact = edge_in_thirty_digits(psi_p, psi_n, t, near, q, r)
+                assert edge == pytest.approx(float(exact), rel=1e-9)
+
+
+@pytest.mark.parametrize(("psi_n", "left"), [(8, 0.06253), (16, 0.02813), (32, 0.01487)])
+def test_the_left_edge_that_sets_the_time_of_memorisation(psi_n: float, left: float):
+    """At psi_p = 64, t = 0.1; these were told apart from .0619, .0264, .0143 by matrices."""
+    assert spectrum(psi_p=64, psi_n=psi_n, t=0.1).rho_1.low == pytest.approx(left, abs=5e-6)
+
+
+def lowest_eigenvalue(d: int, seed: int, psi_p: int, psi_n: int, t: float) -> float:
+    """Of the bulk next to s^2, of U's Gaussian equivalent s^2 + b^2 Y Y^T + F F^T/n with F = sqrt(alpha) Y X + v G."""
+    model, rows = Model.of(psi_p=psi_p, psi_n=psi_n, t=t), np.random.default_rng(seed)
+    p, n = psi_p * d, psi_n * d
+    Y, X, G = rows.standard_normal((p, d)) / d**0.5, rows.standard_normal((d, n)), rows.standard_normal((p, n))
+    F = model.alpha**0.5 * Y @ X + model.c.v2**0.5 * G
+    parts = np.hstack([model.c.b * Y, F / n**0.5])  # U - s^2 has the nonzero eigenvalues of this matrix's Gram matrix
+    return model.c.s2 + np.linalg.eigvalsh(parts.T @ parts)[0]
+
+
+@pytest.mark.parametrize(("psi_p", "psi_n", "t"), [(6, 3, 0.4), (16, 4, 0.1)])
+def test_the_smallest_eigenvalues_of_matrices_come_to_the_edge(psi_p: int, psi_n: int, t: float):
+    """At d = 400 to within a hundredth of the width of the bulk, nearer than at d = 50."""
+    whole = spectrum(psi_p=psi_p, psi_n=psi_n, t=t)
+    edge, width = whole.bulks[0].low, whole.bulks[0].high - whole.bulks[0].low
+    small, large = (
+        abs(np.mean([lowest_eigenvalue(d, seed, psi_p, psi_n, t) for seed in range(count)]) - edge) / width
+        for d, count in ((50, 24), (400, 3))
+    )
+    assert large < small
+    assert large < 0.01
+
+
+@pytest.mark.parametrize(
+    ("psi_p", "psi_n", "t"),
+    [(1, 8, 1.0), (1.1, 2, 0.5), (8, 8, 5.0), (1e7, 1, 0.1), (2, 8, 2.0), (8, 8, 2.0), (9, 8, 0.5), (64, 1e5, 0.1),
+     (3131.85721, 1.77546189, 4.0368), (1e4, 1e4, 1.0), (0.01, 100, 3.0), (100, 0.01, 0.1), (1024, 64, 0.001)],
+)  # fmt: skip
+def test_ordinary_ratios_and_times_are_served(psi_p: float, psi_n: float, t: float):
+    whole = spectrum(psi_p=psi_p, psi_n=psi_n, t=t)
+    assert whole.delta_weight + sum(b.mass for b in whole.bulks) == pytest.approx(1, abs=1e-7)
+    assert all(whole.delta_place <= b.low < b.high for b in whole.bulks)
+    assert all(a.high < b.low for a, b in zip(whole.bulks, whole.bulks[1:], strict=False))
+    if whole.split is not None:
+        assert whole.rho_2.mass * psi_p == pytest.approx(1, abs=1e-6)
+
+
+def test_what_cannot_be_told_is_an_error_and_no_number():
+    with pytest.raises(BranchError, match=r"could not be told|sum to|did not converge|no proven solution"):
+        spectrum(psi_p=1e13, psi_n=1e-6, t=0.1)
+
+
+def test_a_point_is_within_or_outside_whatever_the_density():
+    """The bulk of (2, 8, 2.0) is 2e-7 wide and holds half of the mass; a point beside it is outside."""
+    model = Model.of(psi_p=2, psi_n=8, t=2.0)
+    low, high = (edge - model.c.s2 for edge in (spectrum(psi_p=2, psi_n=8, t=2.0).bulks[0].low,
+                                                spectrum(psi_p=2, psi_n=8, t=2.0).bulks[0].high))  # fmt: skip
+    points = np.array([0.99 * low, 1.01 * low, 0.99 * high, 1.01 * high, 30 * high])
+    assert inside(model, points).tolist() == [False, True, True, False, False]
+
+
+def test_the_real_branch_solves_the_equations_and_knows_its_slope():
+    model = Model.of(psi_p=8, psi_n=3, t=0.1, covariance=((0.5, 0.5), (1.5, 0.5)))
+    for z in (model.c.s2 * 1.001, 12.0, 40.0):
+        q, r = (float(v[0].real) for v in model.traces(np.array([z + 1e-10j])))
+        distance, g, slope = model.real_branch(q, r)
+        assert float(distance) == pytest.approx(z - model.c.s2, rel=1e-6)
+        assert abs(float(g)) < 1e-6 * abs(r)
+        assert slope > 0  # outside the spectrum q grows with z
+
+
+@pytest.mark.parametrize("t", [1e-3, 0.1, 5.0])
+def test_coefficients_keep_their_digits_at_any_time(t: float):
+    """v^2 is 1e-15 at t = 5, where the difference that defines it keeps six digits."""
+    with mp.workdps(30):
+        exact = [float(value) for value in coefficients_in_thirty_digits(t)]
+    np.testing.assert_allclose(coefficients(t), exact, rtol=1e-9)
