@@ -73,9 +73,9 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 # .venv/bin/python -m diffmemlib data images FOLDER --name mine --size 16
 # ```
 #
-# It says how many images there are, how many of them others repeat (they are left out), how many have a near twin, and how
-# they are split: three quarters to take training sets from, a quarter held out. The twins matter, since a copy of one of
-# two twins is as near to the other and cannot be told from something new. To try it without pictures of your own, draw
+# It says which files it took and which it left out and why, how many images repeat an earlier one (they are left out), how
+# many have a near-duplicate, and how they are split: three quarters to take training sets from, a quarter held out.
+# Near-duplicates matter, since a copy of one of them is as near to the other and cannot be told from something new. To try it without pictures of your own, draw
 # the letters of this page first: `.venv/bin/python -m diffmemlib data letters letters`.
 #
 # **2. Say which runs.** A folder with a table; this is `my/laptop.toml`:
@@ -168,14 +168,13 @@ glue("own-predicted", f"{first['steps']:.0f} [{first['low']:.0f}, {first['high']
 glue("own-measured", window.as_text(measured), display=False)
 glue("own-turns", f"{example.curve('loss_test')['value'].idxmin():.0f}", display=False)
 glue("own-good-from", window.as_text(estimate.tau_gen([example])[0]), display=False)
-glue("own-exponent", str(scaling.exponent_of(scaling.tau_mem(runs), runs)), display=False)
+glue("own-exponent", window.exponent_text(runs), display=False)
 good_from = estimate.tau_gen([example])[0]
 glue("own-lower", f"{first['low']:.0f}", display=False)
 fine = good_from.status == "interpolated" and good_from.tau <= first["low"]
 late = "one stops with good samples" if fine else "stopping there would be safe, and too early for good samples"
 glue("own-advice", late, display=False)
-inside = first["low"] <= measured.tau <= first["high"]
-glue("own-verdict", "inside the interval" if inside else "outside the interval", display=False)
+glue("own-verdict", window.verdict(first["low"], first["high"], measured), display=False)
 frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:.0f}" if isinstance(v, float) else v))
 
 # %% [markdown]
@@ -238,7 +237,7 @@ record(runs, table, "own-losses")
 #
 # ## What to watch for
 #
-# - **Twins in the data** hide copies; the first command counts them.
+# - **Near-duplicates in the data** hide copies; the first command counts them.
 # - **A different rule of training is a different clock.** Learning rate, batch, width and augmentation all move
 #   $\tau_\mathrm{mem}$ ([](images-full-batch.ipynb), [](images-capacity.ipynb)). Predict with the settings that you will
 #   use.

@@ -1,4 +1,4 @@
-"""Command line: diffmem run | sweep | costs | data | bench | claims | picture | rename-results."""
+"""Command line: diffmem run | sweep | costs | data | bench | verify | claims | picture | rename-results."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from .files import RunBusyError
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
-Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
+TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
+Budget = Annotated[float | None, typer.Option(help="Seconds, positive; the run then saves its state and ends.")]
 
 
 @app.command()
@@ -43,6 +44,7 @@ def run(
 
     with exit_on_user_error():
         check_device(device)
+        _check_budget(budget)
         parameters = _parameters(parameter or [])
         if what in EXPERIMENTS:
             config = EXPERIMENTS[what].config.from_text({"tier": tier, **parameters})
@@ -56,6 +58,11 @@ def run(
                 raise ValueError(f"no run {what!r} in the tables of tier {tier}, and no experiment of this name")
             config = matching[0]
         raise typer.Exit(launch(make, config, device, budget))
+
+
+def _check_budget(budget: float | None) -> None:
+    if budget is not None and not budget > 0:
+        raise ValueError(f"--budget {budget:g} is negative or zero: give a positive number of seconds")
 
 
 def _parameters(texts: list[str]) -> dict[str, str]:
@@ -88,6 +95,7 @@ def sweep(
     status = 0
     with exit_on_user_error():
         check_device(device)
+        _check_budget(budget)
         for id, result in run_sweep(name, tier, together, device, budget):
             if isinstance(result, DivergedError):
                 status = 1
@@ -108,11 +116,15 @@ def costs(
     list_: Annotated[bool, typer.Option("--list", help="Only list them: identity and papermill line.")] = False,
 ) -> None:
     """Say what the runs that are missing will cost: hours and disk."""
-    from .companion.sweeps.costs import estimate, summary
+    from .companion.sweeps.costs import damaged, estimate, summary
     from .companion.sweeps.tables import table_runs
+    from .runs.config import check_device_name
 
     with exit_on_user_error():
+        check_device_name(device)
         runs = table_runs(tier, figure)
+        for sentence in damaged(runs):
+            typer.echo(f"Damaged, and to be made again: {sentence}", err=True)
         if list_:
             typer.echo("\n".join(f"{c.id}  {c.command}" for c in runs))
             return
@@ -125,7 +137,7 @@ app.add_typer(data, name="data")
 
 @data.command()
 def celeba(
-    source: Annotated[Path, typer.Argument(help="CelebA's folder img_align_celeba, or its zip.")],
+    source: Annotated[str, typer.Argument(help="CelebA's folder img_align_celeba, or its zip.")],
     out: Annotated[Path, typer.Option(help="A file .npy; the image runs look for data/celeba-<size>.npy.")],
     size: Annotated[int, typer.Option(help="Side of an image, in pixels.")] = 32,
     count: Annotated[int, typer.Option(help="How many images the source holds.")] = 202_599,
@@ -140,15 +152,17 @@ def celeba(
 
 @data.command()
 def images(
-    source: Annotated[Path, typer.Argument(help="A folder or zip of images.")],
+    source: Annotated[str, typer.Argument(help="A folder or zip of images.")],
     name: Annotated[str, typer.Option(help="What to call the data set, such as letters.")],
     size: Annotated[int, typer.Option(help="Side of an image, in pixels; a multiple of 4.")] = 32,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    most_pixels: Annotated[int, typer.Option(help="That a picture may have.", min=1)] = 64_000_000,
 ) -> None:
     """Turn images of your own into a data set that runs can name; the same command resumes."""
     from .data import own
 
     with exit_on_user_error():
-        path = own.prepare(source, name, size)
+        path = own.prepare(source, name, size, skip_bad=skip_bad, most_pixels=most_pixels)
         typer.echo(f"wrote {path} and {path.name}.json\n{own.summary(name, size)}")
 
 
@@ -204,6 +218,27 @@ def bench(
 
 
 @app.command()
+def verify(
+    integrity: Annotated[
+        bool,
+        typer.Option("--integrity", help="Only whether each is whole, not whether it is the committed one."),
+    ] = False,
+    update: Annotated[bool, typer.Option("--update", help="Write the manifest anew, of what is stored now.")] = False,
+) -> None:
+    """Check every stored result, and that those of the repository are the ones that were committed."""
+    from .experiments import registry  # noqa: F401 - whose settings names are checked against
+    from .runs.verify import verify as check, write_manifest
+
+    with exit_on_user_error():
+        found = check()
+        if update and not found.damaged:
+            typer.echo(f"wrote {write_manifest().name}")
+            found = check()
+        typer.echo(found.lines())
+    raise typer.Exit(1 if found.damaged or not (integrity or found.as_committed) else 0)
+
+
+@app.command()
 def claims() -> None:
     """Print the claims table, computed from the stored results."""
     with exit_on_user_error():
@@ -248,7 +283,12 @@ def exit_on_user_error() -> Iterator[None]:
     try:
         yield
     except (ValueError, OSError, MemoryError, ResultError, RunBusyError, FloatingPointError) as error:
-        typer.echo(f"Error: {error}", err=True)
+        typer.echo(f"Error: {str(error) or TOO_LITTLE_MEMORY}", err=True)
+        raise typer.Exit(1) from None
+    except RuntimeError as error:
+        if "alloc" not in str(error) and "out of memory" not in str(error):  # torch's, on a CPU and on a GPU
+            raise
+        typer.echo(f"Error: {TOO_LITTLE_MEMORY} ({str(error).splitlines()[0]})", err=True)
         raise typer.Exit(1) from None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import hashlib
 import json
 import os
@@ -13,7 +14,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
+
+from .places import place_variable
 
 
 def digest(data: bytes) -> str:
@@ -24,6 +27,23 @@ def digest(data: bytes) -> str:
 def to_json(content: dict[str, Any]) -> bytes:
     """Return the bytes of a readable JSON file, its keys sorted."""
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+
+
+def read_text(path: Path) -> str:
+    """Return the text of a file written on any system: UTF-8 with or without a mark at its start, or UTF-16 with one.
+
+    Raises
+    ------
+    ValueError
+        Where it is none of them.
+    """
+    data = path.read_bytes()
+    encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
+    try:
+        return data.decode(encoding).replace("\r\n", "\n")
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise ValueError(f"{path.name}, line {line}: not UTF-8; save the file as UTF-8 text") from None
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -62,11 +82,12 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        variable = place_variable(path)
+        elsewhere = f", or let {variable} name a place that can be written," if variable else ""
         raise OSError(
             error.errno,
-            f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room, or "
-            "let DIFFMEM_RESULTS, DIFFMEM_CHECKPOINTS and DIFFMEM_DATA name places that can be written, and run the "
-            "same again",
+            f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room"
+            f"{elsewhere} and run the same again",
         ) from error
 
 
@@ -161,14 +182,18 @@ def run_lock(path: Path) -> Iterator[None]:
             pass
     lock = FileLock(file, thread_local=False)
     try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise RunBusyError(f"another process is working on {path.name}: wait for it, or stop it") from None
-    except (OSError, NotImplementedError) as error:
-        raise OSError(
-            f"{file} cannot be locked ({error}): its file system has no locks; let DIFFMEM_CHECKPOINTS and "
-            "DIFFMEM_DATA name folders on another one"
-        ) from error
+        with warnings.catch_warnings():  # where the kernel has no locks it falls back, with one, to what a death leaves
+            warnings.simplefilter("ignore")
+            lock.acquire(timeout=0)
+        if isinstance(lock, SoftFileLock):
+            lock.release()
+            raise NotImplementedError("not supported")
+    except (Timeout, OSError, NotImplementedError) as error:
+        if isinstance(error, Timeout) and not isinstance(lock, SoftFileLock):
+            raise RunBusyError(f"another process is working on {path.name}: wait for it, or stop it") from None
+        variable = place_variable(file)
+        elsewhere = f"; let {variable} name a folder on another one" if variable else ""
+        raise OSError(f"{file} cannot be locked ({error}): its file system has no locks{elsewhere}") from error
     try:
         yield
     finally:

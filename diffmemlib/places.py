@@ -81,6 +81,12 @@ def book_tier() -> str:
     return os.environ.get("DIFFMEM_TIER") or "laptop"
 
 
+def place_variable(path: Path) -> str | None:
+    """Return the environment variable that names the place in which a path lies; None for any other path."""
+    places = {"DIFFMEM_RESULTS": results_dir, "DIFFMEM_CHECKPOINTS": checkpoints_root, "DIFFMEM_DATA": data_dir}
+    return next((name for name, place in places.items() if Path(path).absolute().is_relative_to(place())), None)
+
+
 def _place(variable: str, name: str) -> Path:
     named = os.environ.get(variable)
     return Path(named).expanduser().absolute() if named else (checkout() or Path.cwd()) / name

@@ -21,6 +21,7 @@ from typing import Any
 import pandas as pd
 from IPython.display import HTML
 
+from ..files import read_text
 from ..places import checkout_root
 from .estimators import Estimate
 from .figures.tables import typeset
@@ -112,7 +113,7 @@ def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:
     ValueError names the row that is not as the file's header says.
     """
     path = path or checkout_root("The claims table") / "book" / "claims.toml"
-    claims = [_claim(row) for row in tomllib.loads(path.read_text())["claim"]]
+    claims = [_claim(row) for row in tomllib.loads(read_text(path))["claim"]]
     if unknown := {c.chapter for c in claims} - set(CHAPTERS):
         raise ValueError(f"{path.name}: unknown chapter {', '.join(unknown)}; known: {', '.join(CHAPTERS)}")
     names = [c.id for c in claims]

@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 from torch import Tensor
 
 from . import prepared
-from .prepared import SourceError, check_options, open_source, prepared_path
+from .inventory import SourceError, open_source
+from .prepared import check_options, prepared_path
 
 COUNT = 202_599  # images in CelebA
 HELD_OUT = 10_000  # the last ones by index: the paper's FID reference, and its first 2048 the held-out loss
@@ -20,7 +21,7 @@ NAME = re.compile(r"(\d{6})\.(jpg|png)", re.IGNORECASE)
 SOURCE = "the folder img_align_celeba, or the file img_align_celeba.zip, as CelebA's authors give it out"
 
 
-def prepare(source: Path, out: Path, size: int = 32, count: int = COUNT, progress: bool = True) -> Path:
+def prepare(source: Path | str, out: Path, size: int = 32, count: int = COUNT, progress: bool = True) -> Path:
     """Write CelebA's images as one array of grey bytes with a manifest, as `prepared.prepare` does.
 
     Parameters
@@ -47,10 +48,11 @@ def prepare(source: Path, out: Path, size: int = 32, count: int = COUNT, progres
         Says what is wrong with the source; out then does not exist.
     """
     check_options(out, size)
-    images = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, partial(_in_order, source=source))
+    order = partial(_in_order, source=Path(source))
+    images = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, order)
     if len(images.names) != count:
         raise SourceError(
-            f"{source.name} holds {len(images.names)} images where {count} were expected; if it is a part that you "
+            f"{images.name} holds {len(images.names)} images where {count} were expected; if it is a part that you "
             f"mean to use, say --count {len(images.names)}, else get {SOURCE} again"
         )
     return prepared.prepare(images, out, size, progress)
@@ -67,6 +69,16 @@ def _in_order(names: list[str], source: Path) -> list[str]:
         listed = ", ".join(f"{i:06d}" for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
         raise SourceError(f"{source.name} lacks image {listed} ({len(missing)} in all); get {SOURCE} again")
     return [index[i] for i in sorted(index)]
+
+
+def counts(side: int) -> tuple[int, int] | None:
+    """Return how many images there are to take training sets from, at most, and held out; None where not prepared."""
+    try:
+        count = int(prepared.manifest_of(prepared_path("celeba", side), "")["count"])
+    except (FileNotFoundError, SourceError):
+        return None
+    held_out = min(HELD_OUT, count // 4)
+    return count - held_out, held_out
 
 
 def load(side: int) -> tuple[Tensor, Tensor]:

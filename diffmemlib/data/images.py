@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..randomness import derive_seed, generator
 from . import celeba, own
-from .digits import digits
+from .digits import PARTS, SIDES, digits
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,28 @@ def images(dataset: str, side: int, scale: float = 1.0) -> Images:
 def known(dataset: str) -> bool:
     """Whether this is a name that settings may hold: one of DATASETS, or the reader's own with its checksum."""
     return dataset in DATASETS or own.EXACT.fullmatch(dataset) is not None
+
+
+def image_counts(dataset: str, side: int) -> tuple[int, int] | None:
+    """Return how many images a data set has in its pool and held out, without reading them; None where unknown."""
+    if dataset == "digits":
+        (first, second), (third, fourth) = PARTS["train"], PARTS["test"]
+        return second - first, fourth - third
+    if dataset == "celeba":
+        return celeba.counts(side)
+    return own.counts(dataset, side) if "@" in dataset else None
+
+
+def size_rules(dataset: str, side: int, n: int = 2) -> dict[str, tuple[bool, str]]:
+    """Return the rules for n and side that a data set decides, for `Config.require`."""
+    counts = image_counts(dataset, side)
+    most = counts[0] if counts else None
+    return {
+        "n": (2 <= n <= (most or n), f"2 to {most}, the images of the pool" if most else "at least 2"),
+        "side": (side in SIDES, f"{' or '.join(map(str, SIDES))} for digits")
+        if dataset == "digits"
+        else (side >= 4 and side % 4 == 0, "a multiple of 4, for the three resolutions"),
+    }
 
 
 def identify(dataset: str, side: int) -> str:

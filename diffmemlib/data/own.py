@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -11,17 +12,24 @@ from torch import Tensor
 
 from ..metrics.memorization import near_duplicates
 from . import prepared
-from .prepared import SourceError, check_options, open_source, prepared_path
+from .inventory import LISTED, Inventory, SourceError, open_source, quoted
+from .picture import MOST_PIXELS
+from .prepared import check_options, prepared_path
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff")
+# Some are values to papermill, not texts.
+RESERVED = ("digits", "celeba", "nan", "inf", "infinity", "none", "null", "true", "false")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SOURCE = f"a folder or zip of images ({', '.join(SUFFIXES)})"
 FEWEST = 140  # different images: the quarter that is held out must outnumber the 32 features of a Frechet distance
 SPLIT_SEED = 20253  # files often lie in the order of their kinds: one fixed permutation before the split
 EXACT = re.compile(rf"{NAME.pattern}@[0-9a-f]{{12}}")  # in a run's settings: the checksum's first digits
 
 
-def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> Path:
+def prepare(
+    source: Path | str, name: str, size: int = 32, progress: bool = True, *, skip_bad: bool = False,
+    most_pixels: int = MOST_PIXELS,
+) -> Path:  # fmt: skip
     """Write the images of a source to where runs look for the data set of a name; the same call resumes.
 
     Parameters
@@ -34,6 +42,10 @@ def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> P
         Side of an image, in pixels.
     progress
         Whether to show it.
+    skip_bad
+        Whether to leave out the files that cannot be taken, and to list them in the manifest.
+    most_pixels
+        That a picture may have.
 
     Returns
     -------
@@ -43,16 +55,21 @@ def prepare(source: Path, name: str, size: int = 32, progress: bool = True) -> P
     Raises
     ------
     SourceError
-        Says what is wrong with the name, the size, the source or an image; nothing is then written.
+        Says what is wrong with the name, the size, the source or its images; nothing is then written.
     """
     path = prepared_path(name, size)
-    if not NAME.fullmatch(name) or name in ("digits", "celeba"):
-        raise SourceError(f"--name {name}: small letters, digits and _, a letter first, and not digits or celeba")
+    if not NAME.fullmatch(name) or name in RESERVED:
+        raise SourceError(
+            f"--name {name}: small letters, digits and _, a letter first, and none of {', '.join(RESERVED)}"
+        )
     check_options(path, size)
-    images = open_source(source, lambda file: file.lower().endswith(SUFFIXES) and file[0] != ".", SOURCE, sorted)
+    images = open_source(source, lambda file: file.lower().endswith(SUFFIXES), SOURCE, sorted)
     if len(images.names) < FEWEST:
-        raise SourceError(f"{source.name} holds {len(images.names)} images, and {FEWEST} are the fewest; give {SOURCE}")
-    return prepared.prepare(images, path, size, progress)
+        raise SourceError(
+            f"{quoted(images.name)} holds {len(images.names)} images, and {FEWEST} are the fewest; give {SOURCE}.\n"
+            + images.inventory.lines()
+        )
+    return prepared.prepare(images, path, size, progress, fewest=FEWEST, skip_bad=skip_bad, most_pixels=most_pixels)
 
 
 def identify(name: str, side: int) -> str:
@@ -112,18 +129,44 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     return different[order[held_out:]], different[order[:held_out]]
 
 
+def counts(dataset: str, side: int) -> tuple[int, int] | None:
+    """Return how many images "name@0123456789ab" has in its pool and held out; None where they are not here.
+
+    Nor is it known of images that an earlier version prepared.
+    """
+    name = dataset.partition("@")[0]
+    try:
+        manifest = prepared.manifest_of(prepared_path(name, side), "")
+    except (FileNotFoundError, SourceError):
+        return None
+    if "different" not in manifest or not str(manifest["sha256"]).startswith(dataset.partition("@")[2]):
+        return None
+    held_out = int(manifest["different"]) // 4
+    return int(manifest["different"]) - held_out, held_out
+
+
 def summary(name: str, side: int) -> str:
-    """Return what was found in prepared images, in a few lines, and what to type next."""
+    """Return what was found in prepared images, taken and left out, in a few lines, and what to type next."""
     dataset = identify(name, side)
     pool, test = load(dataset, side)
-    count = int(prepared.manifest_of(prepared_path(name, side), "")["count"])
-    twins = near_duplicates(torch.cat([pool, test]))
-    return (
+    manifest = prepared.manifest_of(prepared_path(name, side), "")
+    count, twins = int(manifest["count"]), near_duplicates(torch.cat([pool, test]))
+    lines = []
+    if found := manifest.get("inventory"):  # not in those of an earlier version
+        lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines()]
+    if skipped := manifest.get("skipped"):
+        lines += [f"{len(skipped)} files that cannot be taken were left out:"]
+        lines += [f"  {one['reason']}" for one in skipped[:LISTED]]
+    if frames := manifest.get("with_frames"):
+        lines += [f"{frames} files hold several frames or pages, of which the first was taken"]
+    lines += [
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "
-        f"training sets from, {len(test)} held out\n"
-        f"{twins} have another one much nearer than usual; a copy of such an image does not count as one\n"
-        f"in runs: -p dataset {name} -p side {side}, or exactly dataset = {dataset!r}"
-    )
+        f"training sets from, {len(test)} held out",
+        f"{twins} have another one much nearer than usual (a near-duplicate); a copy of such an image does not count "
+        "as one",
+        f"in runs: -p dataset {name} -p side {side}, or exactly dataset = {dataset!r}",
+    ]
+    return "\n".join(lines)
 
 
 def without_repeats(images: Tensor) -> Tensor:

@@ -5,12 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
-import zipfile
-import zlib
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,101 +16,17 @@ from tqdm import tqdm
 
 from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
 from ..places import data_dir
+from ..training.memory import free_memory
+from .inventory import LISTED, Source, SourceError, name_digest, quoted
+from .picture import MOST_PIXELS, holds_frames, shrink
 
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
-
-
-class SourceError(ValueError):
-    """The images cannot be taken from where they were said to be."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where images come from.
-
-    Parameters
-    ----------
-    name
-        To call it by.
-    names
-        Of all images, in order.
-    read
-        Returns the bytes of an image, by its name.
-    stamp
-        Returns, by its name, a text that changes when the file does, and costs no reading.
-    """
-
-    name: str
-    names: list[str]
-    read: Callable[[str], bytes]
-    stamp: Callable[[str], str]
+Rows = dict[str, tuple[np.ndarray, bool]]  # of each picture that was read: its bytes, and whether it has more frames
 
 
 def prepared_path(dataset: str, side: int) -> Path:
     """Return where the prepared images of a data set lie; see `places.data_dir`."""
     return data_dir() / f"{dataset}-{side}.npy"
-
-
-def open_source(
-    source: Path, wanted: Callable[[str], bool], what: str, order: Callable[[list[str]], list[str]]
-) -> Source:
-    """Return the images of a folder or zip.
-
-    Parameters
-    ----------
-    source
-        The folder or zip.
-    wanted
-        Whether a file of this name, without its folders, is one of them.
-    what
-        The source to ask for in an error.
-    order
-        Orders the names; it may refuse them.
-
-    Raises
-    ------
-    SourceError
-        Where it is neither, or unsafe.
-    """
-    if not source.exists():
-        raise SourceError(f"{source} does not exist; give {what}")
-    if source.is_dir():
-        files = {p.relative_to(source).as_posix(): p for p in source.rglob("*") if p.is_file() and wanted(p.name)}
-
-        def written(name: str) -> str:
-            status = files[name].stat()
-            return f"{status.st_size} {status.st_mtime_ns}"
-
-        return Source(source.name, order(list(files)), lambda name: files[name].read_bytes(), written)
-    head = source.open("rb").read(512).lstrip().lower()
-    if head.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise SourceError(f"{source.name} is a web page, not an archive: the download was refused; get {what} again")
-    try:
-        archive = zipfile.ZipFile(source)
-    except zipfile.BadZipFile:
-        raise SourceError(
-            f"{source.name} is not a whole zip archive (it may have been cut short); get {what} again"
-        ) from None
-    for name in archive.namelist():
-        path = PurePosixPath(name.replace("\\", "/"))
-        if path.is_absolute() or ".." in path.parts or ":" in path.as_posix().split("/")[0]:
-            raise SourceError(
-                f"{source.name} holds the entry {name!r}, which leads out of the archive; do not trust it"
-            )
-
-    def read(name: str) -> bytes:
-        try:
-            return archive.read(name)
-        except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:  # a wrong checksum, an end too soon
-            raise SourceError(f"{name} in {source.name} is damaged ({error}); get {what} again") from None
-        except (RuntimeError, NotImplementedError) as error:  # zipfile's, for a password or a method that it lacks
-            raise SourceError(
-                f"{name} in {source.name} cannot be unpacked ({error}); give {what}, with no password and packed in a "
-                "usual way"
-            ) from None
-
-    names = order([n for n in archive.namelist() if wanted(PurePosixPath(n).name)])
-    return Source(source.name, names, read, lambda name: f"{archive.getinfo(name).CRC}")
 
 
 def check_options(out: Path, size: int) -> None:
@@ -125,11 +37,14 @@ def check_options(out: Path, size: int) -> None:
         raise SourceError(f"--out {out.name}: give a name that ends in .npy")
 
 
-def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path:
+def prepare(
+    source: Source, out: Path, size: int, progress: bool = True, *, fewest: int = 1, skip_bad: bool = False,
+    most_pixels: int = MOST_PIXELS,
+) -> Path:  # fmt: skip
     """Write images as one array of grey bytes and its manifest, ``out.json``; the same call resumes.
 
-    The paper's steps: to [0, 1], shorter side to ``size`` (bilinear, with antialias, which torchvision's default did
-    not do before 0.17), central square, grey. Centring is left to who reads it.
+    The paper's steps (`picture.shrink`); torchvision's default had no antialias before 0.17. Centring is left to who
+    reads it. What was read is kept until all is well, so that no picture is read twice.
 
     Parameters
     ----------
@@ -141,6 +56,12 @@ def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path
         Side of an image, in pixels.
     progress
         Whether to show it.
+    fewest
+        Different images that are needed.
+    skip_bad
+        Whether to leave out the files that cannot be taken, and to list them in the manifest.
+    most_pixels
+        That a picture may have.
 
     Returns
     -------
@@ -150,23 +71,30 @@ def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path
     Raises
     ------
     SourceError
-        Says what is wrong with an image; out then does not exist.
+        Names all images that cannot be taken, and says why; out then does not exist.
     """
-    count = len(source.names)
-    identity = {"source": source.name, "names": digest("\n".join(source.names).encode()), "size": size, "count": count}
-    stamps = digest("\n".join(map(source.stamp, source.names)).encode())  # a picture that was replaced is read again
-    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"at": stamps}))[:12], ".bin")
+    _check_memory(len(source.names), size)
+    identity = {"source": quoted(source.name), "size": size}
+    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity))[:12], ".npz")
     with run_lock(parts.folder.parent / out.name):
-        for start in (bar := tqdm(range(0, count, CHUNK), desc=source.name, disable=not progress)):
-            bar.set_postfix_str(f"{start} of {count} images")
-            if parts.read(start) is None:
-                chunk = [shrink(source.read(name), name, size) for name in source.names[start : start + CHUNK]]
-                parts.write(start, np.stack(chunk).tobytes())
-        whole = np.frombuffer(b"".join(parts.read(start) or b"" for start in range(0, count, CHUNK)), np.uint8)
+        rows, bad = _read_all(source, size, parts, progress, most_pixels)
+        if bad and not skip_bad:
+            raise SourceError(_complaint(source, bad))
+        taken = [name for name in source.names if name not in bad]
+        if not taken:
+            raise SourceError(f"{quoted(source.name)} holds no picture that can be taken")
+        whole = np.stack([rows[_key(source, name)][0] for name in taken])
+        if (different := len(np.unique(whole.reshape(len(whole), -1), axis=0))) < fewest:
+            shutil.rmtree(parts.folder.parent, ignore_errors=True)
+            raise SourceError(f"{quoted(source.name)} holds {different} different images, and {fewest} are the fewest")
         packed = io.BytesIO()
-        np.save(packed, whole.reshape(count, 1, size, size), allow_pickle=False)
+        np.save(packed, whole, allow_pickle=False)
         manifest = identity | {
-            "first": source.names[0], "last": source.names[-1], "sha256": digest(packed.getvalue()),
+            "names": name_digest(taken), "count": len(taken), "different": different,
+            "first": quoted(taken[0]), "last": quoted(taken[-1]), "sha256": digest(packed.getvalue()),
+            "inventory": source.inventory.as_dict(),
+            "with_frames": sum(rows[_key(source, name)][1] for name in taken),
+            "skipped": [{"name": quoted(name), "reason": reason} for name, reason in bad.items()],
             "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; grey; rounded to bytes",
             "mean": float(whole.mean()) / 255, "versions": {p: version(p) for p in ("torchvision", "pillow", "numpy")},
         }  # fmt: skip
@@ -176,24 +104,65 @@ def prepare(source: Source, out: Path, size: int, progress: bool = True) -> Path
     return out
 
 
-def shrink(data: bytes, name: str, size: int) -> np.ndarray:
-    """Return one image file as grey bytes, (1, size, size); what is transparent becomes white."""
-    from PIL import Image, ImageOps, UnidentifiedImageError
-    from torchvision.transforms import functional as T
+def _read_all(
+    source: Source, size: int, parts: NumberedFiles, progress: bool, most_pixels: int
+) -> tuple[Rows, dict[str, str]]:
+    """Every picture, from an earlier call or read now and kept; and why some could not be taken, by their names."""
+    rows: Rows = {}
+    for number in parts.paths():
+        if (data := parts.read(number)) is not None:
+            with np.load(io.BytesIO(data), allow_pickle=False) as part:
+                rows |= zip(
+                    part["keys"].tolist(), zip(part["pixels"], part["frames"].tolist(), strict=True), strict=True
+                )
+    missing = [name for name in source.names if _key(source, name) not in rows]
+    bad: dict[str, str] = {}
+    bar = tqdm(total=len(source.names), initial=len(source.names) - len(missing), desc=quoted(source.name),
+               unit=" images", disable=not progress)  # fmt: skip
+    with bar:
+        for start in range(0, len(missing), CHUNK):
+            fresh: Rows = {}
+            for name in missing[start : start + CHUNK]:
+                try:
+                    data = source.read(name)
+                    options = {} if most_pixels == MOST_PIXELS else {"most_pixels": most_pixels}
+                    fresh[_key(source, name)] = shrink(data, name, size, **options), holds_frames(data)
+                except SourceError as error:
+                    bad[name] = str(error)
+                bar.update()
+            if fresh:
+                packed = io.BytesIO()
+                pixels, frames = zip(*fresh.values(), strict=True)
+                np.savez(packed, allow_pickle=False, keys=list(fresh), pixels=np.stack(pixels), frames=frames)
+                parts.write(max(parts.paths(), default=-1) + 1, packed.getvalue())
+                rows |= fresh
+    return rows, bad
 
-    try:
-        picture: Image.Image = ImageOps.exif_transpose(Image.open(io.BytesIO(data)))  # upright, as it is seen
-        if picture.mode[0] in "IF":
-            raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
-        if picture.has_transparency_data:
-            rgba = picture.convert("RGBA")
-            picture = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-        picture = picture.convert("RGB")
-    except (UnidentifiedImageError, OSError, ValueError) as error:
-        raise SourceError(f"{name} cannot be read as an image ({error}); replace it, then run the same again") from None
-    x = T.resize(T.to_tensor(picture), [size], interpolation=T.InterpolationMode.BILINEAR, antialias=True)
-    grey: Tensor = T.rgb_to_grayscale(T.center_crop(x, [size, size]))
-    return (grey * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+def _key(source: Source, name: str) -> str:
+    """Of a picture as it is now: one that was replaced is read again."""
+    return name_digest([name, source.stamp(name)])[:32]
+
+
+def _complaint(source: Source, bad: dict[str, str]) -> str:
+    reasons = list(bad.values())
+    if len(bad) == 1:
+        return f"{reasons[0]}; replace or remove it and run the same again, or leave it out with --skip-bad"
+    more = f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+    return (
+        f"{len(bad)} of the {len(source.names)} files in {quoted(source.name)} cannot be taken; replace or remove them "
+        "and run the same again, or leave them out with --skip-bad:\n  " + "\n  ".join(reasons[:LISTED]) + more
+    )
+
+
+def _check_memory(count: int, size: int) -> None:
+    """Raise SourceError where all pictures at this size, four times over, need more memory than is free."""
+    needed, free = size**2 * (4 * count + 40), free_memory(torch.device("cpu"))
+    if needed > free:
+        raise SourceError(
+            f"--size {size}: {count} pictures of it need about {needed / 2**30:.1f} GiB of memory, and "
+            f"{free / 2**30:.1f} GiB are free; take a smaller size"
+        )
 
 
 def without(images: Tensor, others: Tensor) -> Tensor:
@@ -207,7 +176,12 @@ def manifest_of(path: Path, how: str) -> dict[str, Any]:
     manifest = path.with_suffix(".npy.json")
     if not (path.exists() and manifest.exists()):
         raise FileNotFoundError(f"{path} with its manifest is not there; make it with: {how}")
-    content: dict[str, Any] = json.loads(manifest.read_bytes())
+    try:
+        content = dict(json.loads(manifest.read_bytes()))
+        content["sha256"], content["size"], content["count"]
+    except Exception as error:  # whatever is in it, it is no manifest
+        reason = f"it has no {error}" if isinstance(error, KeyError) else error
+        raise SourceError(f"{manifest.name} is damaged ({reason}); make it again with: {how}") from None
     return content
 
 
@@ -218,4 +192,10 @@ def load(path: Path, side: int, how: str) -> Tensor:
         raise SourceError(f"{path.name} is damaged (its checksum does not match its manifest); make it again")
     if manifest["size"] != side:
         raise SourceError(f"{path.name} holds images of {manifest['size']} pixels, not {side}")
-    return torch.from_numpy(np.load(io.BytesIO(data), allow_pickle=False))
+    try:
+        whole = np.load(io.BytesIO(data), allow_pickle=False)
+        if whole.dtype != np.uint8 or whole.shape[1:] != (1, side, side):
+            raise ValueError(f"{whole.dtype} of shape {whole.shape}")
+    except Exception as error:
+        raise SourceError(f"{path.name} holds no images of bytes ({error}); make it again with: {how}") from None
+    return torch.from_numpy(whole)

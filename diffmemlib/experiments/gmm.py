@@ -15,7 +15,7 @@ from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
 from ..diffusion.samplers import SAMPLERS, classifier_free_guidance, sample
 from ..diffusion.schedule import Schedule
 from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_nearest_neighbour, kl_score_gap
-from ..metrics.memorization import bootstrap, memorized_fraction, near_duplicates
+from ..metrics.memorization import near_duplicates, two_nearest, wilson
 from ..nets.mlp import ResidualMLP
 from ..randomness import derive_seed, seeded
 from ..runs.config import Config, Metrics
@@ -125,18 +125,18 @@ class GmmConfig(Config):
             lr=(0 < self.lr < inf, "positive"),
             momentum=(0 <= self.momentum < 1, "at least 0 and below 1"),
             batch=(self.batch >= 0, "0 for the full batch, or a number of points"),
-            first=(self.first >= 1, "at least 1"),
-            steps=(self.steps >= self.first, "at least `first`"),
+            steps=(self.steps >= 1, "at least 1"),
+            first=(1 <= self.first <= self.steps, f"1 to `steps`, which is {self.steps}"),
             milestones=(self.milestones >= 2, "at least 2"),
             d=(self.d >= 1, "at least 1"),
             mu=(-inf < self.mu < inf, "finite"),
             samples=(self.samples >= (200 if self.conditional else 100), "at least 100, for each class"),
             sampler=(self.sampler in SAMPLERS, f"one of {', '.join(SAMPLERS)}"),
-            kept=(0 <= self.kept <= self.samples, "at most `samples`"),
+            kept=(0 <= self.kept <= self.samples, f"0 to `samples`, which is {self.samples}"),
             sampling_steps=(self.sampling_steps == 0 or 2 <= self.sampling_steps <= 999, "0, or 2 to 999"),
             label_drop=(0 <= self.label_drop <= 1, "a probability"),
             guidance=(
-                self.guidance == 0 or (self.conditional and self.label_drop > 0 and self.guidance < inf),
+                self.guidance == 0 or (self.conditional and self.label_drop > 0 and -inf < self.guidance < inf),
                 "0 unless the net is conditional and label_drop above 0",
             ),
             share=(0 < self.share < 1, "between 0 and 1"),
@@ -176,7 +176,7 @@ def run(config: GmmConfig, device: str = "cpu", budget: float | None = None, sho
 def job(config: GmmConfig, device: str = "cpu") -> Job:
     """Return what `execute` needs.
 
-    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with its bootstrap interval; kl (the paper's
+    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with Wilson's interval; kl (the paper's
     estimator), kl_fisher and kl_knn, each +- 1.96 standard errors; loss_train, loss_test at t = 0.01 with the range
     +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the divergences for each class
     too (f_mem_class_0 ...), these from the distribution of the class; with guidance only kl_knn, since a guided score
@@ -203,16 +203,15 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             device=device, labels=sample_labels, guidance=config.guidance,
         )  # fmt: skip
         require_finite(x, tau, config)
-        f_mem = memorized_fraction(x, data, seed=seed)
-        near = f_mem.neighbours
-        metrics: Metrics = {"f_mem": (f_mem.value, f_mem.low, f_mem.high)}
-        metrics |= {f"f_mem_1/{j}": bootstrap(near.memorized(1 / j), seed=seed) for j in (2, 4)}
+        near = two_nearest(x, data)
+        metrics: Metrics = {"f_mem": wilson(near.memorized())}
+        metrics |= {f"f_mem_1/{j}": wilson(near.memorized(1 / j)) for j in (2, 4)}
         for label, (name, of_class) in enumerate(classes.items()):
             chosen = slice(None) if sample_labels is None else sample_labels == label
             predict = net if sample_labels is None else classifier_free_guidance(net, label)
             x_class = x[chosen].to(device)
             if config.conditional:
-                metrics["f_mem" + name] = bootstrap(near.memorized()[chosen], seed=seed)
+                metrics["f_mem" + name] = wilson(near.memorized()[chosen])
             if config.guidance == 0:
                 metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
                 metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))

@@ -107,8 +107,8 @@ class DescentConfig(FlowConfig):
             optimizer=(self.optimizer in ("sgd", "adam"), "sgd or adam"),
             lr=(0 < self.lr < inf, "positive"),
             draws=(self.draws >= 1, "at least 1"),
-            first=(self.first >= 1, "at least 1"),
-            steps=(self.steps >= self.first, "at least `first`"),
+            steps=(self.steps >= 1, "at least 1"),
+            first=(1 <= self.first <= self.steps, f"1 to `steps`, which is {self.steps}"),
             milestones=(self.milestones >= 2, "at least 2"),
         )
 

@@ -10,16 +10,16 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.images import DATASETS, Images, identify, images, known
+from ..data.images import DATASETS, Images, identify, image_counts, images, known, size_rules
 from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Schedule
 from ..metrics.digit_features import DIMENSION as DIGIT_DIMENSION, digit_features, untrained_features
 from ..metrics.frechet import Features, frechet_interval
 from ..metrics.inception import DIMENSION as INCEPTION_DIMENSION, inception_features
-from ..metrics.memorization import NeighbourIndex, bootstrap, near_duplicates
+from ..metrics.memorization import NeighbourIndex, near_duplicates, wilson
 from ..nets.cpu import use_cpu_layers
-from ..nets.unet import UNet
+from ..nets.unet import GROUPS, UNet
 from ..randomness import derive_seed, seeded
 from ..runs.config import Config, Metrics
 from ..runs.execute import Job, execute
@@ -149,7 +149,7 @@ class UNetConfig(Config):
         return {
             "seed": 0, "dataset": "digits", "optimizer": optimizer, "momentum": 0.95, "dropout": 0.1,
             "scale": 4.0 if small else 1.0,
-            "features": FEATURES.get(given.get("dataset", "digits"), "untrained"),
+            "features": _default_features(given.get("dataset", "digits"), numbers["samples"]),
             "lr": laptop_learning_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
@@ -160,12 +160,23 @@ class UNetConfig(Config):
     def resolve(cls, settings: dict[str, Any]) -> dict[str, Any]:
         return super().resolve(settings) | {"dataset": identify(settings["dataset"], settings["side"])}
 
+    def check_data(self) -> None:
+        counts, fewest = image_counts(self.dataset, self.side), FEWEST[self.features]
+        if counts is not None and counts[1] <= fewest:
+            raise ValueError(
+                f"features = {self.features!r}: {counts[1]} images are held out, and its Frechet distance needs more "
+                f"than {fewest}, so {4 * (fewest + 1)} different images at least; take features = 'untrained' or 'none'"
+            )
+
     def __post_init__(self) -> None:
         self.require(
             dataset=(known(self.dataset), f"{', '.join(DATASETS)}, or the name of your own, in small letters"),
-            n=(self.n >= 2, "at least 2"),
+            features=(self.features in FEWEST, f"one of {', '.join(FEWEST)}"),
+        )
+        self.require(
+            width=(self.width > 0 and self.width % GROUPS == 0, f"a multiple of {GROUPS}, such as 8, 16, 32, 48, 64"),
+            **size_rules(self.dataset, self.side, self.n),
             scale=(0 < self.scale < inf, "positive"),
-            side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
             optimizer=(self.optimizer in LEARNING_RATE, "sgd or adam"),
             lr=(0 < self.lr < inf, "positive"),
             momentum=(0 <= self.momentum < 1, "at least 0 and below 1"),
@@ -176,18 +187,23 @@ class UNetConfig(Config):
             ),
             graphs=(self.compiled or not self.graphs, "False, or True with compiled = True"),
             dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
-            first=(self.first >= 1, "at least 1"),
-            steps=(self.steps >= self.first, "at least `first`"),
+            steps=(self.steps >= 1, "at least 1"),
+            first=(1 <= self.first <= self.steps, f"1 to `steps`, which is {self.steps}"),
             milestones=(self.milestones >= 2, "at least 2"),
-            features=(self.features in FEWEST, f"one of {', '.join(FEWEST)}"),
             samples=(
                 self.samples > FEWEST[self.features],
-                f"above {FEWEST[self.features]}, the dimension of the features, for their Frechet distance",
+                f"above {FEWEST[self.features]}, the dimension of features = {self.features!r}, for their distance",
             ),
             sampling_steps=(1 <= self.sampling_steps <= 999, "1 to 999"),
             loss_images=(self.loss_images >= 1, "at least 1"),
-            kept=(0 <= self.kept <= self.samples, "at most `samples`"),
+            kept=(0 <= self.kept <= self.samples, f"0 to `samples`, which is {self.samples}"),
         )
+
+
+def _default_features(dataset: str, samples: int) -> str:
+    """Inception's where a tier draws enough samples for them."""
+    features = FEATURES.get(dataset, "untrained")
+    return features if samples > FEWEST[features] else "untrained"
 
 
 def run(config: UNetConfig, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
@@ -210,12 +226,13 @@ def run(config: UNetConfig, device: str = "cpu", budget: float | None = None, sh
 def job(config: UNetConfig, device: str = "cpu") -> Job:
     """Return what `execute` needs.
 
-    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with bootstrap intervals; fd, the Frechet distance
+    Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with Wilson's intervals; fd, the Frechet distance
     to the held-out images (fid where the features are Inception's, fd_untrained where no network learned them), with
     its interval; loss_train, loss_test at
     t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the samples
     and their nearest training images as bytes, and the two distances of each.
     """
+    config.check_data()
     schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
@@ -234,7 +251,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))
         metrics: Metrics = {
-            name: bootstrap(near.memorized(k), seed=seed)
+            name: wilson(near.memorized(k))
             for name, k in (("f_mem", 1 / 3), ("f_mem_1/2", 1 / 2), ("f_mem_1/4", 1 / 4))
         }
         if features is not None and reference is not None:

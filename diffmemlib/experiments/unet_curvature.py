@@ -7,12 +7,12 @@ from typing import Any, ClassVar
 
 import torch
 
-from ..data.images import DATASETS, identify, images, known
+from ..data.images import DATASETS, identify, images, known, size_rules
 from ..diffusion.losses import DenoisingLoss
 from ..diffusion.schedule import Schedule, forward_noise
 from ..metrics.curvature import gauss_newton_trace, hessian_max_eigenvalue, rayleigh_quotient
 from ..nets.cpu import use_cpu_layers
-from ..nets.unet import UNet
+from ..nets.unet import GROUPS, UNet
 from ..randomness import derive_seed, generator, seeded
 from ..runs.config import Config
 from ..runs.execute import compute_once
@@ -59,7 +59,8 @@ class CurvatureConfig(Config):
     def __post_init__(self) -> None:
         self.require(
             dataset=(known(self.dataset), f"{', '.join(DATASETS)}, or your own with its checksum"),
-            side=(self.side >= 4 and self.side % 4 == 0, "a multiple of 4, for the three resolutions"),
+            width=(self.width > 0 and self.width % GROUPS == 0, f"a multiple of {GROUPS}, such as 8, 16, 32, 48, 64"),
+            **size_rules(self.dataset, self.side),
             scale=(0 < self.scale < float("inf"), "positive"),
             images=(self.images >= 1, "at least 1"),
             probes=(self.probes >= 2, "at least 2"),

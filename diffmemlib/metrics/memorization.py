@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
+
+from .inputs import Kind, as_points, check_alike
 
 CANDIDATES = 8  # kept from the fast pass, then measured exactly
 ROWS, EXACT_ROWS = 1024, 256  # samples at once in the two passes: large for the product, small for the cache
 BLOCK = 64  # training points whose fast distances are reduced together before candidates are chosen
+CLUSTER = 32  # near-duplicates of a point that are looked for at most
+Z = 1.959963984540054  # standard normal quantile of 0.975
+ORDINARY = (1e-10, 1e10)  # sizes of numbers whose squares float32 holds with all its digits
 
 
 @dataclass(frozen=True)
@@ -37,12 +45,15 @@ class Neighbours:
 
 @dataclass(frozen=True)
 class MemorizedFraction:
-    """f_mem with its 95% bootstrap interval, and the neighbours it was read from.
+    """f_mem with its 95% interval, how far it is blind, and the neighbours it was read from.
 
     Parameters
     ----------
     value, low, high : float
-        f_mem and the ends of its interval.
+        f_mem and the ends of Wilson's interval.
+    blind : int
+        Samples whose nearest training point has a near-duplicate: a copy of such a point is as near to the other, and
+        is not counted. Where there are many, f_mem is too small.
     neighbours : Neighbours
         Of all samples.
     """
@@ -50,6 +61,7 @@ class MemorizedFraction:
     value: float
     low: float
     high: float
+    blind: int
     neighbours: Neighbours
 
 
@@ -59,8 +71,8 @@ class NeighbourIndex:
     Parameters
     ----------
     train
-        (n, ...) with n >= 2; trailing axes are flattened. The work is done on its device (on the CPU instead of MPS,
-        which has no float64).
+        (n, ...) with n >= 2, tensor, array or list. The work is done on its device (on the CPU instead of MPS, which
+        has no float64).
     memory
         Bytes for the table of fast distances (default 256 MiB; at most 1024 samples are taken at once), beside a
         float32 copy of train.
@@ -78,43 +90,78 @@ class NeighbourIndex:
     array([[1, 0]])
     """
 
-    def __init__(self, train: Tensor, memory: int = 2**28) -> None:
-        self.train = _flat(train, "train")
-        if len(self.train) < 2:
+    def __init__(self, train: Any, memory: int = 2**28) -> None:
+        points = as_points(train, "train")
+        if len(points) < 2:
             raise ValueError("train has fewer than 2 points: d1/d2 needs a second neighbour")
+        self.kind = Kind.of(points)
+        size = max(-self.kind.low, self.kind.high)
+        self.unit = 1.0 if ORDINARY[0] <= size <= ORDINARY[1] or size == 0 else size
+        self.train = self._flat(points)
         self.centre = self.train.mean(0)  # near the data, so that rounding is relative to their spread
         self.centred = (self.train - self.centre).float()
         self.square = self.centred.square().sum(1)
         self.rows = min(ROWS, max(1, memory // (4 * len(self.train))))
 
-    def two_nearest(self, samples: Tensor) -> Neighbours:
+    def two_nearest(self, samples: Any) -> Neighbours:
         """Return the two nearest training points of every sample, (m, ...), in L2, exactly.
 
         Fast pass: float32 squared distances by one matrix product, and the 8 smallest of each row. Exact pass: norms
         of float64 differences, which lose nothing for near-duplicates, of the first 2; of all 8 where the third could
         be nearer within the rounding of the fast pass; of all training points where the ninth could.
         """
-        samples = _flat(samples, "samples")
-        if samples.shape[1] != self.train.shape[1]:
-            raise ValueError(f"samples have {samples.shape[1]} numbers each, train has {self.train.shape[1]}")
+        samples = as_points(samples, "samples")
+        check_alike(Kind.of(samples), self.kind)
         index, distance = [], []
-        for part in samples.split(self.rows):
+        for part in self._flat(samples).split(self.rows):
             i, d = self._two_nearest(part.to(self.train.device))
             index.append(i.cpu().numpy())
             distance.append(d.cpu().numpy())
-        return Neighbours(np.concatenate(index), np.concatenate(distance))
+        return Neighbours(np.concatenate(index), self.unit * np.concatenate(distance))
+
+    def has_near_duplicate(self, index: np.ndarray | None = None, k: float = 1 / 3) -> np.ndarray:
+        """Return whether training points belong to a group of near-duplicates, as booleans.
+
+        Sorted by distance, the other points e_1 <= e_2 <= ... of such a point make a jump: e_j < k e_{j+1} for a j up
+        to 32. The rule compares a point with its own surroundings, so it holds where all points have duplicates too.
+
+        Parameters
+        ----------
+        index
+            Of the training points to look at; all unless given.
+        k
+            The ratio that counts as a jump.
+        """
+        rows = torch.arange(len(self.train)) if index is None else torch.as_tensor(index)
+        found = []
+        for part in rows.to(self.train.device).split(self.rows):
+            candidate, _ = _smallest(self._fast(self.train[part]), min(CLUSTER + 2, len(self.train)))
+            _, d = _exact(self.train[part], self.train, candidate, keep=candidate.shape[1])
+            others = d[:, 1:]  # the nearest point is the point itself, or one that equals it
+            found.append((others[:, :-1] < k * others[:, 1:]).any(1).cpu().numpy())
+        return np.concatenate(found) if found else np.zeros(0, bool)
+
+    def _flat(self, x: Tensor) -> Tensor:
+        """Points in a row each, in float64 where float32 does not hold them exactly, in units that it can square."""
+        x = (x.cpu() if x.device.type == "mps" else x).flatten(1)
+        if self.unit != 1:
+            return x.double() / self.unit
+        exact = x.dtype in (torch.float32, torch.float16, torch.bfloat16, torch.uint8, torch.int8, torch.bool)
+        return x.float() if exact else x.double()
+
+    def _fast(self, part: Tensor) -> Tensor:
+        """|a - b|^2 - |a|^2 for every training point b, the same order in each row, in float32."""
+        with _full_precision():
+            return torch.addmm(self.square, (part - self.centre).float(), self.centred.T, alpha=-2)
 
     def _two_nearest(self, part: Tensor) -> tuple[Tensor, Tensor]:
-        a = (part - self.centre).float()
-        with _full_precision():
-            # |a - b|^2 - |a|^2, the same order in each row
-            fast = torch.addmm(self.square, a, self.centred.T, alpha=-2)
-        candidate, value = _smallest(fast, min(CANDIDATES, len(self.train)))
+        candidate, value = _smallest(self._fast(part), min(CANDIDATES, len(self.train)))
         # Every product of d terms is off by at most d + 8 roundings of (|a| + |b|)^2.
-        a2 = a.double().square().sum(1)
+        a2 = (part - self.centre).float().double().square().sum(1)
         eps = torch.finfo(torch.float32).eps
         slack = (part.shape[1] + 8) * eps * (a2.sqrt() + self.square.max().double().sqrt()) ** 2
         bound = value.double() + (a2 - slack)[:, None]  # no point from candidate c on is nearer than bound[:, c]^1/2
+        bound[~torch.isfinite(bound)] = -torch.inf  # a sample too far away for float32: all training points are tried
         return self._prove(part, candidate, bound)
 
     def _prove(self, part: Tensor, candidate: Tensor, bound: Tensor) -> tuple[Tensor, Tensor]:
@@ -129,7 +176,7 @@ class NeighbourIndex:
         return i, d
 
 
-def two_nearest(samples: Tensor, train: Tensor | NeighbourIndex, memory: int = 2**28) -> Neighbours:
+def two_nearest(samples: Any, train: Any, memory: int = 2**28) -> Neighbours:
     """Return the two nearest training points of every sample in L2, exactly; see `NeighbourIndex`.
 
     Parameters
@@ -150,23 +197,19 @@ def two_nearest(samples: Tensor, train: Tensor | NeighbourIndex, memory: int = 2
     return index.two_nearest(samples)
 
 
-def memorized_fraction(
-    samples: Tensor, train: Tensor | NeighbourIndex, k: float = 1 / 3, resamples: int = 1000, seed: int = 0
-) -> MemorizedFraction:
-    """Return the share of samples with d1/d2 < k (Eq. 6), and its 95% interval from bootstrap resamples of them.
+def memorized_fraction(samples: Any, train: Any, k: float = 1 / 3) -> MemorizedFraction:
+    """Return the share of samples with d1/d2 < k (Eq. 6), and Wilson's 95% interval for it.
+
+    Warns where samples lie nearest to training points that have near-duplicates, which the criterion does not see.
 
     Parameters
     ----------
     samples
-        (m, ...).
+        (m, ...), tensor, array or list.
     train
-        (n, ...) with n >= 2, or a `NeighbourIndex` of it.
+        (n, ...) with n >= 2, of the same layout and scale, or a `NeighbourIndex` of it.
     k
         Threshold in (0, 1).
-    resamples
-        Of the bootstrap.
-    seed
-        Of the bootstrap.
 
     Raises
     ------
@@ -183,32 +226,66 @@ def memorized_fraction(
     """
     if not 0 < k < 1:
         raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
-    neighbours = two_nearest(samples, train)
-    return MemorizedFraction(*bootstrap(neighbours.memorized(k), resamples, seed), neighbours)
+    index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
+    neighbours = index.two_nearest(samples)
+    nearest, which = np.unique(neighbours.index[:, 0], return_inverse=True)
+    blind = int(index.has_near_duplicate(nearest, k)[which].sum())
+    if blind:
+        warnings.warn(
+            f"{blind} of {len(which)} samples lie nearest to a training point that has a near-duplicate: a copy of it "
+            "is as near to the other and is not counted, so f_mem may be too small; leave near-duplicates out of train",
+            stacklevel=2,
+        )
+    return MemorizedFraction(*wilson(neighbours.memorized(k)), blind, neighbours)
 
 
-def bootstrap(hits: np.ndarray, resamples: int = 1000, seed: int = 0) -> tuple[float, float, float]:
-    """Return the share of yes among yes/no values, and its 95% interval from resamples of them."""
-    # A resample of m yes/no values has a binomial number of yes.
-    draws = np.random.default_rng(seed).binomial(len(hits), hits.mean(), size=resamples) / len(hits)
-    low, high = np.quantile(draws, [0.025, 0.975])
-    return float(hits.mean()), float(low), float(high)
+def wilson_interval(share: ArrayLike, count: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of Wilson's 95% intervals for shares of so many yes/no values; see `wilson`."""
+    share, z2 = np.asarray(share, float), Z**2
+    middle = (share + z2 / (2 * count)) / (1 + z2 / count)
+    half = Z / (1 + z2 / count) * np.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
+    return np.where(share == 0, 0.0, middle - half), np.where(share == 1, 1.0, middle + half)
 
 
-def near_duplicates(train: Tensor, ratio: float = 0.1) -> int:
-    """Return the number of training points that have another one nearer than ratio times the typical distance.
+def wilson(hits: np.ndarray) -> tuple[float, float, float]:
+    """Return the share of yes among yes/no values, and Wilson's 95% interval for the probability behind it.
+
+    It has a width where nothing, or everything, is a yes.
+
+    Parameters
+    ----------
+    hits
+        (m,) booleans.
+
+    References
+    ----------
+    Brown, Cai and DasGupta, "Interval estimation for a binomial proportion", Statistical Science 16 (2001).
+
+    Examples
+    --------
+    >>> low, high = wilson(np.zeros(200, bool))[1:]
+    >>> low, round(high, 4)
+    (0.0, 0.0188)
+    """
+    share = float(np.mean(hits))
+    low, high = wilson_interval(share, len(hits))
+    return share, float(low), float(high)
+
+
+def near_duplicates(train: Any, k: float = 1 / 3) -> int:
+    """Return the number of training points with a near-duplicate; see `NeighbourIndex.has_near_duplicate`.
 
     Points like these blind the test d1/d2 < k: a copy of one is as near to the other.
 
     Parameters
     ----------
     train
-        (n, ...).
-    ratio
-        Of the typical distance, which is the median over the training set of the distance to the nearest other point.
+        (n, ...), or a `NeighbourIndex` of it.
+    k
+        The ratio that counts as a jump.
     """
-    distance = two_nearest(train, train).distance[:, 1]
-    return int((distance <= ratio * np.median(distance)).sum()) if len(train) > 2 else 0
+    index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
+    return int(index.has_near_duplicate(k=k).sum())
 
 
 @contextmanager
@@ -220,15 +297,6 @@ def _full_precision() -> Iterator[None]:
         yield
     finally:
         torch.set_float32_matmul_precision(before)
-
-
-def _flat(x: Tensor, name: str) -> Tensor:
-    if x.ndim < 2 or len(x) == 0:
-        raise ValueError(f"{name} has shape {tuple(x.shape)}: expected one or more points along the first axis")
-    if not torch.isfinite(x).all():
-        raise ValueError(f"{name} holds NaN or infinite numbers; distances to them mean nothing")
-    x = x.detach().cpu() if x.device.type == "mps" else x.detach()
-    return x.flatten(1) if x.dtype == torch.float64 else x.flatten(1).float()  # exact for bytes and half precision
 
 
 def _smallest(fast: Tensor, count: int) -> tuple[Tensor, Tensor]:
@@ -249,13 +317,14 @@ def _smallest(fast: Tensor, count: int) -> tuple[Tensor, Tensor]:
     return columns.gather(1, best), values
 
 
-def _exact(part: Tensor, train: Tensor, candidate: Tensor) -> tuple[Tensor, Tensor]:
-    """The two nearest among the candidates (m, c) by float64 differences; ties go to the lower index."""
+def _exact(part: Tensor, train: Tensor, candidate: Tensor, keep: int = 2) -> tuple[Tensor, Tensor]:
+    """The nearest among the candidates (m, c) by float64 differences; ties go to the lower index."""
     candidate = candidate.sort(dim=1).values
-    blocks = zip(part.split(EXACT_ROWS), candidate.split(EXACT_ROWS), strict=True)
+    rows = max(1, EXACT_ROWS * CANDIDATES // candidate.shape[1])
+    blocks = zip(part.split(rows), candidate.split(rows), strict=True)
     d = torch.cat([train[c].double().sub_(p.double()[:, None]).norm(dim=2) for p, c in blocks])
     d, best = d.sort(dim=1, stable=True)
-    return candidate.gather(1, best[:, :2]), d[:, :2]
+    return candidate.gather(1, best[:, :keep]), d[:, :keep]
 
 
 def _search_row(row: Tensor, train: Tensor, chunk: int = 4096) -> tuple[Tensor, Tensor]:

@@ -199,20 +199,20 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
     """
     p, n = h.shape
     total, first, diagonal = h.new_zeros(p, p), h.new_zeros(p), h.new_zeros(p)
-    largest = float((correlation - torch.eye(p).to(h)).abs().max())
-    terms = min(TERMS, 2 + ceil(log(1e-8) / log(min(largest, 0.99))))
+    largest = float(correlation.clone().fill_diagonal_(0).abs().max())
+    terms = min(TERMS, 2 + ceil(log(1e-8) / log(min(max(largest, 1e-8), 0.99))))  # one feature correlates with none
     for part in h.split(POINTS, dim=1):
         c, square = hermite_means(part, scale, activation, terms)
         first += c[1].sum(1)
         diagonal += square.sum(1)
         size = c.square().mean(2).amax(1).cpu().numpy() * largest ** np.arange(terms)  # bounds each term's entries
-        small = size / size.max()
-        if small[-2:].max() > 1e-6:  # of an odd activation every other one is zero
+        small = size / max(size.max(), 1e-300)
+        if largest > 0 and small[-2:].max() > 1e-6:  # of an odd activation every other one is zero
             raise RuntimeError(
                 f"{terms} terms of Mehler's series are too few: the last is {small[-2:].max():.0e} of it"
             )
         power = torch.ones_like(correlation)
-        for k in range(int(np.flatnonzero(small > 1e-12).max()) + 1):
+        for k in range(int(np.flatnonzero(small > 1e-12).max(initial=0)) + 1):
             if k:
                 power *= correlation
             if small[k] > 1e-12:

@@ -22,7 +22,7 @@ from .coefficients import Activation, Atoms
 from .gradient_flow import Losses
 from .model import BranchError, Complex, Model
 
-NODES = (200, 400, 800, 1600, 3200, 6400)  # on each contour, more and more until two rules agree
+NODES, MOST_NODES = 200, 6400  # on each contour: doubled until two rules agree
 ACCURACY = 1e-9  # of the losses, relative to the larger of themselves and one
 HEIGHTS = (0.7, 0.85)  # of the nested contours in log z: about as far from the spectrum as from Re z = 0
 BLOCK = 2**19  # entries of the kernel that are held at a time
@@ -80,16 +80,17 @@ def learning_curves(
     sigma_t = exp(-2 * t) * model.eigenvalues + delta
     rate = 2 * delta / psi_p * tau.ravel()[:, None]
     before = np.full((2, tau.size), np.inf)
-    for nodes in NODES:
+    nodes = NODES // 2
+    while nodes <= MOST_NODES:
         train, test = losses = _losses(model, sigma_t, rate, nodes)
         change = np.max(abs(losses - before) / np.maximum(abs(losses), 1), initial=0)
         if change < ACCURACY:
             break
-        before = losses
+        before, nodes = losses, 2 * nodes
     else:
         raise BranchError(
-            f"the losses at psi_p = {psi_p}, psi_n = {psi_n}, t = {t} still change by {change:.1e} between {NODES[-2]} "
-            f"and {NODES[-1]} nodes; {ACCURACY} is asked for"
+            f"the losses at psi_p = {psi_p}, psi_n = {psi_n}, t = {t} still change by {change:.1e} between "
+            f"{nodes // 4} and {nodes // 2} nodes; {ACCURACY} is asked for"
         )
     score = (test - 1) / delta + float(model.weights @ (1 / sigma_t))
     if (score < -ACCURACY * np.maximum(abs(test), 1) / delta).any():

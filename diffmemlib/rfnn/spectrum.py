@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .coefficients import Activation, Atoms
-from .model import Model
+from .model import BranchError as BranchError, Model
 from .support import support
 
 SPLIT = 1e-6  # how near to 1/psi_p the mass of the largest eigenvalues is where they are rho_2

@@ -33,8 +33,14 @@ class Config(ABC):
     """
 
     experiment: ClassVar[str]
+    kinds: ClassVar[dict[str, type[Config]]] = {}  # of the experiments that were imported, by name
     tier: str
     seed: int
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        if name := cls.__dict__.get("experiment"):
+            Config.kinds[name] = cls
 
     @classmethod
     @abstractmethod
@@ -93,7 +99,11 @@ class Config(ABC):
                 raise ValueError(
                     f"parameter {name} = {value!r} is of type {type(value).__name__}; it takes type {wanted}"
                 )
-        return cls(**cls.resolve({**cls.later_defaults(), **cls.defaults(given), **given}))
+        settings = {**cls.later_defaults(), **cls.defaults(given), **given}
+        for name, limit in (("kept", "samples"), ("first", "steps")):  # a default gives way to what was asked for
+            if name in settings and name not in given:
+                settings[name] = min(settings[name], settings[limit])
+        return cls(**cls.resolve(settings))
 
     @classmethod
     def from_text(cls, parameters: dict[str, str]) -> Self:
@@ -138,9 +148,12 @@ class Config(ABC):
         given = {name: value for name, value in names.items() if name not in before | {"before"} and name[0] != "_"}
         device, budget = given.pop("device"), given.pop("budget")
         check_device(device)
-        if not (budget is None or type(budget) in (int, float)):
-            raise ValueError(f"budget = {budget!r}: a number of seconds, or None for no limit")
+        if not (budget is None or (type(budget) in (int, float) and budget > 0)):
+            raise ValueError(f"budget = {budget!r}: a positive number of seconds, or None for no limit")
         return cls.from_parameters(given), {"device": device, "budget": budget}
+
+    def check_data(self) -> None:  # noqa: B027 - most experiments make their data
+        """Raise ValueError where the data that the settings name do not allow the run; no data are read."""
 
     def require(self, **rules: tuple[bool, str]) -> None:
         """Raise ValueError for the first of name=(fine, "must be ...") that is not fine."""
@@ -192,6 +205,14 @@ def identity(experiment: str, settings: dict[str, Any], later_defaults: dict[str
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
+def check_device_name(device: Any) -> str:
+    """Return the kind of a device; ValueError for anything but cpu, cuda, cuda:0 and the like, and mps."""
+    kind = device.split(":")[0] if isinstance(device, str) else None
+    if kind not in ("cpu", "cuda", "mps") or (kind == "cpu" and device != "cpu"):
+        raise ValueError(f"device = {device!r}: give cpu, cuda, cuda:0 and the like, or mps")
+    return str(kind)
+
+
 def check_device(device: Any) -> str:
     """Return the device, where torch has it.
 
@@ -200,9 +221,7 @@ def check_device(device: Any) -> str:
     ValueError
         For anything but cpu, cuda, cuda:0 and the like, and mps, and for a device that is not there.
     """
-    kind = device.split(":")[0] if isinstance(device, str) else None
-    if kind not in ("cpu", "cuda", "mps") or (kind == "cpu" and device != "cpu"):
-        raise ValueError(f"device = {device!r}: cpu, cuda, cuda:0 and the like, or mps")
+    kind = check_device_name(device)
     if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device = {device!r}: torch sees no CUDA device here; use cpu")
     if kind == "mps" and not torch.backends.mps.is_available():

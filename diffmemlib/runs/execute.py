@@ -32,6 +32,7 @@ from .measurements import (
     curves_table,
     measured_seconds,
     read_all,
+    read_measurement,
     stack_arrays,
     start_afresh_if_lost,
 )
@@ -260,12 +261,13 @@ class _Work:
 
     def measure(self, tau: int) -> None:
         """Measure at a milestone what is not measured yet; of several processes the first does, the others wait."""
-        if is_main_process() and self.log.read(tau) is None:
+        if is_main_process() and read_measurement(self.log, tau) is None:
             net = self.state.net
             net.eval()
             metrics, arrays = self.job.measure(net, tau)
             net.train()
-            self.log.write(tau, Measurement(metrics, arrays, self.seconds, device_name(self.device)).pack())
+            measurement = Measurement(metrics, arrays, self.seconds, device_name(self.device), tau)
+            self.log.write(tau, measurement.pack())
         barrier()
 
     def finish(self) -> Result:

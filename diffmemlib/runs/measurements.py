@@ -34,12 +34,15 @@ class Measurement:
         That the run had taken up to then.
     device : str
         What it calls itself.
+    step : int
+        The milestone; -1 in files of a version that did not say it.
     """
 
     metrics: Metrics
     arrays: Arrays
     seconds: float
     device: str
+    step: int = -1
 
     def pack(self) -> bytes:
         """Return the bytes of an npz file, without pickle."""
@@ -52,6 +55,7 @@ class Measurement:
             value=values,
             seconds=self.seconds,
             device=self.device,
+            milestone=self.step,
             **self.arrays,
         )
         return file.getvalue()
@@ -62,15 +66,31 @@ class Measurement:
         with np.load(io.BytesIO(data), allow_pickle=False) as file:
             arrays = dict(file)
         names, values, seconds = arrays.pop("metric"), arrays.pop("value"), arrays.pop("seconds")
-        device = str(arrays.pop("device", ""))  # of files that are older than this entry: unknown
+        # Of files that are older than these entries: unknown.
+        device, step = str(arrays.pop("device", "")), int(arrays.pop("milestone", -1))
         rows = zip(names, values.tolist(), strict=True)
-        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds), device)
+        return cls({str(m): (v[0], v[1], v[2]) for m, v in rows}, arrays, float(seconds), device, step)
+
+
+def read_measurement(log: NumberedFiles, tau: int) -> Measurement | None:
+    """Return the measurement at a milestone; None, with a warning, where it is damaged or not one of this milestone."""
+    data = log.read(tau)
+    if data is None:
+        return None
+    try:
+        measurement = Measurement.unpack(data)
+        if measurement.step not in (-1, tau):
+            raise ValueError(f"it was made at step {measurement.step}")
+    except Exception as error:  # whatever is in it, it is not what it should be
+        warnings.warn(f"{log.paths()[tau]} is no measurement at step {tau} ({error}); it is passed over", stacklevel=2)
+        return None
+    return measurement
 
 
 def start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: list[int]) -> None:
     """Drop the checkpoints where a measurement before the last one is missing or damaged: it can only be made again."""
     reached = states.latest()
-    lost = [tau for tau in milestones if reached and tau < reached[0] and log.read(tau) is None]
+    lost = [tau for tau in milestones if reached and tau < reached[0] and read_measurement(log, tau) is None]
     if lost:
         warnings.warn(f"the measurement at step {lost[0]} is missing or damaged; the run starts afresh", stacklevel=4)
         states.clear()
@@ -78,14 +98,15 @@ def start_afresh_if_lost(log: NumberedFiles, states: NumberedFiles, milestones: 
 
 def read_all(log: NumberedFiles, milestones: list[int]) -> dict[int, Measurement]:
     """Return the measurements that there are, by milestone."""
-    read = {tau: log.read(tau) for tau in milestones}
-    return {tau: Measurement.unpack(data) for tau, data in read.items() if data is not None}
+    read = {tau: read_measurement(log, tau) for tau in milestones}
+    return {tau: measurement for tau, measurement in read.items() if measurement is not None}
 
 
 def measured_seconds(log: NumberedFiles) -> float:
     """Return the seconds that the run had taken up to its last measurement."""
     last = log.latest()
-    return Measurement.unpack(last[1]).seconds if last else 0.0
+    measurement = read_measurement(log, last[0]) if last else None
+    return measurement.seconds if measurement else 0.0
 
 
 def curves_table(measured: dict[int, Measurement]) -> pd.DataFrame:

@@ -2,6 +2,9 @@
 
 results/<tier>/<experiment>/<id>/   config.json, curves.parquet, samples.npz, provenance.json   (committed)
 checkpoints/<id>/                   what an unfinished run needs to go on                       (not committed)
+
+provenance.json holds the checksums of the other files, and one of itself; the folder's name is that of the settings in
+config.json. So a result cannot change, nor stand in for another, without being noticed.
 """
 
 from __future__ import annotations
@@ -19,9 +22,12 @@ import numpy as np
 import pandas as pd
 
 from ..files import digest, explain_write_errors, to_json, write_atomic
+from ..metrics.memorization import wilson_interval
 from ..places import results_dir
-from .config import Config
+from .config import Config, identity
+from .measurements import CURVES
 
+CONTENT = ("config.json", "curves.parquet", "samples.npz")
 RUN_ID = re.compile(r"[0-9a-f]{12}")
 
 
@@ -56,18 +62,30 @@ class Result:
         return self.folder.name
 
     def curve(self, metric: str) -> pd.DataFrame:
-        """Return one metric: a table indexed by step with columns value, low, high; KeyError names those there are."""
+        """Return one metric: a table indexed by step with columns value, low, high; KeyError names those there are.
+
+        The interval of a memorised fraction is Wilson's, from the number of samples, whatever was stored: runs of
+        earlier versions hold bootstrap intervals, which have no width where no sample is a copy.
+        """
         rows = self.curves[self.curves.metric == metric]
         if rows.empty:
             known = ", ".join(sorted(self.curves.metric.unique()))
             raise KeyError(f"run {self.id} has no metric {metric!r}; it has {known}")
-        return rows.set_index("step")[["value", "low", "high"]].sort_index()
+        table = rows.set_index("step")[["value", "low", "high"]].sort_index()
+        if metric.startswith("f_mem"):
+            samples = self.config["samples"] / (2 if "class" in metric else 1)
+            table["low"], table["high"] = wilson_interval(table["value"], samples)
+        return table
 
     @property
     def samples(self) -> dict[str, np.ndarray]:
         """The few samples that were kept, as named arrays (see the experiment)."""
-        with np.load(io.BytesIO(_verified(self.folder, self.provenance, "samples.npz"))) as file:
-            return dict(file)
+        data = _verified(self.folder, self.provenance, "samples.npz")
+        try:
+            with np.load(io.BytesIO(data), allow_pickle=False) as file:
+                return dict(file)
+        except Exception as error:  # whatever is in it, it is no archive of arrays
+            raise _wrong_kind(self.folder, "samples.npz", "no arrays", error) from None
 
 
 def write_result(
@@ -107,7 +125,7 @@ def write_result(
             "curves.parquet": curves.to_parquet(index=False),
             "samples.npz": packed.getvalue(),
         }
-        files["provenance.json"] = to_json(
+        files["provenance.json"] = sealed(
             {**provenance, "sha256": {name: digest(data) for name, data in files.items()}}
         )
         for name, data in files.items():
@@ -135,36 +153,100 @@ def _replace(folder: Path, fresh: Path, old: Path) -> None:
     shutil.rmtree(old, ignore_errors=True)
 
 
-def read_result(folder: Path) -> Result:
-    """Read and verify one result.
+def sealed(provenance: dict[str, Any]) -> bytes:
+    """Return the bytes of provenance.json: with a checksum of all else that it says."""
+    content = {k: v for k, v in provenance.items() if k != "checksum"}
+    return to_json(content | {"checksum": digest(to_json(content))})
+
+
+def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a stored run and its provenance, verified; curves and samples are not read.
 
     Raises
     ------
     ResultError
         Says which file is missing or damaged, and how to make it again.
     """
-    if not (folder / "provenance.json").exists():
+    path = folder / "provenance.json"
+    if not path.exists():
         raise ResultError(f"{_name(folder)} is not in the store; make it with its line (see README.md)")
     try:
-        provenance = json.loads((folder / "provenance.json").read_bytes())
-        provenance["sha256"], provenance["command"]
-    except (ValueError, KeyError, TypeError) as error:
+        data = path.read_bytes()
+        provenance = json.loads(data)
+        if "checksum" not in provenance:
+            raise ValueError(
+                "it has no checksum: where an earlier version stored it, run diffmem rename-results, which adds one"
+            )
+        if data != sealed(provenance):
+            raise ValueError("its checksum does not match")
+        known = provenance["command"], provenance["complete"], provenance["sha256"]
+        if not all(isinstance(value, kind) for value, kind in zip(known, (str, bool, dict), strict=True)):
+            raise ValueError("command, complete or sha256 is not of its kind")
+    except OSError as error:
+        raise ResultError(f"{_name(folder)}/provenance.json cannot be read ({error.strerror or error})") from None
+    except Exception as error:  # JSON of any depth and shape, not what it should be
+        reason = f"it has no {error}" if isinstance(error, KeyError) else f"{error}" or type(error).__name__
         raise ResultError(
-            f"{_name(folder)}/provenance.json is damaged ({error}); delete the folder, run again"
+            f"{_name(folder)}/provenance.json is damaged ({reason}); delete the folder, run again"
         ) from None
-    config = json.loads(_verified(folder, provenance, "config.json"))
-    curves = pd.read_parquet(io.BytesIO(_verified(folder, provenance, "curves.parquet")))
+    try:
+        config = json.loads(_verified(folder, provenance, "config.json"))
+        _check_identity(folder, dict(config))
+    except ResultError:
+        raise
+    except Exception as error:
+        raise _wrong_kind(folder, "config.json", "no settings", error) from None
+    return config, provenance
+
+
+def _check_identity(folder: Path, settings: dict[str, Any]) -> None:
+    """Raise ResultError where a folder holds another run than its name says."""
+    experiment = settings.pop("experiment")
+    where = (settings["tier"], experiment, folder.name)
+    kind = Config.kinds.get(experiment)
+    if kind is not None:
+        where = (*where[:2], identity(experiment, {**kind.later_defaults(), **settings}, kind.later_defaults()))
+    if where != folder.parts[-3:]:
+        raise ResultError(
+            f"{_name(folder)} holds another run, {'/'.join(map(str, where))}: move it there, or delete the folder and "
+            "make the run again"
+        )
+
+
+def read_result(folder: Path) -> Result:
+    """Read and verify one result, but for its samples, which are verified when they are asked for.
+
+    Raises
+    ------
+    ResultError
+        Says which file is missing, damaged or not what it should be, and how to make it again.
+    """
+    config, provenance = read_settings(folder)
+    data = _verified(folder, provenance, "curves.parquet")
+    try:
+        curves = pd.read_parquet(io.BytesIO(data))
+        if list(curves.columns) != CURVES:
+            raise ValueError(f"its columns are {', '.join(map(str, curves.columns))}")
+    except Exception as error:  # pyarrow's, of many kinds
+        raise _wrong_kind(folder, "curves.parquet", "no table of curves", error) from None
     return Result(folder, config, curves, provenance)
 
 
 def complete_result(config: Config) -> Result | None:
     """Return the stored run if it is whole and undamaged, else None: then it is to be made, or gone on with."""
+    return read_result(config.result_dir) if is_complete(config) else None
+
+
+def is_complete(config: Config) -> bool:
+    """Return whether a run is stored whole and undamaged; its files are compared with their checksums."""
     try:
-        stored = read_result(config.result_dir)
-        _verified(stored.folder, stored.provenance, "samples.npz")  # the rest was, in reading
+        _, provenance = read_settings(config.result_dir)
+        for name in CONTENT:
+            _verified(config.result_dir, provenance, name)
+        read_result(config.result_dir)
     except ResultError:
-        return None
-    return stored if stored.provenance["complete"] else None
+        return False
+    return bool(provenance["complete"])
 
 
 def find_results(kind: type[Config], tier: str, **settings: Any) -> list[Result]:
@@ -216,10 +298,18 @@ def _verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
     path, again = folder / name, f"delete the folder and make it again: {provenance['command']}"
     if not path.exists():
         raise ResultError(f"{_name(folder)}/{name} is missing; {again}")
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ResultError(f"{_name(folder)}/{name} cannot be read ({error.strerror or error})") from None
     if digest(data) != provenance["sha256"].get(name):
         raise ResultError(f"{_name(folder)}/{name} is damaged (its checksum does not match); {again}")
     return data
+
+
+def _wrong_kind(folder: Path, name: str, what: str, error: Exception) -> ResultError:
+    reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+    return ResultError(f"{_name(folder)}/{name} holds {what} ({reason}); delete the folder and make the run again")
 
 
 def _name(folder: Path) -> str:

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
-from .crossings import first_crossing, times_and_bounds
+from .crossings import Timescale, first_crossing, times_and_bounds
 
 Floats = NDArray[np.float64]
+Times = ArrayLike | Sequence[Timescale]
 Interval = tuple[float, float, float]  # value, low, high
 
 
@@ -39,7 +40,7 @@ class Fit:
     left_out: int
 
 
-def exponent(x: ArrayLike, tau: ArrayLike, censored: ArrayLike | None = None, groups: ArrayLike | None = None) -> Fit:
+def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups: ArrayLike | None = None) -> Fit:
     """Return the least-squares slope of log tau against log x, with a Student interval from the residuals.
 
     The residuals hold both the spread over seeds and any departure from a power law. A value of x with a censored run
@@ -51,9 +52,9 @@ def exponent(x: ArrayLike, tau: ArrayLike, censored: ArrayLike | None = None, gr
     x
         n, or W, of every run, (m,); several runs share an x.
     tau
-        Times (or other positive numbers) of the runs, (m,).
+        Times (or other positive numbers) of the runs, (m,), or their `Timescale`s, which say what is only a bound.
     censored
-        Which of them are only bounds, (m,) booleans; none unless given. See `times_and_bounds`.
+        Which of them are only bounds, (m,) booleans; none unless given or said by the `Timescale`s.
     groups
         (m,), a prefactor for each value, so that runs which also differ in something else (n, where x is W) share the
         exponent alone; one group unless given.
@@ -85,7 +86,7 @@ def exponent(x: ArrayLike, tau: ArrayLike, censored: ArrayLike | None = None, gr
 
 
 def predict(
-    x: ArrayLike, tau: ArrayLike, at: float, censored: ArrayLike | None = None, slope: float | None = None
+    x: ArrayLike, tau: Times, at: float, censored: ArrayLike | None = None, slope: float | None = None
 ) -> Interval:
     """Return where one more run, at x = ``at``, will cross, by the power law of the others, and its 95% interval.
 
@@ -216,7 +217,10 @@ def fit_visit_and_curvature_limits(n: ArrayLike, draws: ArrayLike, tau: ArrayLik
     return (a, low_a, high_a), (b, low_b, high_b)
 
 
-def _runs(x: ArrayLike, tau: ArrayLike, censored: ArrayLike | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _runs(x: ArrayLike, tau: Times, censored: ArrayLike | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    if isinstance(tau, Sequence) and any(isinstance(time, Timescale) for time in tau):
+        tau, bounds_told = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
+        censored = bounds_told if censored is None else censored
     x, tau = np.asarray(x, float), np.asarray(tau, float)
     bounds = np.zeros(len(x), bool) if censored is None else np.asarray(censored, bool)
     if not x.shape == tau.shape == bounds.shape or x.ndim != 1:

@@ -129,7 +129,9 @@ def latest_checkpoint(checkpoints: NumberedFiles | None) -> Checkpoint:
         checkpoint = Checkpoint.unpack(data)
         if checkpoint.step not in (-1, step):
             raise ValueError(f"it holds step {checkpoint.step}")
-    except (safetensors.SafetensorError, ValueError) as error:
+        if not all(torch.isfinite(w).all() for w in checkpoint.weights.values() if w.is_floating_point()):
+            raise ValueError("it holds weights that are no numbers")
+    except Exception as error:  # whatever is in it, it is not what it should be
         raise ValueError(
             f"the checkpoint of step {step} in {checkpoints.folder} is not one of this library ({error}); remove it"
         ) from None
@@ -141,22 +143,42 @@ def elapsed_seconds(checkpoints: NumberedFiles) -> float:
     last = checkpoints.latest()
     try:
         return Checkpoint.unpack(last[1]).seconds if last else 0.0
-    except (safetensors.SafetensorError, ValueError):
+    except Exception:  # for `latest_checkpoint` to refuse
         return 0.0
+
+
+def load_weights(net: nn.Module, checkpoint: Checkpoint, checkpoints: NumberedFiles | None) -> None:
+    """Load the weights of a checkpoint; ValueError where they are of another network."""
+    try:
+        net.load_state_dict(checkpoint.weights)
+    except RuntimeError as error:
+        where = checkpoints.folder if checkpoints else "memory"
+        reason = str(error).splitlines()[-1].strip()
+        raise ValueError(
+            f"the checkpoint of step {checkpoint.step} in {where} is of another network ({reason}); remove it"
+        ) from None
 
 
 def restore(
     net: nn.Module, optimizer: torch.optim.Optimizer, checkpoints: NumberedFiles,
     extra: Mapping[str, Stateful] | None = None,
 ) -> int:  # fmt: skip
-    """Load the last whole checkpoint into the network, its optimiser and further objects; return its step, or 0."""
+    """Load the last whole checkpoint into the network, its optimiser and further objects; return its step, or 0.
+
+    ValueError where it is of another network, optimiser or set of objects.
+    """
     checkpoint = latest_checkpoint(checkpoints)
     if not checkpoint.weights:
         return 0
-    net.load_state_dict(checkpoint.weights)
+    load_weights(net, checkpoint, checkpoints)
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     state: OptimizerState = {}
     for index, values in checkpoint.optimizer.items():  # laid out in memory as the weights: a fused step walks both
+        if index >= len(parameters):
+            raise ValueError(
+                f"the checkpoint of step {checkpoint.step} in {checkpoints.folder} has an optimiser of more parameters "
+                "than this network; remove it"
+            )
         p = parameters[index]
         state[index] = {k: torch.empty_like(p).copy_(v) if v.shape == p.shape else v for k, v in values.items()}
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})

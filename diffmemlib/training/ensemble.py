@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,8 +13,9 @@ from torch.autograd.graph import saved_tensors_hooks
 
 from ..diffusion.losses import Loss
 from ..nets.stackable import stack
-from .checkpoints import Checkpoint, OptimizerState, latest_checkpoint
+from .checkpoints import Checkpoint, OptimizerState, latest_checkpoint, load_weights
 from .loop import DivergedError, TrainState, divergence_message, loop, make_optimizer
+from .memory import free_memory
 
 COMPILE_FROM = 5000  # steps that repay the ten seconds which torch.compile takes
 SPARE = 0.9  # share of the free memory that training together may take
@@ -154,7 +154,7 @@ def train_ensemble(
     for state in states:
         checkpoint = latest_checkpoint(state.checkpoints)
         if checkpoint.weights:
-            state.net.load_state_dict(checkpoint.weights)
+            load_weights(state.net, checkpoint, state.checkpoints)
         steps.append(checkpoint.step)
         optimizer_states.append(checkpoint.optimizer)
     stopped = False
@@ -216,33 +216,3 @@ def check_memory(states: Sequence[TrainState], loss: Loss, batch: int) -> None:
             f"{len(states)} runs together need about {needed / 2**30:.1f} GiB and {free / 2**30:.1f} GiB are free: "
             f"train at most {int(SPARE * free / needed * len(states))} at once"
         )
-
-
-def free_memory(device: torch.device) -> int:
-    """Return the bytes free on a GPU, or available to this process: of the machine, and of its container or job."""
-    if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
-    try:
-        with open("/proc/meminfo") as file:
-            free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    except (OSError, StopIteration):
-        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
-    try:
-        group = Path("/proc/self/cgroup").read_text().strip().rpartition("::")[2].lstrip("/")
-    except OSError:  # not Linux
-        return free
-    return min(free, free_in_group(Path("/sys/fs/cgroup"), group))
-
-
-def free_in_group(root: Path, name: str) -> int:
-    """Return the bytes left below the tightest limit on a control group (version 2) under root, or on one around it."""
-    free, folder = 2**63, root / name
-    for group in [folder, *folder.parents]:
-        if group.is_relative_to(root):
-            try:
-                limit, used = ((group / f"memory.{file}").read_text().strip() for file in ("max", "current"))
-            except OSError:  # the root has none
-                continue
-            if limit != "max":
-                free = min(free, max(int(limit) - int(used), 0))
-    return free

@@ -16,7 +16,7 @@ from diffmemlib.__main__ import app
 from diffmemlib.data import prepared
 from diffmemlib.data.celeba import load, prepare
 from diffmemlib.data.images import Images, images
-from diffmemlib.data.prepared import SourceError
+from diffmemlib.data.inventory import SourceError
 
 COUNT = 9
 

@@ -7,6 +7,7 @@ from diffmemlib.data.digits import PARTS, digits
 from diffmemlib.data.images import images
 from diffmemlib.experiments.digit_classifier import accuracy, train
 from diffmemlib.metrics.digit_features import digit_features
+from diffmemlib.metrics.frechet import Moments, frechet_distance
 
 
 def test_the_three_parts_are_all_digits_once():
@@ -65,9 +66,13 @@ def test_features_tell_held_out_digits_apart_and_add_up_to_one():
 
 @pytest.mark.slow
 def test_the_shipped_weights_are_what_the_training_makes():
-    """Not to the bit: other processors add in another order; but features and accuracy must come out alike."""
+    """Not to the bit: other processors add in another order, which 3000 steps amplify. But distances between images
+    must come out alike, and so must those between sets of them (on two kinds of processor: correlation 0.98, 1.14)."""
     shipped, again = digit_features(), train()
     x = digits("test")[0].float() / 255
-    distance = (shipped(x) - again(x)).norm() / shipped(x).norm()
-    assert float(distance) < 0.2
+    distances = torch.stack([torch.cdist(f, f).flatten() for f in (shipped(x), again(x))])
+    assert float(torch.corrcoef(distances)[0, 1]) > 0.95
+    noisy = (x + 0.2 * torch.randn(x.shape, generator=torch.Generator().manual_seed(0))).clamp(0, 1)
+    one, other = (frechet_distance(Moments.of(f(x)), Moments.of(f(noisy))) for f in (shipped, again))
+    assert 1 / 1.35 < one / other < 1.35
     assert accuracy(again) == pytest.approx(accuracy(shipped), abs=0.02)

@@ -18,8 +18,9 @@ from diffmemlib.companion.figures.window import prediction
 from diffmemlib.companion.sweeps.tables import sweep_configs
 from diffmemlib.data import own
 from diffmemlib.data.images import Images, images
+from diffmemlib.data.inventory import SourceError
 from diffmemlib.data.letters import draw_letters
-from diffmemlib.data.prepared import SourceError, shrink
+from diffmemlib.data.picture import shrink
 from diffmemlib.experiments import unet
 from diffmemlib.metrics import memorization
 from diffmemlib.metrics.digit_features import untrained_features

@@ -8,7 +8,8 @@ import pytest
 import torch
 from pytorch_fid import inception
 
-from diffmemlib.experiments.unet import UNetConfig, job
+from diffmemlib.experiments import unet
+from diffmemlib.experiments.unet import UNetConfig
 from diffmemlib.metrics.frechet import moments
 from diffmemlib.metrics.inception import FILE, inception_features
 
@@ -54,8 +55,17 @@ def test_another_file_is_refused_before_it_is_opened(weights: Path):
 def test_missing_weights_say_how_to_get_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     config = UNetConfig.from_parameters({"tier": "smoke", "features": "inception", "samples": 2049})
+    monkeypatch.setattr(unet, "image_counts", lambda dataset, side: (9000, 3000))
     with pytest.raises(FileNotFoundError, match=r"mseitzer/pytorch-fid.*features = 'none'"):
-        job(config)
+        unet.job(config)
+
+
+def test_too_few_held_out_images_are_told_before_anything_is_read(monkeypatch: pytest.MonkeyPatch):
+    """For the digits, for images of one's own by their manifest, and not for images that are not here."""
+    config = UNetConfig.from_parameters({"tier": "smoke", "features": "inception", "samples": 2049})
+    monkeypatch.setattr(unet, "images", lambda *a: pytest.fail("data were read"))
+    with pytest.raises(ValueError, match=r"features = 'inception': 1024 images are held out.*8196 different images"):
+        unet.job(config)
 
 
 def test_too_few_samples_for_inception_are_refused():

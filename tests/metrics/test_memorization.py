@@ -6,8 +6,16 @@ import sys
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 
-from diffmemlib.metrics.memorization import NeighbourIndex, memorized_fraction, near_duplicates, two_nearest
+from diffmemlib.metrics.memorization import (
+    NeighbourIndex,
+    memorized_fraction,
+    near_duplicates,
+    two_nearest,
+    wilson,
+    wilson_interval,
+)
 
 
 def brute_force(samples: torch.Tensor, train: torch.Tensor):
@@ -37,7 +45,7 @@ def test_neighbours_equal_brute_force(n: int, d: int):
     np.testing.assert_array_equal(found.index[apart, 0], index[apart, 0])
     for k in (1 / 4, 1 / 3, 1 / 2):
         expected = (distance[:, 0] < k * distance[:, 1]).mean()
-        assert memorized_fraction(samples, train, k).value == expected
+        assert found.memorized(k).mean() == expected
 
 
 @pytest.mark.parametrize("dtype", [torch.uint8, torch.float16, torch.bfloat16, torch.float64])
@@ -70,14 +78,26 @@ def test_images_are_flattened():
     np.testing.assert_array_equal(found.index[:, 0], range(5))
 
 
-def test_interval_is_the_binomials():
+def test_the_interval_is_wilsons():
     train = torch.tensor([[0.0], [1.0], [2.0]])
     samples = torch.cat([torch.full((300, 1), 0.01), torch.full((700, 1), 0.5)])
-    f = memorized_fraction(samples, train, resamples=100_000)
-    half = 1.96 * (0.3 * 0.7 / 1000) ** 0.5
+    f = memorized_fraction(samples, train)
     assert f.value == 0.3
-    assert f.low == pytest.approx(0.3 - half, abs=0.002)
-    assert f.high == pytest.approx(0.3 + half, abs=0.002)
+    for hits, m in ((300, 1000), (0, 200), (200, 200), (1, 50)):
+        ends = stats.binomtest(hits, m).proportion_ci(method="wilson")
+        assert wilson(np.arange(m) < hits) == pytest.approx((hits / m, ends.low, ends.high), abs=1e-12)
+    assert (f.low, f.high) == pytest.approx(wilson(np.arange(1000) < 300)[1:])
+
+
+@pytest.mark.parametrize(
+    ("probability", "samples"), [(0.002, 200), (0.005, 200), (0.01, 200), (0.02, 200), (0.2, 1000)]
+)
+def test_the_interval_holds_what_it_says(probability: float, samples: int):
+    """Exactly, over all outcomes; near 95% on average over probabilities, more where hits are rare and discrete."""
+    hits = np.arange(samples + 1)
+    low, high = wilson_interval(hits / samples, samples)
+    coverage = stats.binom.pmf(hits, samples, probability)[(low <= probability) & (probability <= high)].sum()
+    assert 0.92 < coverage < 0.995
 
 
 def test_near_duplicates_are_counted():
@@ -88,11 +108,58 @@ def test_near_duplicates_are_counted():
     assert near_duplicates(train) == 4
 
 
+@pytest.mark.parametrize("copies", [2, 3, 8])
+def test_near_duplicates_are_counted_where_every_point_has_them(copies: int):
+    """A threshold relative to the median of the set would find none."""
+    g = torch.Generator().manual_seed(copies)
+    train = torch.randn(60, 16, generator=g).repeat(copies, 1) + 1e-2 * torch.randn(60 * copies, 16, generator=g)
+    assert near_duplicates(train) == 60 * copies
+    samples = train[:50] + 2e-2 * torch.randn(50, 16, generator=g)
+    with pytest.warns(UserWarning, match="50 of 50 samples lie nearest to a training point that has a near-duplicate"):
+        f = memorized_fraction(samples, train)
+    assert f.blind == 50
+    assert f.value < 0.2  # copies, all of them, that the criterion does not see
+    assert memorized_fraction(train[:50] + 1e-3, torch.randn(99, 16, generator=g)).blind == 0
+
+
+@pytest.mark.parametrize("scale", [1e-25, 1e-12, 1.0, 1e12, 1e25, 1e140])
+def test_copies_are_found_at_any_scale(scale: float):
+    g = torch.Generator().manual_seed(0)
+    train = torch.randn(100, 8, generator=g, dtype=torch.float64)
+    samples = torch.cat([train[:20] + 1e-3, 3 + torch.randn(20, 8, generator=g, dtype=torch.float64)])
+    expected = two_nearest(samples, train)
+    found = two_nearest(scale * samples, scale * train)
+    np.testing.assert_array_equal(found.index, expected.index)
+    np.testing.assert_allclose(found.distance, scale * expected.distance, rtol=1e-9)
+
+
+def test_a_sample_far_away_has_its_neighbours_too():
+    train = torch.eye(6)
+    far = two_nearest(torch.tensor([[1e20, 0, 0, 0, 0, 0], [-1e30, 0, 0, 0, 0, 0.0]]), train)
+    assert np.isfinite(far.distance).all()
+    np.testing.assert_allclose(far.distance[:, 0], [1e20, 1e30], rtol=1e-6)
+
+
+def test_tensors_arrays_and_lists_are_taken_alike():
+    g = torch.Generator().manual_seed(0)
+    train, samples = torch.randn(30, 4, generator=g), torch.randn(9, 4, generator=g)
+    expected = two_nearest(samples, train).distance
+    for form in (lambda x: x.clone().requires_grad_(), lambda x: x.numpy(), lambda x: x.numpy().tolist(), list):
+        np.testing.assert_allclose(two_nearest(form(samples), form(train)).distance, expected, rtol=1e-6)
+    np.testing.assert_array_equal(two_nearest(samples.numpy()[::-1], train).distance, expected[::-1])
+
+
 @pytest.mark.parametrize(
     ("samples", "train", "k", "message"),
     [
         (torch.zeros(3, 2), torch.zeros(1, 2), 1 / 3, "fewer than 2"),
-        (torch.zeros(3, 2), torch.zeros(5, 3), 1 / 3, "2 numbers each, train has 3"),
+        (torch.zeros(3, 2), torch.zeros(5, 3), 1 / 3, r"samples have shape \(2,\) each and train \(3,\)"),
+        (torch.zeros(3, 3, 8, 8), torch.zeros(5, 8, 8, 3), 1 / 3, "bring them to one layout"),
+        (torch.rand(3, 2), torch.zeros(5, 2, dtype=torch.uint8), 1 / 3, "whole numbers beside fractions"),
+        (torch.rand(3, 2), torch.tensor([[0.0, 250.0], [4.0, 9.0]]), 1 / 3, "train run from 0 to 250, as bytes do"),
+        (torch.full((3, 2), 1e200, dtype=torch.float64), torch.zeros(5, 2), 1 / 3, "squares are infinite"),
+        ([["a", "b"]], torch.zeros(5, 2), 1 / 3, "no numbers"),
+        (torch.zeros(3, 2, dtype=torch.complex64), torch.zeros(5, 2), 1 / 3, "complex"),
         (torch.full((3, 2), torch.nan), torch.zeros(5, 2), 1 / 3, "NaN"),
         (torch.zeros(3, 2), torch.zeros(5, 2), 1.5, "k = 1.5"),
         (torch.zeros(0, 2), torch.zeros(5, 2), 1 / 3, "samples has shape"),
@@ -126,7 +193,7 @@ def test_an_index_keeps_what_samples_share_and_changes_nothing():
         np.testing.assert_array_equal(one.index, other.index)
         np.testing.assert_array_equal(one.distance, other.distance)
     assert memorized_fraction(samples, index).value == memorized_fraction(samples, train).value
-    with pytest.raises(ValueError, match="samples have 5 numbers each, train has 6"):
+    with pytest.raises(ValueError, match=r"samples have shape \(5,\) each and train \(6,\)"):
         index.two_nearest(torch.zeros(1, 5))
 
 

@@ -109,7 +109,8 @@ def test_losses_do_not_depend_on_the_contours():
 
 
 def test_losses_that_cannot_be_proven_are_refused(monkeypatch):
-    monkeypatch.setattr(rules, "NODES", (8, 16))
+    monkeypatch.setattr(rules, "NODES", 16)
+    monkeypatch.setattr(rules, "MOST_NODES", 16)
     with pytest.raises(BranchError, match=r"psi_p = 64.*still change by .* between 8 and 16 nodes"):
         learning_curves([1.0, 100.0], psi_p=64, psi_n=8, t=0.1)
 

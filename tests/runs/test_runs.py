@@ -19,11 +19,12 @@ from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.one_dimension import OneDimensionConfig
 from diffmemlib.files import NumberedFiles, RunBusyError, run_lock, to_json, write_atomic
+from diffmemlib.metrics.memorization import wilson
 from diffmemlib.places import checkout
 from diffmemlib.runs import execute, provenance
 from diffmemlib.runs.config import identity
 from diffmemlib.runs.measurements import Measurement
-from diffmemlib.runs.store import ResultError, complete_result, find_results, read_result, write_result
+from diffmemlib.runs.store import ResultError, complete_result, find_results, read_result, sealed, write_result
 from diffmemlib.training import loop
 
 SMALL = {"tier": "smoke", "n": 16, "steps": 60, "samples": 100, "milestones": 3, "kept": 5}
@@ -59,7 +60,10 @@ def put(c: GmmConfig, complete: bool = True, f_mem: float = 0.5):
         ({"tier": "smoke", "width": 7}, "width = 7: must be even"),
         ({"tier": "smoke", "momentum": 1.0}, "momentum = 1.0"),
         ({"tier": "smoke", "sampler": "heun"}, "sampler = 'heun'"),
-        ({"tier": "smoke", "steps": 3}, "steps = 3"),
+        ({"tier": "smoke", "steps": 0}, "steps = 0: must be at least 1"),
+        ({"tier": "smoke", "steps": 3, "first": 4}, "first = 4: must be 1 to `steps`, which is 3"),
+        ({"tier": "smoke", "kept": 500}, "kept = 500: must be 0 to `samples`, which is 200"),
+        ({"tier": "smoke", "conditional": True, "guidance": -float("inf")}, "guidance = -inf"),
     ],
 )
 def test_bad_parameters_fail_with_name_and_rule(parameters, message):
@@ -83,7 +87,12 @@ def test_bad_parameters_in_one_dimension(changes, message):
 
 @pytest.mark.parametrize(
     ("device", "budget", "message"),
-    [("gpu", None, "device = 'gpu'"), (0, None, "device = 0"), ("cpu", "1h", "budget = '1h': a number of seconds")],
+    [
+        ("gpu", None, "device = 'gpu'"),
+        (0, None, "device = 0"),
+        ("cpu", "1h", "budget = '1h': a positive number of seconds"),
+        ("cpu", -5, "budget = -5: a positive number"),
+    ],
 )
 def test_a_bad_place_is_refused(device, budget, message):
     names = {"tier": "smoke", "device": device, "budget": budget}
@@ -115,7 +124,7 @@ def test_the_command_makes_the_same_run(changes):
 def test_results_come_back_as_written(store):
     result = read_result(put(config()))
     assert result.config == {"experiment": "gmm", **dataclasses.asdict(config())}
-    assert result.curve("f_mem").loc[10].tolist() == [0.5, 0.4, 0.6]
+    assert result.curve("f_mem").loc[10].tolist() == pytest.approx([0.5, *wilson(np.arange(100) < 50)[1:]])
     assert result.samples["step"].tolist() == [10]
     with pytest.raises(KeyError, match="no metric 'fid'; it has f_mem"):
         result.curve("fid")
@@ -139,7 +148,7 @@ def test_a_setting_that_came_later_has_its_neutral_value_in_older_results(store)
     record = json.loads((folder / "provenance.json").read_bytes())
     (folder / "config.json").write_bytes(to_json(older))
     record["sha256"]["config.json"] = hashlib.sha256(to_json(older)).hexdigest()
-    (folder / "provenance.json").write_bytes(to_json(record))
+    (folder / "provenance.json").write_bytes(sealed(record))
     (only,) = find_results(GmmConfig, "smoke", guidance=0.0)
     assert only.config["guidance"] == 0.0
     with pytest.raises(ResultError):
@@ -415,5 +424,5 @@ def test_an_array_of_objects_is_never_loaded(store):
     result = read_result(folder)
     (folder / "samples.npz").write_bytes(packed.getvalue())
     result.provenance["sha256"]["samples.npz"] = hashlib.sha256(packed.getvalue()).hexdigest()
-    with pytest.raises(ValueError, match="allow_pickle=False"):
+    with pytest.raises(ResultError, match=r"samples\.npz holds no arrays .*allow_pickle=False"):
         result.samples["step"]

@@ -22,7 +22,7 @@ from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import seeded
 from diffmemlib.runs.execute import execute_ensemble
 from diffmemlib.runs.store import read_result
-from diffmemlib.training import ensemble
+from diffmemlib.training import ensemble, memory
 from diffmemlib.training.checkpoints import restore
 from diffmemlib.training.ensemble import train_ensemble
 from diffmemlib.training.loop import DivergedError, TrainState, make_optimizer, train
@@ -297,4 +297,4 @@ def test_the_limit_of_a_job_or_container_counts(limits: dict, left: int, tmp_pat
     for group, (limit, used) in limits.items():
         (tmp_path / group / "memory.max").write_text(f"{limit}\n")
         (tmp_path / group / "memory.current").write_text(f"{used}\n")
-    assert ensemble.free_in_group(tmp_path, "job/step") == left
+    assert memory.free_in_group(tmp_path, "job/step") == left

@@ -12,7 +12,7 @@ from ...timescales.crossings import Timescale, times_and_bounds
 from ...timescales.power_laws import predict
 from . import Estimate
 from .images import tau_gen
-from .scaling import sizes, tau_mem
+from .scaling import exponent_of, sizes, tau_mem
 
 BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}  # before a time that is only a bound
 
@@ -47,12 +47,47 @@ def windows(runs: Sequence[Result]) -> pd.DataFrame:
             r.config["seed"],
             as_text(good),
             as_text(copies),
-            good.tau < copies.tau and good.status != "censored",
+            window_between(good, copies),
         )
         for r, good, copies in zip(runs, tau_gen(runs), tau_mem(runs), strict=True)
     ]
     table = pd.DataFrame(rows, columns=["n", "seed", "good from", "copies from", "window"])
-    return table.sort_values(["n", "seed"]).assign(window=lambda t: t["window"].map({True: "yes", False: "no"}))
+    return table.sort_values(["n", "seed"])
+
+
+def window_between(good: Timescale, copies: Timescale) -> str:
+    """Whether samples become good before copies appear: yes, no, or unknown where bounds allow both."""
+    (good_from, good_to), (copies_from, copies_to) = _range(good), _range(copies)
+    if good_to < copies_from or (good_to == copies_from and copies.status == "censored"):
+        return "yes"
+    return "no" if copies_to <= good_from else "unknown"
+
+
+def _range(time: Timescale) -> tuple[float, float]:
+    """The times that are possible."""
+    low = 0.0 if time.status == "at first point" else time.tau
+    return low, np.inf if time.status == "censored" else time.tau
+
+
+def verdict(low: float, high: float, measured: Timescale) -> str:
+    """What a measured time says of a predicted interval; a bound contradicts it only where it excludes all of it."""
+    earliest, latest = _range(measured)
+    if not (np.isfinite(low) and np.isfinite(high)):
+        return "nothing to compare with: copies were seen at too few sizes"
+    if latest < low or high < earliest:
+        return "outside the interval"
+    if measured.status == "interpolated":
+        return "inside the interval"
+    when = "ended" if measured.status == "censored" else "was first measured"
+    return f"not contradicted: the run {when} {'before' if measured.status == 'censored' else 'after'} it could be told"
+
+
+def exponent_text(runs: Sequence[Result]) -> str:
+    """The exponent of tau_mem in n with its interval, or why there is none."""
+    try:
+        return str(exponent_of(tau_mem(runs), runs))
+    except ValueError:
+        return "unknown (copies were seen at fewer than two sizes)"
 
 
 def as_text(time: Timescale) -> str:

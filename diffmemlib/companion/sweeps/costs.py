@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ import torch
 from ...experiments.registry import EXPERIMENTS
 from ...experiments.unet import UNetConfig
 from ...runs.config import Config
-from ...runs.store import Result, ResultError, find_results
+from ...runs.store import ResultError, read_result, read_settings, stored_folders
 from ...training.loop import Trainer, TrainState, make_optimizer
 from ...training.timing import timed
 
@@ -35,13 +36,18 @@ def estimate(configs: Sequence[Config], device: str = "cpu") -> list[Cost]:
     known: the cost of exact flows that have no stored like, and of runs whose data are not here.
     """
     speeds: dict[Any, tuple[float, float] | str] = {}
+    stored: dict[tuple[type[Config], str], list[Record]] = {}  # read once, however many runs are asked for
     costs = []
     for c in configs:
-        like = _stored_like(c)
-        size = _mean_bytes(like or _any_stored(c))
+        for tier in (c.tier, "laptop"):
+            if (type(c), tier) not in stored:
+                stored[type(c), tier] = _records(type(c), tier)
+        same_tier = stored[type(c), c.tier]
+        like = [r for r in same_tier if r.complete and r.settings == _without_seed(asdict(c))]
+        size = _mean_bytes(like or same_tier[:5] or stored[type(c), "laptop"][:5])
         if like:
-            seconds = sum(r.provenance["seconds"] for r in like) / len(like)
-            costs.append(Cost(seconds, size, f"{len(like)} stored runs like it, on {like[0].provenance['device']}"))
+            seconds = sum(r.seconds for r in like) / len(like)
+            costs.append(Cost(seconds, size, f"{len(like)} stored runs like it, on {like[0].device}"))
             continue
         key = _shape(c)
         if key not in speeds:
@@ -81,26 +87,48 @@ def _time(seconds: float) -> str:
     return f"{seconds:.2g} seconds"
 
 
-def _stored_like(config: Config) -> list[Result]:
-    settings = {k: v for k, v in asdict(config).items() if k not in ("seed", "tier")}
-    try:
-        results = find_results(type(config), config.tier, **settings)
-    except ResultError:
-        return []
-    return [r for r in results if r.provenance["complete"]]
+@dataclass(frozen=True)
+class Record:
+    """What a stored run says of its cost: its settings but for seed and tier, and seconds, device and place."""
+
+    settings: dict[str, Any]
+    complete: bool
+    seconds: float
+    device: str
+    folder: Path
 
 
-def _any_stored(config: Config) -> list[Result]:
-    for tier in (config.tier, "laptop"):
+def damaged(configs: Sequence[Config]) -> list[str]:
+    """Return why runs that are stored count as missing, a sentence for each that is damaged."""
+    sentences = []
+    for c in configs:
+        if c.result_dir.exists():
+            try:
+                read_result(c.result_dir).samples  # noqa: B018 - reading verifies
+            except ResultError as error:
+                sentences.append(str(error))
+    return sentences
+
+
+def _records(kind: type[Config], tier: str) -> list[Record]:
+    records = []
+    for folder in stored_folders(kind.experiment, tier):
         try:
-            return find_results(type(config), tier)[:5]
-        except ResultError:
-            continue
-    return []
+            settings, p = read_settings(folder)
+            del settings["experiment"]
+            settings = _without_seed({**kind.later_defaults(), **settings})
+            records.append(Record(settings, p["complete"], float(p["seconds"]), str(p["device"]), folder))
+        except (ResultError, KeyError, TypeError, ValueError):
+            continue  # damaged: `damaged` tells it
+    return records
 
 
-def _mean_bytes(results: Sequence[Result]) -> int:
-    sizes = [sum(f.stat().st_size for f in r.folder.iterdir()) for r in results]
+def _without_seed(settings: dict[str, Any]) -> dict[str, Any]:
+    return {k: v for k, v in settings.items() if k not in ("seed", "tier")}
+
+
+def _mean_bytes(records: Sequence[Record]) -> int:
+    sizes = [sum(f.stat().st_size for f in r.folder.iterdir()) for r in records]
     return round(sum(sizes) / len(sizes)) if sizes else 100_000
 
 

@@ -11,10 +11,11 @@ from typing import Any
 
 from ...experiments.gmm import GmmConfig, job
 from ...experiments.registry import EXPERIMENTS
+from ...files import read_text
 from ...places import book_tier, config_dir
 from ...runs.config import Config
 from ...runs.execute import Job, execute_ensemble
-from ...runs.store import Result, ResultError, complete_result, read_result
+from ...runs.store import Result, ResultError, is_complete, read_result
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
@@ -26,13 +27,17 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
     """
     folder = folder or config_dir()
     path = folder / f"{tier}.toml"
+    if not folder.is_dir():
+        raise ValueError(f"{folder}, where the tables of runs are looked for, is no folder")
     if not path.exists():
         tiers = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "no tables there"
         raise ValueError(f"tier = {tier!r}: {folder} has no {path.name}; it has {tiers}")
     try:
-        sweeps = tomllib.loads(path.read_text())
+        sweeps = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name}: {error}") from None  # which names line and column
+    if not sweeps:
+        raise ValueError(f"{path.name} holds no sweep: give one a name in brackets, experiment, figures and runs")
     for name, sweep in sweeps.items():
         where = f"{path.name}, line {_line(path, name)}, {name}"
         if not isinstance(sweep, dict) or set(sweep) != {"experiment", "figures", "runs"}:
@@ -49,7 +54,7 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
 
 def _line(path: Path, name: str, row: int | None = None) -> int:
     """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
-    lines = path.read_text().splitlines()
+    lines = read_text(path).splitlines()
     header = next((i for i, line in enumerate(lines) if line.strip() == f"[{name}]"), 0)
     row_here = -1
     for i in range(header, len(lines)):
@@ -75,6 +80,7 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
             parameters: dict[str, Any] = {"tier": tier, **dict(zip(row, values, strict=True))}
             try:
                 configs.append(kind.from_parameters(parameters))
+                configs[-1].check_data()
             except ValueError as error:
                 raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {error}") from None
     if len({c.id for c in configs}) != len(configs) or not configs:
@@ -114,7 +120,7 @@ def run_sweep(
     for c in sweep_configs(name, tier):
         if not isinstance(c, GmmConfig):
             raise ValueError(f"{name} is a sweep of {c.experiment}: make its runs one by one, {c.command} and so on")
-        if not complete_result(c):
+        if not is_complete(c):
             one = job(c, device)
             groups.setdefault(one.shape, []).append(one)
     with stop_when_asked(None) as asked_to_stop:
@@ -138,4 +144,4 @@ def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> li
         known = sorted({f for sweep in sweeps.values() for f in sweep["figures"]}, key=lambda f: (len(f), f))
         raise ValueError(f"no sweep of tier {tier} draws figure {figure!r}; there are {', '.join(known)}")
     runs = {c.id: c for name in chosen for c in sweep_configs(name, tier)}
-    return [c for c in runs.values() if not (missing and complete_result(c))]
+    return [c for c in runs.values() if not (missing and is_complete(c))]

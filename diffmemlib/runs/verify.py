@@ -1,0 +1,112 @@
+"""Whether each stored result is whole, and whether those of the repository are the ones that were committed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ..files import digest, to_json, write_atomic
+from ..places import results_dir
+from .store import RUN_ID, ResultError, read_result
+
+MANIFEST = "manifest.json"  # in the folder of results: run -> checksum of its provenance, which has those of its files
+
+
+@dataclass
+class Verification:
+    """What was found in the store.
+
+    Attributes
+    ----------
+    whole : int
+        Results without a fault.
+    damaged : dict
+        Run -> what is wrong with it.
+    changed, missing : list of str
+        Runs of the manifest that are stored with other content, or not at all.
+    own : int
+        Whole results that the manifest does not have.
+    """
+
+    whole: int = 0
+    damaged: dict[str, str] = field(default_factory=dict)
+    changed: list[str] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+    own: int = 0
+
+    @property
+    def as_committed(self) -> bool:
+        """Whether every result of the manifest is there, and is the one it names."""
+        return not (self.damaged or self.changed or self.missing)
+
+    def lines(self) -> str:
+        """Return the outcome as lines of text."""
+        own = f", {self.own} of them your own" if self.own else ""
+        lines = [f"{self.whole} stored results are whole{own}"]
+        lines += [f"damaged: {sentence}" for sentence in self.damaged.values()]
+        lines += [f"not the committed one (made again, or edited): {run}" for run in self.changed]
+        lines += [f"missing, of those that were committed: {run}" for run in self.missing]
+        return "\n".join(lines)
+
+
+def verify() -> Verification:
+    """Read every stored result, samples too, and compare it with the manifest where there is one."""
+    committed, found, sums = manifest(), Verification(), stored_checksums()
+    for folder in _folders():
+        name = _name(folder)
+        try:
+            read_result(folder).samples  # noqa: B018 - reading verifies
+        except ResultError as error:
+            found.damaged[name] = str(error)
+            continue
+        found.whole += 1
+        found.own += name not in committed
+    found.changed = [name for name, value in committed.items() if name in sums and sums[name] != value]
+    found.changed = [name for name in found.changed if name not in found.damaged]
+    found.missing = [name for name in committed if name not in sums]
+    return found
+
+
+def manifest() -> dict[str, str]:
+    """Return the manifest of the store; empty where there is none.
+
+    Raises
+    ------
+    ResultError
+        Where it cannot be read.
+    """
+    path = results_dir() / MANIFEST
+    if not path.exists():
+        return {}
+    try:
+        content = json.loads(path.read_bytes())
+        return {str(name): str(value) for name, value in content.items()}
+    except Exception as error:
+        raise ResultError(f"{path} is damaged ({error}); restore it, as with: git checkout {path.name}") from None
+
+
+def write_manifest() -> Path:
+    """Write the manifest of all that is stored now, and return its path."""
+    path = results_dir() / MANIFEST
+    write_atomic(path, to_json(stored_checksums()))
+    return path
+
+
+def stored_checksums() -> dict[str, str]:
+    """Return, for every stored run, the checksum of its provenance; "" where that cannot be read."""
+    sums = {}
+    for folder in _folders():
+        try:
+            sums[_name(folder)] = digest((folder / "provenance.json").read_bytes())
+        except OSError:
+            sums[_name(folder)] = ""
+    return sums
+
+
+def _folders() -> list[Path]:
+    return sorted(p for p in results_dir().glob("*/*/*") if RUN_ID.fullmatch(p.name) and p.is_dir())
+
+
+def _name(folder: Path) -> str:
+    return "/".join(folder.parts[-3:])
