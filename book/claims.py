@@ -31,6 +31,8 @@
 # The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 from myst_nb import glue
 
 from diffmemlib.companion import claims
@@ -41,7 +43,7 @@ said = [f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict
 glue("claims-counts", ", ".join(said), display=False)
 runs = {r.id: r for c in rows if c.estimate for r in c.estimate.runs}.values()
 glue("claims-runs", str(len(runs)), display=False)
-glue("claims-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.0f}", display=False)
+glue("claims-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.0f}", display=False)
 glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs})), display=False)
 
 # %% [markdown]

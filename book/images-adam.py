@@ -24,6 +24,8 @@
 # **You need** [training-set size](images.ipynb), where Adam does the training. **Reading time**: five minutes.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
@@ -54,7 +56,7 @@ mem = scaling.by_size(scaling.tau_mem(sgd), sgd)
 closed = sum(g.tau >= m.tau for g, m in zip(estimate.tau_gen(sgd), scaling.tau_mem(sgd), strict=True))
 glue("adam-closed", f"{closed} of {len(sgd)}", display=False)
 glue("adam-mem-n", ", ".join(f"{tau / n:.0f}" for n, tau in mem.items()), display=False)
-glue("adam-hours", f"{sum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
+glue("adam-hours", f"{fsum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
 glue("adam-brightness", f"{estimate.brightness_correlation(sgd):.2f}", display=False)
 glue("adam-swing", f"{estimate.swing(sgd):.1f}", display=False)
 glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)

@@ -25,6 +25,8 @@
 # [full batch](images-full-batch.ipynb), for looks. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -54,7 +56,7 @@ glue("width-copies", f"{scaling.F_MEM:g}", display=False)
 glue("width-none", f"{estimate.COPIES:g}", display=False)
 glue("width-level", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
 new = [r for r in [*runs, *sgd, *before, *paper] if r.id not in {other.id for other in sweep_results(estimate.SWEEP)}]
-glue("width-hours", f"{sum(r.provenance['seconds'] for r in new) / 3600:.1f}", display=False)
+glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", display=False)
 
 # %% [markdown]
 # ## Three widths

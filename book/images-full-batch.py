@@ -25,6 +25,8 @@
 # **You need** [Adam and SGD](images-adam.ipynb), whose runs under SGD have batches of a fixed size. **Reading time**: five minutes.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -46,7 +48,7 @@ for name in ("width", "side", "lr", "momentum"):
 glue("full-batch", str(batch), display=False)
 glue("full-copies", f"{scaling.F_MEM:g}", display=False)
 glue("full-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(full)))), display=False)
-glue("full-hours", f"{sum(r.provenance['seconds'] for r in every[len(fixed) :]) / 3600:.1f}", display=False)
+glue("full-hours", f"{fsum(r.provenance['seconds'] for r in every[len(fixed) :]) / 3600:.1f}", display=False)
 
 # %% [markdown]
 # ## The question

@@ -25,6 +25,8 @@
 # **You need** [the mixture](mixture), where the same is seen on data whose law is known. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
@@ -54,7 +56,7 @@ glue("images-window-from", min(n for n in mem if n in gen and 1.5 * gen[n] < mem
 glue("images-good", f"{estimate.GOOD[distance]:g}", display=False)
 glue("images-copies", f"{scaling.F_MEM:g}", display=False)
 glue("images-parted", f"{scaling.LOSS_GAP:.0%}", display=False)
-glue("images-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
+glue("images-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 glue("images-features", DIMENSION, display=False)
 floor = estimate.floor(c["samples"], c["side"])[0] if distance == "fd" else float("nan")
 glue("images-floor", f"{floor:.3f}", display=False)

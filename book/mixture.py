@@ -26,6 +26,8 @@
 # in the way. **Reading time**: fifteen minutes.
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
@@ -50,7 +52,7 @@ glue("momentum", f"{runs[0].config['momentum']:g}", display=False)
 glue("lr", f"{runs[0].config['lr']:g}", display=False)
 glue("samples", runs[0].config["samples"], display=False)
 everything = {r.id: r for r in runs + estimate.sweep_width(64) + estimate.sweep_width(256)}
-glue("hours", f"{sum(r.provenance['seconds'] for r in everything.values()) / 3600:.1f}", display=False)
+glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 3600:.1f}", display=False)
 
 # %% [markdown]
 # ## The experiment
@@ -78,7 +80,7 @@ glue("hours", f"{sum(r.provenance['seconds'] for r in everything.values()) / 360
 # samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure two things:
 #
 # - **the memorised fraction** $f_\mathrm{mem}$: the share of samples whose nearest training point is less than
-#   $k = 1/3$ as far away as the second nearest (Eq. 6), with a 95% bootstrap interval;
+#   $k = 1/3$ as far away as the second nearest (Eq. 6), with the 95% interval of Wilson {cite:p}`brown2001`;
 # - **the divergence** $\mathrm{KL}(P_\mathrm{gen} \| P_0)$ between what is generated and the true law, in nats, by
 #   three estimators that are compared [below](sec-kl).
 

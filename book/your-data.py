@@ -29,6 +29,8 @@
 sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 
 # %% tags=["remove-input"]
+from math import fsum
+
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
@@ -60,7 +62,7 @@ glue("own-n-largest", n_largest, display=False)
 glue("own-copies", f"{scaling.F_MEM:g}", display=False)
 glue("own-good", f"{estimate.good(example, distance):.2f}", display=False)
 glue("own-real", f"{facts.get(f'{estimate.UNTRAINED}_real', float('nan')):.2f}", display=False)
-glue("own-hours", f"{sum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
+glue("own-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", display=False)
 
 # %% [markdown]

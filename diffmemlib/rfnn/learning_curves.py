@@ -25,6 +25,7 @@ from .model import BranchError, Complex, Model
 NODES, MOST_NODES = 200, 6400  # on each contour: doubled until two rules agree
 ACCURACY = 1e-9  # of the losses, relative to the larger of themselves and one
 HEIGHTS = (0.7, 0.85)  # of the nested contours in log z: about as far from the spectrum as from Re z = 0
+Known = tuple[NDArray[np.float64], Complex, Complex]  # angles along a contour, and the traces there
 BLOCK = 2**19  # entries of the kernel that are held at a time
 
 
@@ -80,9 +81,9 @@ def learning_curves(
     sigma_t = exp(-2 * t) * model.eigenvalues + delta
     rate = 2 * delta / psi_p * tau.ravel()[:, None]
     before = np.full((2, tau.size), np.inf)
-    nodes = NODES // 2
+    nodes, known = NODES // 2, dict[float, Known]()
     while nodes <= MOST_NODES:
-        train, test = losses = _losses(model, sigma_t, rate, nodes)
+        train, test = losses = _losses(model, sigma_t, rate, nodes, known=known)
         change = np.max(abs(losses - before) / np.maximum(abs(losses), 1), initial=0)
         if change < ACCURACY:
             break
@@ -104,11 +105,16 @@ def _losses(
     rate: NDArray[np.float64],
     nodes: int,
     heights: tuple[float, float] = HEIGHTS,
+    known: dict[float, Known] | None = None,
 ) -> NDArray[np.float64]:
-    """Train and test loss, (2, times), for a column of rates c tau, by contours of so many nodes and such heights."""
+    """Train and test loss, (2, times), for a column of rates c tau, by contours of so many nodes and such heights.
+
+    known: traces on contours of fewer nodes, which spare most of the work; those found here take their place.
+    """
+    known = {} if known is None else known
     # Upper half of the first contour: the lower one gives the complex conjugate of every integral.
-    z1, dz1, q1, r1 = (v[: nodes // 2] for v in _on_contour(model, heights[0], nodes))
-    z2, dz2, q2, r2 = _on_contour(model, heights[1], nodes)
+    z1, dz1, q1, r1 = (v[: nodes // 2] for v in _on_contour(model, heights[0], nodes, known))
+    z2, dz2, q2, r2 = _on_contour(model, heights[1], nodes, known)
     m1, m2 = _trace(model, q1, r1), _trace(model, q2, r2)
     g1, g2 = np.expm1(-rate * z1) / z1, np.expm1(-rate * z2) / z2
     b2 = model.c.b**2
@@ -123,7 +129,9 @@ def _losses(
     return np.array([train, test])
 
 
-def _on_contour(model: Model, height: float, nodes: int) -> tuple[Complex, Complex, Complex, Complex]:
+def _on_contour(
+    model: Model, height: float, nodes: int, known: dict[float, Known]
+) -> tuple[Complex, Complex, Complex, Complex]:
     """Nodes z on an ellipse in log z around the spectrum, dz/(2 pi i) of each, and the traces q, r there.
 
     The ellipse crosses the real axis right of 0 and left of s^2, and |arg z| stays below pi/2, so that e^{-c z tau}
@@ -134,7 +142,13 @@ def _on_contour(model: Model, height: float, nodes: int) -> tuple[Complex, Compl
     half = (high - low) / 2
     z = np.exp((high + low) / 2 + half * np.cos(angle) + 1j * height * np.sin(angle))
     dz = z * (-half * np.sin(angle) + 1j * height * np.cos(angle)) / (1j * nodes)
-    q, r = model.traces(z)
+    guess = None
+    if height in known:  # both traces stay in the upper half plane, so their logarithms are smooth along the contour
+        before, *traces = known[height]
+        q, r = (np.exp(np.interp(angle, before, np.log(v))) for v in traces)
+        guess = q, r
+    q, r = model.traces(z, guess)
+    known[height] = angle, q, r
     return (
         np.concatenate([z, z.conj()]),
         np.concatenate([dz, dz.conj()]),

@@ -101,17 +101,19 @@ class Model:
         f, g, _ = self.residual(x, q, r)
         return q, r, np.maximum(abs(f), abs(g) / np.maximum(abs(r), 1e-300))
 
-    def traces(self, z: ArrayLike) -> tuple[Complex, Complex]:
+    def traces(self, z: ArrayLike, guess: tuple[Complex, Complex] | None = None) -> tuple[Complex, Complex]:
         """Return q(z) and r(z) at points of any shape, Im z > 0; see `traces_beside`."""
-        return self.traces_beside(np.asarray(z, complex) - self.c.s2)
+        return self.traces_beside(np.asarray(z, complex) - self.c.s2, guess)
 
-    def traces_beside(self, x: ArrayLike) -> tuple[Complex, Complex]:
+    def traces_beside(self, x: ArrayLike, guess: tuple[Complex, Complex] | None = None) -> tuple[Complex, Complex]:
         """Return q and r at z = s^2 + x, continued from far above the real axis.
 
         Parameters
         ----------
         x
             Distances of the points from s^2, Im x > 0, of any shape.
+        guess
+            q and r near the solution, which spare the way from above where they lead to what can be proven.
 
         Raises
         ------
@@ -124,6 +126,10 @@ class Model:
         x = np.asarray(x, complex)
         if not (x.imag > 0).all():
             raise ValueError("z: the traces are computed in the upper half plane only, Im z > 0")
+        if guess is not None:
+            near_q, near_r, off = self.newton(x, *guess, 5)
+            if _proven(near_q, near_r, off).all():
+                return near_q, near_r
         height = START * max(1.0, self.top)
         q: Complex = np.asarray(-1 / (self.c.s2 + x.real + 1j * height), np.complex128)
         r = q * float(self.weights @ self.eigenvalues)
@@ -131,7 +137,7 @@ class Model:
             q, r, _ = self.newton(x.real + 1j * np.maximum(height, x.imag), q, r, 2)
             height *= SHRINK
         q, r, off = self.newton(x, q, r, 4)
-        bad = ~((off < RESIDUAL) & (q.imag > 0) & (r.imag > 0))
+        bad = ~_proven(q, r, off)
         if bad.any():
             where = x[bad].flat[0]
             raise BranchError(
@@ -166,3 +172,8 @@ class Model:
         g_q = -(w * lam * m).sum() + self.psi_p * q * (w * lam * S * m**2).sum() + g_D * ratio * v2
         g_r = 1 + g_D * ratio * alpha
         return v2 / D + (w * S * m).sum() - 1 / q, r - q * (w * lam * m).sum(), z_q * g_r - z_r * g_q
+
+
+def _proven(q: Complex, r: Complex, off: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Where the equations are met by the physical solution, the one with Im q > 0 and Im r > 0."""
+    return np.asarray((off < RESIDUAL) & (q.imag > 0) & (r.imag > 0))

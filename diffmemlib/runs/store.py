@@ -72,7 +72,7 @@ class Result:
             known = ", ".join(sorted(self.curves.metric.unique()))
             raise KeyError(f"run {self.id} has no metric {metric!r}; it has {known}")
         table = rows.set_index("step")[["value", "low", "high"]].sort_index()
-        if metric.startswith("f_mem"):
+        if metric.startswith("f_mem") and "samples" in self.config:
             samples = self.config["samples"] / (2 if "class" in metric else 1)
             table["low"], table["high"] = wilson_interval(table["value"], samples)
         return table

@@ -1,6 +1,7 @@
 """A short run of every experiment gives the numbers that were kept of an earlier version, to the last bit.
 
-short_runs.json was written by the version before the library got its packages. It holds the parameters, the identity
+short_runs.json was written by the version before the library got its packages, but for the intervals of f_mem, which
+are Wilson's since. It holds the parameters, the identity
 and all curves of each run as hexadecimal floats, and checksums of its arrays. Other processors and other versions of
 torch round differently; there the numbers are compared loosely.
 """

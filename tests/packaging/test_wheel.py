@@ -45,14 +45,14 @@ def stranger(wheel: Path, tmp_path_factory):
     (site,) = (home / "env" / "lib").glob("python*/site-packages")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(site)
-    # A path in a .pth file is searched, and the .pth files in it are not read: not the one of the editable install.
-    (site / "others.pth").write_text(sysconfig.get_path("purelib") + "\n")
     (home / "work").mkdir()
 
     def run(*arguments: str, **variables: str) -> subprocess.CompletedProcess:
         kept = {k: v for k, v in os.environ.items() if not k.startswith(("DIFFMEM_", "PYTHON"))}
         return subprocess.run(
-            [home / "env" / "bin" / "python", *arguments], cwd=home / "work", env={**kept, **variables},
+            # Of a path in this variable the .pth files are not read: not that of the editable install.
+            [home / "env" / "bin" / "python", *arguments], cwd=home / "work",
+            env={**kept, "PYTHONPATH": sysconfig.get_path("purelib"), **variables},
             capture_output=True, text=True, timeout=300,
         )  # fmt: skip
 

@@ -6,6 +6,7 @@ import base64
 from collections.abc import Sequence
 from datetime import timedelta
 from html import escape
+from math import fsum
 
 import pandas as pd
 from IPython.display import HTML
@@ -18,7 +19,7 @@ def record(results: Sequence[Result], table: pd.DataFrame, name: str) -> HTML:
 
     results: the runs that the figure was drawn from. table: its numbers. name: of the CSV file, without suffix.
     """
-    seconds = sum(r.provenance["seconds"] for r in results)
+    seconds = fsum(r.provenance["seconds"] for r in results)  # the same in every version of Python, unlike sum
     ended = sum(not r.provenance["complete"] for r in results)
     rows = {
         "Tier": ", ".join(sorted({r.config["tier"] for r in results})),
