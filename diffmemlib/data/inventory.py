@@ -173,26 +173,27 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
         head = file.read(512)
     text = head.lstrip().lower()
     if text.startswith((b"<!doctype", b"<html", b"<?xml")):
-        raise SourceError(f"{source.name} is a web page, not an archive: the download was refused; get {what} again")
+        raise SourceError(
+            f"{quoted(source.name)} is a web page, not an archive: the download was refused; get {what} again"
+        )
     try:
         archive = zipfile.ZipFile(source)
     except Exception:  # a damaged directory makes zipfile raise what it meets
         if head.startswith(b"PK"):
             raise SourceError(
-                f"{source.name} is not a whole zip archive (it may have been cut short); get {what} again"
+                f"{quoted(source.name)} is not a whole zip archive (it may have been cut short); get {what} again"
             ) from None
         kind = next((kind for magic, kind in OTHER_KINDS.items() if head.startswith(magic)), "no zip archive")
         if head[257:262] == b"ustar":
             kind = "a tar archive"
         first = "unpack it, and give" if kind.startswith("a ") and "archive" in kind else "give"
-        raise SourceError(f"{source.name} is {kind}: {first} {what}") from None
-    inventory, entries = Inventory(), dict[str, zipfile.ZipInfo]()
+        raise SourceError(f"{quoted(source.name)} is {kind}: {first} {what}") from None
+    shown, inventory, entries = quoted(source.name), Inventory(), dict[str, zipfile.ZipInfo]()
     for entry in archive.infolist():
         parts = [part for part in re.split(r"[\\/]", entry.filename) if part not in ("", ".")]
         if re.match(r"[\\/]|[A-Za-z]:", entry.filename) or ".." in parts:
             raise SourceError(
-                f"{source.name} holds the entry '{quoted(entry.filename)}', which leads out of the archive; do not "
-                "trust it"
+                f"{shown} holds the entry '{quoted(entry.filename)}', which leads out of the archive; do not trust it"
             )
         if entry.is_dir() or not parts or entry.filename.endswith("\\"):
             continue
@@ -206,7 +207,7 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
             entries["/".join(parts)] = entry
     if (total := sum(entry.file_size for entry in entries.values())) > MOST_UNPACKED:
         raise SourceError(
-            f"{source.name} unpacks to {total / 2**30:.0f} GiB, and {MOST_UNPACKED / 2**30:.0f} are the most that are "
+            f"{shown} unpacks to {total / 2**30:.0f} GiB, and {MOST_UNPACKED / 2**30:.0f} are the most that are "
             "taken from an archive: unpack it, and give the folder"
         )
 
@@ -214,7 +215,7 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
         entry = entries[name]
         if entry.file_size > MOST_BYTES:
             raise SourceError(f"{quoted(name)} unpacks to {entry.file_size / 2**20:.0f} MiB; {_too_large()}")
-        where = f"{quoted(name)} in {source.name}"
+        where = f"{quoted(name)} in {shown}"
         try:
             return archive.read(entry)
         except (RuntimeError, NotImplementedError) as error:  # zipfile's, for a password or a method that it lacks

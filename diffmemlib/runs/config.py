@@ -185,7 +185,9 @@ class Config(ABC):
             options = " ".join(f"-p {name}={value}" for name, value in self.parameters.items())
             return f"diffmem run {self.experiment} {options}"
         options = " ".join(f"-p {name} {value}" for name, value in self.parameters.items())
-        return f"papermill book/runs/{self.experiment}.ipynb executed/{self.experiment}-{self.id}.ipynb {options}"
+        copy = f"executed/{self.experiment}-{self.id}.ipynb"
+        # What the run says of its progress goes to the terminal as it comes; papermill's own bar counts cells.
+        return f"papermill --log-output --no-progress-bar book/runs/{self.experiment}.ipynb {copy} {options}"
 
     @property
     def result_dir(self) -> Path:

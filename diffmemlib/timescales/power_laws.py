@@ -52,9 +52,9 @@ def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups
     x
         n, or W, of every run, (m,); several runs share an x.
     tau
-        Times (or other positive numbers) of the runs, (m,), or their `Timescale`s, which say what is only a bound.
+        Times (or other positive numbers) of the runs, (m,), or a `Timescale` each, which says what is only a bound.
     censored
-        Which of them are only bounds, (m,) booleans; none unless given or said by the `Timescale`s.
+        Which of them are only bounds, (m,) booleans; none unless given or said by each `Timescale`.
     groups
         (m,), a prefactor for each value, so that runs which also differ in something else (n, where x is W) share the
         exponent alone; one group unless given.

@@ -128,7 +128,10 @@ def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypa
 
 def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
     monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path))
-    with pytest.raises(ResultError, match=r"1 of the 1 runs .*\n  papermill book/runs/one_dimension\.ipynb"):
+    with pytest.raises(
+        ResultError,
+        match=r"1 of the 1 runs .*\n  papermill .*book/runs/one_dimension\.ipynb",
+    ):
         sweep_results("one-dimension")
 
 
