@@ -10,6 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from .inputs import as_points
+
 Features = Callable[[Tensor], Tensor]  # images (m, channels, height, width) in [0, 1] -> features (m, D)
 Array = NDArray[np.float64]
 
@@ -34,12 +36,13 @@ class Moments:
 
     @classmethod
     def of(cls, features: Tensor | Array) -> Moments:
-        """Return the moments of features (m, D), in float64; ValueError for another shape, NaN or infinity."""
-        x = np.asarray(features, dtype=np.float64)
-        if x.ndim != 2 or len(x) == 0:
+        """Return the moments of features (m, D), in float64.
+
+        ValueError for another shape, and for NaN, infinite and astronomical numbers.
+        """
+        x = as_points(features, "the set of features").cpu().double().numpy()
+        if x.ndim != 2:
             raise ValueError(f"features have shape {x.shape}: expected one row for each image")
-        if not np.isfinite(x).all():
-            raise ValueError("features hold NaN or infinite numbers; no distance can be taken from them")
         centred = x - x.mean(0)
         return cls(len(x), x.mean(0), centred.T @ centred)
 

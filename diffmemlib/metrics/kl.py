@@ -14,6 +14,7 @@ from torch import Tensor
 from ..diffusion.samplers import NetOutput
 from ..diffusion.schedule import Schedule, forward_noise
 from ..randomness import generator
+from .inputs import as_points
 
 
 @dataclass(frozen=True)
@@ -187,7 +188,9 @@ def kl_nearest_neighbour(
     ValueError
         For too few draws, and for copies of the same point (distance zero).
     """
-    x, y = samples.cpu().double().numpy(), reference.cpu().double().numpy()
+    x, y = (as_points(v, name).cpu().double().numpy() for v, name in ((samples, "samples"), (reference, "reference")))
+    if x.shape[1:] != y.shape[1:]:
+        raise ValueError(f"samples have shape {x.shape[1:]} each and the reference {y.shape[1:]}: they must agree")
     if min(len(x) - 1, len(y) // parts) < neighbours:
         raise ValueError(
             f"neighbours = {neighbours}: needs more samples than that, and {parts} times as many reference points"

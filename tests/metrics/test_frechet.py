@@ -64,7 +64,9 @@ def test_the_stated_error_is_the_scatter_over_fresh_sets():
         (features(32, 32), "32 images are too few for features of 32 dimensions"),
         (features(50, 31), "features of 31 and 32 dimensions"),
         (np.full((50, 32), np.nan), "NaN or infinite"),
-        (np.zeros(5), "expected one row for each image"),
+        (np.zeros(5), "expected one or more points along the first axis"),
+        (np.zeros((5, 2, 2)), "expected one row for each image"),
+        (np.full((50, 32), 1e200), "rescale the data"),
     ],
 )
 def test_bad_features_are_refused(x: np.ndarray, message: str):
@@ -103,3 +105,10 @@ def test_the_stated_error_is_that_of_every_image_moved_a_little():
     value, low, high = frechet_interval(x, y)
     assert (high - value) / 1.96 == pytest.approx(variance**0.5, rel=0.03)  # n against n - 1 in the covariance
     assert value - low == pytest.approx(high - value)
+
+
+def test_features_are_taken_as_tensors_with_gradients_and_as_lists():
+    x = features(50, 3)
+    expected = Moments.of(x)
+    for form in (torch.from_numpy(x).requires_grad_(), x.tolist()):
+        np.testing.assert_allclose(Moments.of(form).scatter, expected.scatter)
