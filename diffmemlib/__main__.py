@@ -15,7 +15,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
 
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
-Budget = Annotated[float | None, typer.Option(help="Seconds, positive; the run then saves its state and ends.")]
+Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
 @app.command()
@@ -61,8 +61,8 @@ def run(
 
 
 def _check_budget(budget: float | None) -> None:
-    if budget is not None and not budget > 0:
-        raise ValueError(f"--budget {budget:g} is negative or zero: give a positive number of seconds")
+    if budget is not None and not budget >= 0:
+        raise ValueError(f"--budget {budget:g} is negative or no number: give seconds, zero or more")
 
 
 def _parameters(texts: list[str]) -> dict[str, str]:

@@ -148,8 +148,8 @@ class Config(ABC):
         given = {name: value for name, value in names.items() if name not in before | {"before"} and name[0] != "_"}
         device, budget = given.pop("device"), given.pop("budget")
         check_device(device)
-        if not (budget is None or (type(budget) in (int, float) and budget > 0)):
-            raise ValueError(f"budget = {budget!r}: a positive number of seconds, or None for no limit")
+        if not (budget is None or (type(budget) in (int, float) and budget >= 0)):
+            raise ValueError(f"budget = {budget!r}: a number of seconds, not negative, or None for no limit")
         return cls.from_parameters(given), {"device": device, "budget": budget}
 
     def check_data(self) -> None:  # noqa: B027 - most experiments make their data

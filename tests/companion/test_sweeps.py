@@ -109,7 +109,7 @@ def test_sigterm_ends_a_sweep_with_the_group_at_work(store, tmp_path, monkeypatc
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [(["--device", "gpu"], "device = 'gpu': cpu, cuda, cuda:0"), (["--together", "0"], "greater than or equal to 1")],
+    [(["--device", "gpu"], "device = 'gpu': give cpu, cuda"), (["--together", "0"], "greater than or equal to 1")],
 )
 def test_options_of_a_sweep_that_make_no_sense_are_refused(options, message):
     ended = CliRunner().invoke(app, ["sweep", "mixture-n", "--tier", "smoke", *options])

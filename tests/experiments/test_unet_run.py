@@ -102,9 +102,9 @@ def test_copies_of_training_images_count_as_memorised():
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"n": 5000}, "n = 5000: the pool holds 2976 images"),
-        ({"width": 12}, "width = 12: GroupNorm's 8 groups"),
-        ({"side": 30}, "side = 30: must be a multiple of 4"),
+        ({"n": 5000}, "n = 5000: must be 2 to 2976, the images of the pool"),
+        ({"width": 12}, "width = 12: must be a multiple of 8"),
+        ({"side": 30}, "side = 30: must be 16 or 32 for digits"),
         ({"dataset": "faces"}, "dataset = 'faces': neither digits nor celeba, nor your own: "),
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),

@@ -90,8 +90,8 @@ def test_bad_parameters_in_one_dimension(changes, message):
     [
         ("gpu", None, "device = 'gpu'"),
         (0, None, "device = 0"),
-        ("cpu", "1h", "budget = '1h': a positive number of seconds"),
-        ("cpu", -5, "budget = -5: a positive number"),
+        ("cpu", "1h", "budget = '1h': a number of seconds"),
+        ("cpu", -5, "budget = -5: a number of seconds, not negative"),
     ],
 )
 def test_a_bad_place_is_refused(device, budget, message):

@@ -227,11 +227,11 @@ def test_tables_are_refused_with_their_name_before_any_run(store: Path, monkeypa
         assert f"smoke.toml, line 6, m: {message}" in run.output
 
 
-@pytest.mark.parametrize("budget", ["-5", "0", "nan"])
-def test_budgets_are_positive(budget: str):
+@pytest.mark.parametrize("budget", ["-5", "nan"])
+def test_budgets_are_not_negative(budget: str):
     run = CliRunner().invoke(app, ["run", "gmm", "-p", "tier=smoke", "--budget", budget])
     assert run.exit_code == 1
-    assert "give a positive number of seconds" in run.output
+    assert "give seconds, zero or more" in run.output
 
 
 def test_too_little_memory_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
