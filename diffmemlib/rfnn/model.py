@@ -15,6 +15,7 @@ Complex = NDArray[np.complex128]
 START = 1e3  # imaginary part, in units of the spectrum's scale, where q = -1/z is a good first guess
 SHRINK = 0.6  # of the imaginary part from one step of the continuation to the next
 RESIDUAL = 1e-10
+ROUNDING = 1e-14  # of r, relative: very near to s^2 its imaginary part is smaller than that
 
 
 class BranchError(RuntimeError):
@@ -175,5 +176,5 @@ class Model:
 
 
 def _proven(q: Complex, r: Complex, off: NDArray[np.float64]) -> NDArray[np.bool_]:
-    """Where the equations are met by the physical solution, the one with Im q > 0 and Im r > 0."""
-    return np.asarray((off < RESIDUAL) & (q.imag > 0) & (r.imag > 0))
+    """Where the equations are met by the physical solution, the one with Im q > 0 and Im r > 0, within rounding."""
+    return np.asarray((off < RESIDUAL) & (q.imag > 0) & (r.imag > -ROUNDING * abs(r)))

@@ -99,7 +99,8 @@ def test_the_smallest_eigenvalues_of_matrices_come_to_the_edge(psi_p: int, psi_n
 @pytest.mark.parametrize(
     ("psi_p", "psi_n", "t"),
     [(1, 8, 1.0), (1.1, 2, 0.5), (8, 8, 5.0), (1e7, 1, 0.1), (2, 8, 2.0), (8, 8, 2.0), (9, 8, 0.5), (64, 1e5, 0.1),
-     (3131.85721, 1.77546189, 4.0368), (1e4, 1e4, 1.0), (0.01, 100, 3.0), (100, 0.01, 0.1), (1024, 64, 0.001)],
+     (3131.85721, 1.77546189, 4.0368), (1203.586104, 0.28841756, 4.9365), (1e4, 1e4, 1.0), (0.01, 100, 3.0),
+     (100, 0.01, 0.1), (1024, 64, 0.001)],
 )  # fmt: skip
 def test_ordinary_ratios_and_times_are_served(psi_p: float, psi_n: float, t: float):
     whole = spectrum(psi_p=psi_p, psi_n=psi_n, t=t)
