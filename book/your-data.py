@@ -75,10 +75,11 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 # .venv/bin/python -m diffmemlib data images FOLDER --name mine --size 16
 # ```
 #
-# It says which files it took and which it left out and why, how many images repeat an earlier one (they are left out), how
-# many have a near-duplicate, and how they are split: three quarters to take training sets from, a quarter held out.
-# Near-duplicates matter, since a copy of one of them is as near to the other and cannot be told from something new. To try it without pictures of your own, draw
-# the letters of this page first: `.venv/bin/python -m diffmemlib data letters letters`.
+# It says which files it took, which it left out and why, and how many images repeat an earlier one (they are left out). It
+# says how many have a near-duplicate, and how they are split: three quarters to take training sets from, a quarter held out.
+# Near-duplicates matter, since a copy of one of them is as near to the other and cannot be told from something new. To try
+# it without pictures of your own, draw the letters of this page first:
+# `.venv/bin/python -m diffmemlib data letters letters`.
 #
 # **2. Say which runs.** A folder with a table; this is `my/laptop.toml`:
 #

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import qmc
 from tqdm import tqdm
 
-from ..rfnn.learning_curves import _losses, learning_curves
+from ..rfnn.learning_curves import contour_losses, learning_curves
 from ..rfnn.model import BranchError, Model
 from ..rfnn.spectrum import spectrum
 
@@ -58,7 +58,7 @@ def theory_grid(points: int = 2000, seed: int = 0, progress: bool = True) -> dic
             continue
         model, delta = Model.of(**case), -expm1(-2 * t)
         sigma_t = exp(-2 * t) * model.eigenvalues + delta
-        other = _losses(model, sigma_t, 2 * delta / psi_p * tau[:, None], OTHER_NODES, OTHER_HEIGHTS)
+        other = contour_losses(model, sigma_t, 2 * delta / psi_p * tau[:, None], OTHER_NODES, OTHER_HEIGHTS)
         ours = np.array([curves.train, curves.test])
         losses = max(losses, float(np.max(abs(ours - other) / np.maximum(abs(other), 1))))
     return {"points": points, "refused": refused, "masses": masses, "losses": losses}

@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from torch import Tensor
 
 from . import prepared
-from .inventory import SourceError, open_source
+from .inventory import SourceError, open_source, quoted
 from .prepared import check_options, prepared_path
 
 COUNT = 202_599  # images in CelebA
@@ -52,8 +52,8 @@ def prepare(source: Path | str, out: Path, size: int = 32, count: int = COUNT, p
     images = open_source(source, lambda name: bool(NAME.fullmatch(name)), SOURCE, order)
     if len(images.names) != count:
         raise SourceError(
-            f"{images.name} holds {len(images.names)} images where {count} were expected; if it is a part that you "
-            f"mean to use, say --count {len(images.names)}, else get {SOURCE} again"
+            f"{quoted(images.name)} holds {len(images.names)} images where {count} were expected; if it is a part that "
+            f"you mean to use, say --count {len(images.names)}, else get {SOURCE} again"
         )
     return prepared.prepare(images, out, size, progress)
 

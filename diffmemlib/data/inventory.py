@@ -20,13 +20,13 @@ LISTED = 20  # names in a message
 # Copies and thumbnails that systems and programs keep beside the files of their user.
 SYSTEM = re.compile(r"\..*|@.*|#recycle|__macosx|\$recycle\.bin|system volume information|lost\+found", re.IGNORECASE)
 LITTER = re.compile(r"\..*|desktop\.ini|thumbs\.db", re.IGNORECASE)
-OTHER_KINDS = {
-    b"\x1f\x8b": "a gzip or tar.gz archive",
-    b"7z\xbc\xaf": "a 7z archive",
-    b"Rar!": "a rar archive",
-    b"BZh": "a bzip2 archive",
-    b"\xfd7zXZ": "a xz archive",
-    b"\x93NUMPY": "a numpy array",
+OTHER_ARCHIVES = {  # at the start of a file, or where tar has its mark
+    (0, b"\x1f\x8b"): "a gzip or tar.gz",
+    (0, b"7z\xbc\xaf"): "a 7z",
+    (0, b"Rar!"): "a rar",
+    (0, b"BZh"): "a bzip2",
+    (0, b"\xfd7zXZ"): "an xz",
+    (257, b"ustar"): "a tar",
 }
 
 
@@ -52,8 +52,8 @@ class Inventory:
     def lines(self) -> str:
         """Return the inventory as lines of text."""
         kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.taken.most_common())
-        lines = [f"{sum(self.taken.values())} files taken: {kinds or 'none'}"]
-        lines += [f"{count} files left out: {reason}" for reason, count in self.left_out.most_common()]
+        lines = [f"{files(self.taken.total())} taken: {kinds or 'none'}"]
+        lines += [f"{files(count)} left out: {reason}" for reason, count in self.left_out.most_common()]
         return "\n".join(lines)
 
     def as_dict(self) -> dict[str, Any]:
@@ -84,6 +84,11 @@ class Source:
     read: Callable[[str], bytes]
     stamp: Callable[[str], str]
     inventory: Inventory
+
+
+def files(count: int) -> str:
+    """Return a number of files as it is said."""
+    return "1 file" if count == 1 else f"{count} files"
 
 
 def quoted(name: str) -> str:
@@ -131,26 +136,26 @@ def open_source(
 
 
 def _folder(source: Path, wanted: Callable[[str], bool], order: Callable[[list[str]], list[str]]) -> Source:
-    inventory, files = Inventory(), dict[str, os.stat_result]()
+    inventory, statuses = Inventory(), dict[str, os.stat_result]()
     for relative, status in _walk(source, inventory):
         name = relative.rpartition("/")[2]
         if not stat.S_ISREG(status.st_mode):
             inventory.left_out["links, pipes and devices (copy what a link leads to if you want it)"] += 1
         elif _take(name, wanted, inventory):
-            files[relative] = status
+            statuses[relative] = status
 
     def read(name: str) -> bytes:
-        if files[name].st_size > MOST_BYTES:
-            raise SourceError(f"{quoted(name)} has {files[name].st_size / 2**20:.0f} MiB; {_too_large()}")
+        if statuses[name].st_size > MOST_BYTES:
+            raise SourceError(f"{quoted(name)} has {statuses[name].st_size / 2**20:.0f} MiB; {_too_large()}")
         try:
             return (source / name).read_bytes()
         except OSError as error:
             raise SourceError(f"{quoted(name)} cannot be read ({error.strerror or error})") from None
 
     def stamp(name: str) -> str:
-        return f"{files[name].st_size} {files[name].st_mtime_ns}"
+        return f"{statuses[name].st_size} {statuses[name].st_mtime_ns}"
 
-    return Source(source.resolve().name, order(list(files)), read, stamp, inventory)
+    return Source(source.resolve().name, order(list(statuses)), read, stamp, inventory)
 
 
 def _walk(source: Path, inventory: Inventory) -> Iterator[tuple[str, os.stat_result]]:
@@ -183,11 +188,10 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
             raise SourceError(
                 f"{quoted(source.name)} is not a whole zip archive (it may have been cut short); get {what} again"
             ) from None
-        kind = next((kind for magic, kind in OTHER_KINDS.items() if head.startswith(magic)), "no zip archive")
-        if head[257:262] == b"ustar":
-            kind = "a tar archive"
-        first = "unpack it, and give" if kind.startswith("a ") and "archive" in kind else "give"
-        raise SourceError(f"{quoted(source.name)} is {kind}: {first} {what}") from None
+        for (at, magic), kind in OTHER_ARCHIVES.items():
+            if head.startswith(magic, at):
+                raise SourceError(f"{quoted(source.name)} is {kind} archive: unpack it, and give {what}") from None
+        raise SourceError(f"{quoted(source.name)} is no zip archive; give {what}") from None
     shown, inventory, entries = quoted(source.name), Inventory(), dict[str, zipfile.ZipInfo]()
     for entry in archive.infolist():
         parts = [part for part in re.split(r"[\\/]", entry.filename) if part not in ("", ".")]

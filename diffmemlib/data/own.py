@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ..metrics.memorization import near_duplicates
 from . import prepared
-from .inventory import LISTED, Inventory, SourceError, open_source, quoted
+from .inventory import LISTED, Inventory, SourceError, files, open_source, quoted
 from .picture import MOST_PIXELS
 from .prepared import check_options, prepared_path
 
@@ -155,10 +155,10 @@ def summary(name: str, side: int) -> str:
     if found := manifest.get("inventory"):  # not in those of an earlier version
         lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines()]
     if skipped := manifest.get("skipped"):
-        lines += [f"{len(skipped)} files that cannot be taken were left out:"]
+        lines += [f"{files(len(skipped))} left out that cannot be taken:"]
         lines += [f"  {one['reason']}" for one in skipped[:LISTED]]
     if frames := manifest.get("with_frames"):
-        lines += [f"{frames} files hold several frames or pages, of which the first was taken"]
+        lines += [f"{files(frames)} with several frames or pages, of which the first was taken"]
     lines += [
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "
         f"training sets from, {len(test)} held out",

@@ -67,12 +67,12 @@ def shrink(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) ->
         return (grey * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
-def holds_frames(data: bytes) -> bool:
+def holds_frames(data: bytes, most_pixels: int = MOST_PIXELS) -> bool:
     """Return whether a file holds several frames or pages, of which `shrink` takes the first; False if unreadable."""
     from PIL import Image
 
     try:
-        with _decoder("", MOST_PIXELS), Image.open(io.BytesIO(data), formats=[_format(data)]) as picture:
+        with _decoder("", most_pixels), Image.open(io.BytesIO(data), formats=[_format(data)]) as picture:
             return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))  # MPO: a camera's preview
     except SourceError:
         return False

@@ -122,21 +122,27 @@ def _read_all(
     with bar:
         for start in range(0, len(missing), CHUNK):
             fresh: Rows = {}
-            for name in missing[start : start + CHUNK]:
-                try:
-                    data = source.read(name)
-                    options = {} if most_pixels == MOST_PIXELS else {"most_pixels": most_pixels}
-                    fresh[_key(source, name)] = shrink(data, name, size, **options), holds_frames(data)
-                except SourceError as error:
-                    bad[name] = str(error)
-                bar.update()
-            if fresh:
-                packed = io.BytesIO()
-                pixels, frames = zip(*fresh.values(), strict=True)
-                np.savez(packed, allow_pickle=False, keys=list(fresh), pixels=np.stack(pixels), frames=frames)
-                parts.write(max(parts.paths(), default=-1) + 1, packed.getvalue())
-                rows |= fresh
+            try:
+                for name in missing[start : start + CHUNK]:
+                    try:
+                        data = source.read(name)
+                        pixels = shrink(data, name, size, most_pixels)
+                        fresh[_key(source, name)] = pixels, holds_frames(data, most_pixels)
+                    except SourceError as error:
+                        bad[name] = str(error)
+                    bar.update()
+            finally:  # an interruption loses none of them
+                if fresh:
+                    _keep(fresh, parts)
+            rows |= fresh
     return rows, bad
+
+
+def _keep(rows: Rows, parts: NumberedFiles) -> None:
+    packed = io.BytesIO()
+    pixels, frames = zip(*rows.values(), strict=True)
+    np.savez(packed, allow_pickle=False, keys=list(rows), pixels=np.stack(pixels), frames=frames)
+    parts.write(max(parts.paths(), default=-1) + 1, packed.getvalue())
 
 
 def _key(source: Source, name: str) -> str:
@@ -156,7 +162,10 @@ def _complaint(source: Source, bad: dict[str, str]) -> str:
 
 
 def _check_memory(count: int, size: int) -> None:
-    """Raise SourceError where all pictures at this size, four times over, need more memory than is free."""
+    """Raise SourceError where all pictures at this size need more memory than is free.
+
+    They are held four times over at the end (rows, whole, sorted, packed), and one picture in colour and float32.
+    """
     needed, free = size**2 * (4 * count + 40), free_memory(torch.device("cpu"))
     if needed > free:
         raise SourceError(

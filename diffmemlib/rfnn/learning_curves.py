@@ -83,7 +83,7 @@ def learning_curves(
     before = np.full((2, tau.size), np.inf)
     nodes, known = NODES // 2, dict[float, Known]()
     while nodes <= MOST_NODES:
-        train, test = losses = _losses(model, sigma_t, rate, nodes, known=known)
+        train, test = losses = contour_losses(model, sigma_t, rate, nodes, known=known)
         change = np.max(abs(losses - before) / np.maximum(abs(losses), 1), initial=0)
         if change < ACCURACY:
             break
@@ -99,7 +99,7 @@ def learning_curves(
     return Losses(tau, *(v.reshape(tau.shape) for v in (train, test, score)))
 
 
-def _losses(
+def contour_losses(
     model: Model,
     sigma_t: NDArray[np.float64],
     rate: NDArray[np.float64],

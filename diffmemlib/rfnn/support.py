@@ -120,7 +120,7 @@ def _around(model: Model, origin: float, first: float, last: float) -> float:
         x = np.exp(centre + half * np.cos(angle) + 1j * height * np.sin(angle))
         along = x * (-half * np.sin(angle) + 1j * height * np.cos(angle))
         mass = -float((model.traces_beside(origin + x)[0] * along).imag.sum()) / nodes
-        if abs(mass - before) < ACCURACY / 100:
+        if abs(mass - before) < ACCURACY / 4 * abs(mass):
             return mass
         before, nodes = mass, 2 * nodes
     low, high = (model.c.s2 + origin + end for end in (first, last))

@@ -73,7 +73,7 @@ class Result:
             raise KeyError(f"run {self.id} has no metric {metric!r}; it has {known}")
         table = rows.set_index("step")[["value", "low", "high"]].sort_index()
         if metric.startswith("f_mem") and "samples" in self.config:
-            samples = self.config["samples"] / (2 if "class" in metric else 1)
+            samples = self.config["samples"] / (2 if "class" in metric else 1)  # each class has half of them
             table["low"], table["high"] = wilson_interval(table["value"], samples)
         return table
 
@@ -169,7 +169,7 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     path = folder / "provenance.json"
     if not path.exists():
-        raise ResultError(f"{_name(folder)} is not in the store; make it with its line (see README.md)")
+        raise ResultError(f"{run_name(folder)} is not in the store; make it with its line (see README.md)")
     try:
         data = path.read_bytes()
         provenance = json.loads(data)
@@ -183,11 +183,11 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if not all(isinstance(value, kind) for value, kind in zip(known, (str, bool, dict), strict=True)):
             raise ValueError("command, complete or sha256 is not of its kind")
     except OSError as error:
-        raise ResultError(f"{_name(folder)}/provenance.json cannot be read ({error.strerror or error})") from None
+        raise ResultError(f"{run_name(folder)}/provenance.json cannot be read ({error.strerror or error})") from None
     except Exception as error:  # JSON of any depth and shape, not what it should be
         reason = f"it has no {error}" if isinstance(error, KeyError) else f"{error}" or type(error).__name__
         raise ResultError(
-            f"{_name(folder)}/provenance.json is damaged ({reason}); delete the folder, run again"
+            f"{run_name(folder)}/provenance.json is damaged ({reason}); delete the folder, run again"
         ) from None
     try:
         config = json.loads(_verified(folder, provenance, "config.json"))
@@ -208,8 +208,8 @@ def _check_identity(folder: Path, settings: dict[str, Any]) -> None:
         where = (*where[:2], identity(experiment, {**kind.later_defaults(), **settings}, kind.later_defaults()))
     if where != folder.parts[-3:]:
         raise ResultError(
-            f"{_name(folder)} holds another run, {'/'.join(map(str, where))}: move it there, or delete the folder and "
-            "make the run again"
+            f"{run_name(folder)} holds another run, {'/'.join(map(str, where))}: move it there, or delete the folder "
+            "and make the run again"
         )
 
 
@@ -234,19 +234,12 @@ def read_result(folder: Path) -> Result:
 
 def complete_result(config: Config) -> Result | None:
     """Return the stored run if it is whole and undamaged, else None: then it is to be made, or gone on with."""
-    return read_result(config.result_dir) if is_complete(config) else None
-
-
-def is_complete(config: Config) -> bool:
-    """Return whether a run is stored whole and undamaged; its files are compared with their checksums."""
     try:
-        _, provenance = read_settings(config.result_dir)
-        for name in CONTENT:
-            _verified(config.result_dir, provenance, name)
-        read_result(config.result_dir)
+        stored = read_result(config.result_dir)
+        _verified(stored.folder, stored.provenance, "samples.npz")  # the rest was, in reading
     except ResultError:
-        return False
-    return bool(provenance["complete"])
+        return None
+    return stored if stored.provenance["complete"] else None
 
 
 def find_results(kind: type[Config], tier: str, **settings: Any) -> list[Result]:
@@ -283,9 +276,9 @@ def find_results(kind: type[Config], tier: str, **settings: Any) -> list[Result]
     return sorted(results, key=lambda r: (*(r.config[k] for k in ("n", "width") if k in r.config), r.config["seed"]))
 
 
-def stored_folders(experiment: str, tier: str) -> list[Path]:
-    """Return the folders of the store that are named as runs; whatever else lies there is passed over."""
-    folders = (results_dir() / tier / experiment).glob("*")
+def stored_folders(experiment: str = "*", tier: str = "*") -> list[Path]:
+    """Return the folders that are named as runs, of all experiments and tiers unless told; others are passed over."""
+    folders = results_dir().glob(f"{tier}/{experiment}/*")
     return sorted(folder for folder in folders if RUN_ID.fullmatch(folder.name) and folder.is_dir())
 
 
@@ -297,20 +290,21 @@ def with_later_defaults(result: Result, kind: type[Config]) -> Result:
 def _verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
     path, again = folder / name, f"delete the folder and make it again: {provenance['command']}"
     if not path.exists():
-        raise ResultError(f"{_name(folder)}/{name} is missing; {again}")
+        raise ResultError(f"{run_name(folder)}/{name} is missing; {again}")
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ResultError(f"{_name(folder)}/{name} cannot be read ({error.strerror or error})") from None
+        raise ResultError(f"{run_name(folder)}/{name} cannot be read ({error.strerror or error})") from None
     if digest(data) != provenance["sha256"].get(name):
-        raise ResultError(f"{_name(folder)}/{name} is damaged (its checksum does not match); {again}")
+        raise ResultError(f"{run_name(folder)}/{name} is damaged (its checksum does not match); {again}")
     return data
 
 
 def _wrong_kind(folder: Path, name: str, what: str, error: Exception) -> ResultError:
     reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-    return ResultError(f"{_name(folder)}/{name} holds {what} ({reason}); delete the folder and make the run again")
+    return ResultError(f"{run_name(folder)}/{name} holds {what} ({reason}); delete the folder and make the run again")
 
 
-def _name(folder: Path) -> str:
+def run_name(folder: Path) -> str:
+    """Return a stored run as it is named in messages and in the manifest: tier/experiment/id."""
     return "/".join(folder.parts[-3:])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..files import digest, to_json, write_atomic
 from ..places import results_dir
-from .store import RUN_ID, ResultError, read_result
+from .store import ResultError, read_result, run_name, stored_folders
 
 MANIFEST = "manifest.json"  # in the folder of results: run -> checksum of its provenance, which has those of its files
 
@@ -53,8 +53,8 @@ class Verification:
 def verify() -> Verification:
     """Read every stored result, samples too, and compare it with the manifest where there is one."""
     committed, found, sums = manifest(), Verification(), stored_checksums()
-    for folder in _folders():
-        name = _name(folder)
+    for folder in stored_folders():
+        name = run_name(folder)
         try:
             read_result(folder).samples  # noqa: B018 - reading verifies
         except ResultError as error:
@@ -62,8 +62,9 @@ def verify() -> Verification:
             continue
         found.whole += 1
         found.own += name not in committed
-    found.changed = [name for name, value in committed.items() if name in sums and sums[name] != value]
-    found.changed = [name for name in found.changed if name not in found.damaged]
+    found.changed = [
+        name for name, value in committed.items() if sums.get(name, value) != value and name not in found.damaged
+    ]
     found.missing = [name for name in committed if name not in sums]
     return found
 
@@ -96,17 +97,9 @@ def write_manifest() -> Path:
 def stored_checksums() -> dict[str, str]:
     """Return, for every stored run, the checksum of its provenance; "" where that cannot be read."""
     sums = {}
-    for folder in _folders():
+    for folder in stored_folders():
         try:
-            sums[_name(folder)] = digest((folder / "provenance.json").read_bytes())
+            sums[run_name(folder)] = digest((folder / "provenance.json").read_bytes())
         except OSError:
-            sums[_name(folder)] = ""
+            sums[run_name(folder)] = ""
     return sums
-
-
-def _folders() -> list[Path]:
-    return sorted(p for p in results_dir().glob("*/*/*") if RUN_ID.fullmatch(p.name) and p.is_dir())
-
-
-def _name(folder: Path) -> str:
-    return "/".join(folder.parts[-3:])

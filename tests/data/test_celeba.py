@@ -82,11 +82,11 @@ def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkey
     done: list[str] = []
     real = prepared.shrink
 
-    def stop_at_6(data: bytes, name: str, size: int) -> np.ndarray:
+    def stop_at_6(data: bytes, name: str, *options: int) -> np.ndarray:
         if name == "000006.jpg" and len(done) < 6:
             raise KeyboardInterrupt
         done.append(name)
-        return real(data, name, size)
+        return real(data, name, *options)
 
     monkeypatch.setattr(prepared, "shrink", stop_at_6)
     out = tmp_path / "a.npy"

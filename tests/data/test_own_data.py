@@ -26,6 +26,7 @@ from diffmemlib.metrics import memorization
 from diffmemlib.metrics.digit_features import untrained_features
 from diffmemlib.places import checkout
 from diffmemlib.runs.store import Result
+from diffmemlib.timescales.crossings import Timescale
 
 ROOT = checkout()
 
@@ -43,12 +44,6 @@ def blob(i: int) -> Image.Image:
     y, x = np.mgrid[:30, :40]
     inside = (x - 12 - i % 15) ** 2 + (y - 8 - i // 15) ** 2 < 60
     return Image.fromarray((np.where(inside, 230, 20)).astype(np.uint8))
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path / "data"))
-    return tmp_path
 
 
 @pytest.fixture
@@ -243,6 +238,47 @@ def test_the_largest_n_is_predicted_from_the_others():
         window.predictions(RUNS[-1:], 1024)
 
 
+@pytest.mark.parametrize(
+    ("good", "copies", "expected"),
+    [
+        ((100, "interpolated"), (200, "interpolated"), "yes"),
+        ((200, "interpolated"), (100, "interpolated"), "no"),
+        ((100, "interpolated"), (100, "censored"), "yes"),  # copies only after the end, at which samples were good
+        ((200, "interpolated"), (100, "censored"), "unknown"),
+        ((100, "censored"), (50, "interpolated"), "no"),
+        ((100, "censored"), (200, "interpolated"), "unknown"),
+        ((100, "at first point"), (200, "interpolated"), "yes"),
+        ((100, "at first point"), (100, "at first point"), "unknown"),
+        ((300, "interpolated"), (100, "at first point"), "no"),
+    ],
+)
+def test_a_window_is_told_where_bounds_allow_it(good, copies, expected: str):
+    assert window.window_between(Timescale(*good), Timescale(*copies)) == expected
+
+
+@pytest.mark.parametrize(
+    ("measured", "expected"),
+    [
+        ((150, "interpolated"), "inside the interval"),
+        ((250, "interpolated"), "outside the interval"),
+        ((50, "censored"), "not contradicted: the run ended before it could be told"),
+        ((150, "censored"), "not contradicted: the run ended before it could be told"),
+        ((250, "censored"), "outside the interval"),
+        ((150, "at first point"), "not contradicted: the run was first measured after it could be told"),
+        ((50, "at first point"), "outside the interval"),
+    ],
+)
+def test_a_bound_contradicts_a_prediction_only_where_it_excludes_all_of_it(measured, expected: str):
+    assert window.verdict(100, 200, Timescale(*measured)) == expected
+    assert window.verdict(0, np.inf, Timescale(*measured)).startswith("nothing to compare with")
+
+
+def test_an_exponent_that_cannot_be_told_is_called_unknown():
+    assert window.exponent_text(RUNS).startswith("1.09 [")
+    ended = [made(32), made(64, end=100), made(128, end=100)]
+    assert window.exponent_text(ended) == "unknown (copies were seen at fewer than two sizes)"
+
+
 def test_the_lines_for_a_model_of_ones_own_run(monkeypatch):
     """Those that the page shows, with small arrays in place of the reader's."""
     page = (ROOT / "book" / "your-data.py").read_text()
@@ -262,6 +298,4 @@ def test_the_lines_for_a_model_of_ones_own_run(monkeypatch):
 
 
 def own_time(n: int):
-    from diffmemlib.timescales.crossings import Timescale
-
     return Timescale(3.0 * n, "interpolated")

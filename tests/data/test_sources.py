@@ -1,5 +1,6 @@
 """What a folder or zip of strangers' files may hold: all of it is told, nothing runs, nothing fills the machine."""
 
+import inspect
 import io
 import os
 import shutil
@@ -15,10 +16,11 @@ from hypothesis import HealthCheck, given, settings, strategies
 from PIL import Image
 from typer.testing import CliRunner
 
-from diffmemlib.__main__ import app
+from diffmemlib.__main__ import app, images as images_command
 from diffmemlib.data import inventory, own, picture, prepared
 from diffmemlib.data.inventory import SourceError, open_source, quoted
 from diffmemlib.data.picture import shrink
+from diffmemlib.places import checkout
 
 
 def encode(image: Image.Image, kind: str, **options) -> bytes:
@@ -31,12 +33,6 @@ def smooth(i: int, side: int = 24) -> Image.Image:
     """A smooth grey picture, another for each i."""
     g = np.random.default_rng(i)
     return Image.fromarray(g.integers(0, 256, (4, 4), dtype=np.uint8)).resize((side, side), Image.Resampling.BICUBIC)
-
-
-@pytest.fixture
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path / "data"))
-    return tmp_path
 
 
 @pytest.fixture
@@ -64,7 +60,7 @@ def test_copies_that_systems_keep_are_passed_over_and_counted(folder: Path):
     assert "kept/one.png" in source.names
     told = source.inventory.lines()
     for name in (".ipynb_checkpoints", "@eaDir", "__MACOSX", "$RECYCLE.BIN", ".thumbnails"):
-        assert f"1 files left out: in the hidden or system folder {name}" in told
+        assert f"1 file left out: in the hidden or system folder {name}" in told
     assert "3 files left out: hidden files, or those of the system" in told
 
 
@@ -78,7 +74,7 @@ def test_what_is_left_out_is_told_by_kind_and_stored(folder: Path):
     told = own.summary("mine", 8)
     assert f"{own.FEWEST + 2} files taken: {own.FEWEST + 2} .png" in told
     assert "2 files left out: of another kind or name (.heic)" in told
-    assert "1 files left out: of another kind or name (no suffix)" in told
+    assert "1 file left out: of another kind or name (no suffix)" in told
     assert "3 files left out: links, pipes and devices" in told
     manifest = prepared.manifest_of(own.prepared_path("mine", 8), "")
     assert manifest["inventory"]["left_out"]["of another kind or name (.heic)"] == 2
@@ -89,7 +85,7 @@ def test_frames_and_pages_are_told(folder: Path):
     for i, kind in enumerate(("GIF", "TIFF", "WEBP")):
         (folder / f"a{i}.{kind.lower()}").write_bytes(encode(frames[0], kind, save_all=True, append_images=frames[1:]))
     own.prepare(folder, "mine", 8, progress=False)
-    assert "3 files hold several frames or pages, of which the first was taken" in own.summary("mine", 8)
+    assert "3 files with several frames or pages, of which the first was taken" in own.summary("mine", 8)
 
 
 def test_all_bad_files_come_in_one_message_and_none_is_read_twice(folder: Path, monkeypatch: pytest.MonkeyPatch):
@@ -98,7 +94,7 @@ def test_all_bad_files_come_in_one_message_and_none_is_read_twice(folder: Path, 
         path.write_bytes(path.read_bytes()[:60])
     read: list[str] = []
     original = prepared.shrink
-    monkeypatch.setattr(prepared, "shrink", lambda data, name, size: (read.append(name), original(data, name, size))[1])
+    monkeypatch.setattr(prepared, "shrink", lambda data, name, *a: (read.append(name), original(data, name, *a))[1])
     with pytest.raises(SourceError) as error:
         own.prepare(folder, "mine", 8, progress=False)
     assert all(path.name in str(error.value) for path in bad)
@@ -111,10 +107,28 @@ def test_all_bad_files_come_in_one_message_and_none_is_read_twice(folder: Path, 
     assert sorted(read) == [p.name for p in bad]
 
 
+def test_an_interruption_loses_no_picture(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    read: list[str] = []
+    original = prepared.shrink
+
+    def stopped(data: bytes, name: str, *options: int) -> np.ndarray:
+        if name == "100.png" and len(read) == 100:
+            raise KeyboardInterrupt
+        read.append(name)
+        return original(data, name, *options)
+
+    monkeypatch.setattr(prepared, "shrink", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        own.prepare(folder, "mine", 8, progress=False)
+    read.append("interrupted")
+    own.prepare(folder, "mine", 8, progress=False)
+    assert len(read) == len(set(read)) == own.FEWEST + 3
+
+
 def test_bad_files_can_be_left_out_and_are_listed(folder: Path):
     (folder / "000.png").write_bytes(b"no picture")
     own.prepare(folder, "mine", 8, progress=False, skip_bad=True)
-    assert "1 files that cannot be taken were left out:\n  000.png cannot be read as an image" in own.summary("mine", 8)
+    assert "1 file left out that cannot be taken:\n  000.png cannot be read as an image" in own.summary("mine", 8)
 
 
 def test_one_picture_many_times_is_refused_and_leaves_nothing(place: Path):
@@ -209,8 +223,8 @@ def test_a_zip_is_read_with_either_slash_and_tells_what_it_leaves_out(place: Pat
     [
         ("p.tar.gz", b"\x1f\x8b\x08" + bytes(20), "p.tar.gz is a gzip or tar.gz archive: unpack it, and give"),
         ("a.7z", b"7z\xbc\xaf\x27\x1c" + bytes(99), "a.7z is a 7z archive: unpack it, and give"),
-        ("a.npy", b"\x93NUMPY\x01\x00", "a.npy is a numpy array: give a folder or zip"),
-        ("a.csv", b"1,2\n", "a.csv is no zip archive: give a folder or zip"),
+        ("a.npy", b"\x93NUMPY\x01\x00", "a.npy is no zip archive; give a folder or zip"),
+        ("a.csv", b"1,2\n", "a.csv is no zip archive; give a folder or zip"),
         ("a.zip", b"PK\x03\x04 cut", "a.zip is not a whole zip archive"),
         ("a.html", b"<!DOCTYPE html>", "a.html is a web page"),
     ],
@@ -274,7 +288,10 @@ def test_a_large_photograph_is_reduced_before_it_is_resized_and_looks_the_same()
 SAMPLES = [encode(smooth(7).convert("RGB"), kind) for kind in ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP")]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+DAMAGES = 150
+
+
+@settings(max_examples=DAMAGES, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     strategies.sampled_from(SAMPLES),
     strategies.lists(strategies.tuples(strategies.integers(0, 10**6), strategies.integers(0, 255)), max_size=8),
@@ -314,3 +331,12 @@ def test_a_damaged_manifest_or_array_is_told_by_name(folder: Path):
     with pytest.raises(SourceError, match=r"mine-8\.npy is damaged"):
         own.load(own.identify("mine", 8), 8)
     shutil.rmtree(path.parent)
+
+
+def test_the_limits_on_the_page_and_of_the_command_are_those_of_the_library():
+    page = (checkout() / "book" / "reproduce.md").read_text()
+    assert f"more than {picture.MOST_PIXELS / 1e6:g} million pixels" in page
+    assert f"{inventory.MOST_BYTES / 2**20:g} MiB an entry, {inventory.MOST_UNPACKED / 2**30:g} GiB in all" in page
+    assert f"fewer than {own.FEWEST} different ones" in page
+    assert f"{DAMAGES} random damages to six formats" in page
+    assert inspect.signature(images_command).parameters["most_pixels"].default == picture.MOST_PIXELS

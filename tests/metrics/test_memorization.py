@@ -66,6 +66,15 @@ def test_the_callers_matrix_precision_is_kept():
         torch.set_float32_matmul_precision(before)
 
 
+def test_a_sample_too_far_away_for_float32_has_all_at_one_distance():
+    """Float32 has no number for it; in float64 every training point is as near, and the first two are returned."""
+    g = torch.Generator().manual_seed(0)
+    train, samples = torch.randn(300, 4, generator=g).double(), 1e39 * torch.ones(3, 4).double()
+    found = two_nearest(samples, train)
+    np.testing.assert_array_equal(found.index, [[0, 1]] * 3)
+    np.testing.assert_array_equal(found.distance, np.full((3, 2), 2e39))
+
+
 def test_small_memory_gives_the_same():
     samples, train = hard_case(5000, 8, seed=1)
     a, b = two_nearest(samples, train), two_nearest(samples, train, memory=4 * 5000 * 7)

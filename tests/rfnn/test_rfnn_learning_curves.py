@@ -7,7 +7,7 @@ import pytest
 
 from diffmemlib.rfnn import learning_curves as rules
 from diffmemlib.rfnn.gradient_flow import GradientFlow
-from diffmemlib.rfnn.learning_curves import _losses, _trace, _two_point, learning_curves
+from diffmemlib.rfnn.learning_curves import _trace, _two_point, contour_losses, learning_curves
 from diffmemlib.rfnn.model import BranchError, Model
 
 TWO = ((0.5, 0.5), (1.5, 0.5))
@@ -103,7 +103,8 @@ def test_losses_do_not_depend_on_the_contours():
     rate = -2 * math.expm1(-0.002) / 64 * np.geomspace(0.1, 1e8, 10)[:, None]
     sigma_t = np.array([1.0])
     one, other = (
-        _losses(model, sigma_t, rate, nodes, heights) for nodes, heights in ((800, (0.7, 0.85)), (2000, (0.4, 1.1)))
+        contour_losses(model, sigma_t, rate, nodes, heights)
+        for nodes, heights in ((800, (0.7, 0.85)), (2000, (0.4, 1.1)))
     )
     np.testing.assert_allclose(one, other, atol=1e-9)
 

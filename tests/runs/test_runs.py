@@ -1,9 +1,11 @@
 """Configuration, identity, store: what is accepted, what is refused, and what survives a fault."""
 
 import dataclasses
+import errno
 import hashlib
 import io
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -18,6 +20,7 @@ from diffmemlib.companion.sweeps.rename import rename_results
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.one_dimension import OneDimensionConfig
+from diffmemlib.experiments.unet import UNetConfig
 from diffmemlib.files import NumberedFiles, RunBusyError, run_lock, to_json, write_atomic
 from diffmemlib.metrics.memorization import wilson
 from diffmemlib.places import checkout
@@ -102,6 +105,24 @@ def test_a_bad_place_is_refused(device, budget, message):
 
 def test_an_integer_will_do_for_a_number():
     assert GmmConfig.from_parameters({"tier": "smoke", "lr": 1}).lr == 1.0
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "expected"),
+    [
+        (GmmConfig, {"tier": "laptop", "samples": 150}, {"kept": 150}),
+        (GmmConfig, {"tier": "laptop", "steps": 50}, {"first": 50}),
+        (UNetConfig, {"tier": "laptop", "steps": 5}, {"first": 5}),
+        (UNetConfig, {"tier": "smoke", "n": 2, "optimizer": "adam"}, {"steps": 6, "first": 2}),
+        (UNetConfig, {"tier": "paper", "dataset": "celeba"}, {"features": "inception"}),
+        (UNetConfig, {"tier": "smoke", "dataset": "celeba"}, {"features": "untrained"}),  # too few samples for FID
+    ],
+)
+def test_a_default_gives_way_to_what_was_asked_for(kind, given, expected):
+    c = kind.from_parameters(given)
+    assert {name: getattr(c, name) for name in expected} == expected
+    with pytest.raises(ValueError, match="kept"):
+        GmmConfig.from_parameters({"tier": "laptop", "samples": 150, "kept": 151})
 
 
 def test_identity_is_stable_and_depends_on_every_setting():
@@ -318,6 +339,19 @@ def test_a_second_process_leaves_with_a_clear_message(store):
         other.wait()
     with run_lock(config().checkpoint_dir):  # a killed process holds nothing
         pass
+
+
+@pytest.mark.parametrize("code", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_told(store, monkeypatch, code):
+    """Never a lock of filelock's own kind, which a killed process would leave behind for ever."""
+
+    def no_locks(*_):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with pytest.raises(OSError, match="its file system has no locks; let DIFFMEM_CHECKPOINTS name a folder on another"):
+        gmm.run(config(), show_progress=False)
+    assert not config().result_dir.exists()
 
 
 def test_the_commit_is_that_of_the_start(store, monkeypatch):

@@ -19,7 +19,15 @@ from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.files import NumberedFiles, read_text
 from diffmemlib.places import checkout, results_dir
 from diffmemlib.runs.measurements import Measurement, read_measurement, start_afresh_if_lost
-from diffmemlib.runs.store import CONTENT, ResultError, is_complete, read_result, read_settings, sealed, write_result
+from diffmemlib.runs.store import (
+    CONTENT,
+    ResultError,
+    complete_result,
+    read_result,
+    read_settings,
+    sealed,
+    write_result,
+)
 from diffmemlib.runs.verify import MANIFEST, verify, write_manifest
 from diffmemlib.training.checkpoints import Checkpoint, latest_checkpoint, load_weights, restore
 
@@ -51,7 +59,10 @@ def change(folder: Path, name: str, data: bytes) -> None:
     (folder / "provenance.json").write_bytes(sealed(record))
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FLIPS = 120
+
+
+@settings(max_examples=FLIPS, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(strategies.sampled_from([*CONTENT, "provenance.json"]), strategies.integers(0, 10**6), strategies.integers(0, 7))
 def test_a_bit_flipped_in_any_stored_file_is_noticed(store: Path, name: str, at: int, bit: int):
     folder = put(config())
@@ -60,7 +71,7 @@ def test_a_bit_flipped_in_any_stored_file_is_noticed(store: Path, name: str, at:
     (folder / name).write_bytes(data)
     with pytest.raises(ResultError, match=rf"{folder.name}/{name}"):
         read_result(folder).samples  # noqa: B018
-    assert not is_complete(config())
+    assert not complete_result(config())
     assert damaged([config()])[0].startswith(f"smoke/gmm/{folder.name}/{name}")
 
 
@@ -98,6 +109,10 @@ def test_curves_with_other_columns_are_refused(store: Path):
     change(folder, "curves.parquet", pd.DataFrame({"step": [1]}).to_parquet(index=False))
     with pytest.raises(ResultError, match=r"curves\.parquet holds no table of curves \(its columns are step\)"):
         read_result(folder)
+
+
+def test_the_page_says_how_many_bits_are_flipped():
+    assert f"{FLIPS} random bits" in (checkout() / "book" / "reproduce.md").read_text()
 
 
 def test_the_manifest_knows_the_committed_results(store: Path):

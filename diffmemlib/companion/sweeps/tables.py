@@ -15,7 +15,7 @@ from ...files import read_text
 from ...places import book_tier, config_dir
 from ...runs.config import Config
 from ...runs.execute import Job, execute_ensemble
-from ...runs.store import Result, ResultError, is_complete, read_result
+from ...runs.store import Result, ResultError, complete_result, read_result
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
@@ -120,7 +120,7 @@ def run_sweep(
     for c in sweep_configs(name, tier):
         if not isinstance(c, GmmConfig):
             raise ValueError(f"{name} is a sweep of {c.experiment}: make its runs one by one, {c.command} and so on")
-        if not is_complete(c):
+        if not complete_result(c):
             one = job(c, device)
             groups.setdefault(one.shape, []).append(one)
     with stop_when_asked(None) as asked_to_stop:
@@ -144,4 +144,4 @@ def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> li
         known = sorted({f for sweep in sweeps.values() for f in sweep["figures"]}, key=lambda f: (len(f), f))
         raise ValueError(f"no sweep of tier {tier} draws figure {figure!r}; there are {', '.join(known)}")
     runs = {c.id: c for name in chosen for c in sweep_configs(name, tier)}
-    return [c for c in runs.values() if not (missing and is_complete(c))]
+    return [c for c in runs.values() if not (missing and complete_result(c))]
