@@ -57,6 +57,7 @@ label_drop = None  # probability with which training hides it
 guidance = None  # strength of classifier-free guidance when sampling
 share = None  # of class 1 in the data
 spread = None  # standard deviation of class 1
+balanced = None  # True: exactly the share of class 1 in the training set, as the paper's; False: by chance
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 

@@ -43,6 +43,7 @@ scale = None  # of the numbers that the network sees
 width = None  # W, a multiple of 8
 images = None  # each at one time with one noise
 probes = None  # random directions for the trace
+network = None  # "paper", or "early", that of this companion's first runs
 device = "cpu"  # or "cuda"
 budget = None  # not needed: the computation is one piece
 

@@ -53,7 +53,7 @@ class GaussianMixture:
         """Return the distribution of one class, 0 or 1."""
         return replace(self, share=float(label))
 
-    def labelled(self, n: int, seed: int) -> tuple[Tensor, Tensor]:
+    def labelled(self, n: int, seed: int, balanced: bool = False) -> tuple[Tensor, Tensor]:
         """Return n samples and their classes; the first m of them are the same for every n >= m.
 
         Parameters
@@ -62,6 +62,9 @@ class GaussianMixture:
             How many, at least 1.
         seed
             Of the samples.
+        balanced
+            Whether class 1 has its share of them exactly, rounded down, as the paper's training sets have, rather
+            than by chance.
 
         Returns
         -------
@@ -73,6 +76,9 @@ class GaussianMixture:
         # One row of d + 1 normals a sample: the first picks the Gaussian.
         z = np.random.Generator(np.random.Philox(seed)).standard_normal((n, self.d + 1))
         label = z[:, 0] > norm.ppf(1 - self.share)
+        if balanced:
+            so_far = np.floor(np.arange(n + 1) * self.share + 1e-9)  # of class 1; a share such as 0.2 is rounded
+            label = np.diff(so_far) > 0
         centre, scale = np.where(label, self.mu, -self.mu), np.where(label, self.spread, 1.0)
         return torch.from_numpy(centre[:, None] + scale[:, None] * z[:, 1:]), torch.from_numpy(label).long()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +16,7 @@ from .schedule import Prediction, Schedule, sampling_grid, x0_and_eps
 
 NetOutput = Callable[[Tensor, Tensor], Tensor]  # (x (m, ...), timestep (m,)) -> prediction (m, ...)
 StepCallback = Callable[[int, int, Tensor], None]  # steps made, timestep k reached (-1: clean), x there
-SAMPLERS = ("ddim", "euler_maruyama")
+SAMPLERS = ("ddim", "ddim_paper", "euler_maruyama")
 DDIM_STEPS = 100  # of `sample` unless told; the paper's
 
 
@@ -53,6 +54,7 @@ def classifier_free_guidance(net: Callable[..., Tensor], label: Tensor | int, w:
 def ddim(
     predict: NetOutput, x: Tensor, schedule: Schedule, steps: int = DDIM_STEPS, eta: float = 0.0,
     noise: Callable[[], Tensor] | None = None, prediction: Prediction = "eps", callback: StepCallback | None = None,
+    to_zero: bool = False,
 ) -> Tensor:  # fmt: skip
     """Return samples by DDIM: x_k' = signal_k' x0 + sqrt(noise_k'^2 - s^2) eps + s z, and x0 at the end (Eq. 22).
 
@@ -76,6 +78,9 @@ def ddim(
         What the network predicts, "eps", "x0", "v" or "flow".
     callback
         Called after every step with the number of steps made, the k reached (-1: clean) and x.
+    to_zero
+        As the paper's code does it: the grid ends at k = 0, where the network is not asked, so that there is one
+        evaluation less than there are steps, and what is returned is the state there, with 0.01 of the noise left.
 
     Raises
     ------
@@ -90,9 +95,9 @@ def ddim(
         raise ValueError(f"eta = {eta}: between 0, deterministic, and 1, ancestral")
     if eta > 0 and noise is None:
         raise ValueError("eta > 0 adds noise at every step: give `noise`")
-    grid = sampling_grid(schedule.T, steps)
+    grid = sampling_grid(schedule.T, steps, to_zero)
     signal, sigma = schedule.signal.tolist(), schedule.noise.tolist()
-    for step, (k, k_next) in enumerate(zip(grid, [*grid[1:], -1], strict=True), 1):
+    for step, (k, k_next) in enumerate(itertools.pairwise(grid if to_zero else [*grid, -1]), 1):
         output = predict(x, torch.full((len(x),), k, device=x.device))
         x0, eps = x0_and_eps(output, x, signal[k], sigma[k], prediction)
         if k_next < 0:
@@ -180,7 +185,8 @@ def sample(
     seed
         Of all samples.
     sampler
-        "ddim" (100 steps unless told), or "euler_maruyama" (all T - 1).
+        "ddim" (100 steps unless told), "ddim_paper" (the same as the paper's code has it, see ``to_zero`` of `ddim`),
+        or "euler_maruyama" (all T - 1).
     steps
         Steps of the sampler.
     eta
@@ -217,7 +223,7 @@ def sample(
     schedule = Schedule() if schedule is None else schedule
     if sampler not in SAMPLERS:
         raise ValueError(f"sampler = {sampler!r}: choose one of {', '.join(SAMPLERS)}")
-    if eta != 0 and sampler != "ddim":
+    if eta != 0 and sampler == "euler_maruyama":
         raise ValueError(f"eta = {eta}: {sampler} has no eta; use ddim")
     if guidance != 0 and labels is None:
         raise ValueError(f"guidance = {guidance}: guidance needs labels")
@@ -233,11 +239,11 @@ def sample(
             predict = net
             if labels is not None:
                 predict = classifier_free_guidance(net, labels[start:stop].to(device), guidance)
-            if sampler == "ddim":
-                ddim_steps = DDIM_STEPS if steps is None else steps
-                part = ddim(predict, noise(), schedule, ddim_steps, eta, noise, prediction, callback)
-            else:
+            if sampler == "euler_maruyama":
                 part = euler_maruyama(predict, noise(), schedule, noise, steps, prediction, callback)
+            else:
+                ddim_steps, to_zero = DDIM_STEPS if steps is None else steps, sampler == "ddim_paper"
+                part = ddim(predict, noise(), schedule, ddim_steps, eta, noise, prediction, callback, to_zero)
             parts.append(part.float().cpu())
     return torch.cat(parts)
 

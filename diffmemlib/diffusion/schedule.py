@@ -278,7 +278,7 @@ def prediction_target(x0: Tensor, eps: Tensor, signal: Tensor, noise: Tensor, pr
     return targets[prediction]()
 
 
-def sampling_grid(T: int, steps: int) -> list[int]:
+def sampling_grid(T: int, steps: int, to_zero: bool = False) -> list[int]:
     """Return the steps k that a sampler visits: evenly spaced, from T - 1 down to 1 (k = 0 is never trained).
 
     Parameters
@@ -287,6 +287,8 @@ def sampling_grid(T: int, steps: int) -> list[int]:
         Steps of the schedule.
     steps
         How many to visit, 1 ... T - 1.
+    to_zero
+        The grid of the paper's code instead: down to 0, each step cut to a whole number rather than rounded.
 
     Raises
     ------
@@ -295,5 +297,7 @@ def sampling_grid(T: int, steps: int) -> list[int]:
     """
     if not 1 <= steps <= T - 1:
         raise ValueError(f"steps = {steps}: a sampler takes 1 to T - 1 = {T - 1} steps")
+    if to_zero:
+        return [(T - 1) * j // max(steps - 1, 1) for j in reversed(range(steps))]
     grid: Sequence[int] = torch.linspace(T - 1, 1, steps, dtype=torch.float64).round().long().tolist()
     return list(grid)

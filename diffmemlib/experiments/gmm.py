@@ -78,6 +78,8 @@ class GmmConfig(Config):
         Strength of classifier-free guidance in sampling; 0: none.
     share, spread
         Weight and standard deviation of class 1.
+    balanced
+        Whether the training set holds exactly its share of class 1, as the paper's do, or by chance.
     """
 
     experiment: ClassVar[str] = "gmm"
@@ -101,6 +103,7 @@ class GmmConfig(Config):
     guidance: float = 0.0
     share: float = 0.5
     spread: float = 1.0
+    balanced: bool = False
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -114,7 +117,7 @@ class GmmConfig(Config):
         return {
             "seed": 0, "optimizer": optimizer, "lr": LEARNING_RATE[optimizer], "momentum": 0.95, "batch": 0,
             "steps": steps, "first": 10 if tier == "smoke" else 100, "d": 8, "mu": 1.0,
-            "sampler": "euler_maruyama", **TIER[tier],
+            "sampler": "euler_maruyama", "balanced": True, **TIER[tier],
         }  # fmt: skip
 
     def __post_init__(self) -> None:
@@ -152,7 +155,7 @@ def population(c: dict[str, Any]) -> GaussianMixture:
 
 def training_set(c: dict[str, Any]) -> tuple[Tensor, Tensor]:
     """Return the n points of a run, (n, d) float32, and their classes; they are the first of any larger set."""
-    x, label = population(c).labelled(c["n"], derive_seed(c["seed"], "train"))
+    x, label = population(c).labelled(c["n"], derive_seed(c["seed"], "train"), c.get("balanced", False))
     return x.float(), label
 
 

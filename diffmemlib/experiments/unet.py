@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast, get_args
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from ..metrics.frechet import Features, frechet_interval
 from ..metrics.inception import DIMENSION as INCEPTION_DIMENSION, inception_features
 from ..metrics.memorization import NeighbourIndex, near_duplicates, wilson
 from ..nets.cpu import use_cpu_layers
-from ..nets.unet import GROUPS, UNet
+from ..nets.unet import GROUPS, UNet, Variant
 from ..randomness import derive_seed, seeded
 from ..runs.config import Config, Metrics
 from ..runs.execute import Job, execute
@@ -112,6 +112,10 @@ class UNetConfig(Config):
         that of many.
     graphs
         Whether a compiled network is launched as CUDA graphs on a GPU, for one too small to keep it busy.
+    network
+        paper or early; the ``variant`` of `UNet`.
+    sampler
+        ddim_paper or ddim; see `samplers.sample`.
     """
 
     experiment: ClassVar[str] = "unet"
@@ -137,6 +141,8 @@ class UNetConfig(Config):
     features: str = "digits"
     draws: int = 1
     graphs: bool = False
+    network: str = "early"
+    sampler: str = "ddim"
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +159,7 @@ class UNetConfig(Config):
             "lr": laptop_learning_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
-            "bf16": not small, "compiled": not small, **TIER[tier],
+            "bf16": not small, "compiled": not small, "network": "paper", "sampler": "ddim_paper", **TIER[tier],
         }  # fmt: skip
 
     @classmethod
@@ -194,7 +200,12 @@ class UNetConfig(Config):
                 self.samples > FEWEST[self.features],
                 f"above {FEWEST[self.features]}, the dimension of features = {self.features!r}, for their distance",
             ),
-            sampling_steps=(1 <= self.sampling_steps <= 999, "1 to 999"),
+            network=(self.network in get_args(Variant), f"one of {', '.join(get_args(Variant))}"),
+            sampler=(self.sampler in ("ddim", "ddim_paper"), "ddim or ddim_paper"),
+            sampling_steps=(
+                1 + (self.sampler == "ddim_paper") <= self.sampling_steps <= 999,
+                "1 to 999, and at least 2 with ddim_paper, which asks the network one time less",
+            ),
             loss_images=(self.loss_images >= 1, "at least 1"),
             kept=(0 <= self.kept <= self.samples, f"0 to `samples`, which is {self.samples}"),
         )
@@ -246,7 +257,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         seed = derive_seed(config.seed, "measure", tau)
         shape = (1, config.side, config.side)
         x = sample(
-            net, config.samples, shape, schedule, seed,
+            net, config.samples, shape, schedule, seed, config.sampler,
             steps=config.sampling_steps, batch_size=sample_batch_size(device), device=device,
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))
@@ -267,7 +278,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         }
         return metrics, arrays
 
-    net = seeded(derive_seed(config.seed, "weights"), lambda: UNet(config.width, config.dropout))
+    net = seeded(derive_seed(config.seed, "weights"), lambda: network(config))
     net.to(memory_format=torch.channels_last)  # convolutions follow their weights
     if device == "cpu":
         use_cpu_layers(net)
@@ -279,6 +290,11 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
         facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
+
+
+def network(config: UNetConfig) -> UNet:
+    """Return the network of a run, with the first weights that torch's random state gives."""
+    return UNet(config.width, config.dropout, variant=cast(Variant, config.network))
 
 
 def _features(name: str, data: Images, device: str) -> Features | None:

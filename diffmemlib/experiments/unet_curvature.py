@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast, get_args
 
 import torch
 
@@ -12,7 +12,7 @@ from ..diffusion.losses import DenoisingLoss
 from ..diffusion.schedule import Schedule, forward_noise
 from ..metrics.curvature import gauss_newton_trace, hessian_max_eigenvalue, rayleigh_quotient
 from ..nets.cpu import use_cpu_layers
-from ..nets.unet import GROUPS, UNet
+from ..nets.unet import GROUPS, UNet, Variant
 from ..randomness import derive_seed, generator, seeded
 from ..runs.config import Config
 from ..runs.execute import compute_once
@@ -32,6 +32,8 @@ class CurvatureConfig(Config):
         Of the training pool, each at one time with one noise.
     probes
         Random directions for the trace.
+    network
+        As in an image run.
     """
 
     experiment: ClassVar[str] = "unet_curvature"
@@ -41,6 +43,7 @@ class CurvatureConfig(Config):
     width: int
     images: int
     probes: int
+    network: str = "early"
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -49,7 +52,8 @@ class CurvatureConfig(Config):
             "width": 16, "images": 32, "probes": 16
         }  # fmt: skip
         return {
-            "seed": 0, "dataset": "digits", "side": 16 if small else 32, "scale": 4.0 if small else 1.0, **size
+            "seed": 0, "dataset": "digits", "side": 16 if small else 32, "scale": 4.0 if small else 1.0,
+            "network": "paper", **size,
         }  # fmt: skip
 
     @classmethod
@@ -64,6 +68,7 @@ class CurvatureConfig(Config):
             scale=(0 < self.scale < float("inf"), "positive"),
             images=(self.images >= 1, "at least 1"),
             probes=(self.probes >= 2, "at least 2"),
+            network=(self.network in get_args(Variant), f"one of {', '.join(get_args(Variant))}"),
         )
 
 
@@ -81,7 +86,8 @@ def run(
     def compute() -> tuple[list[Row], Arrays, bytes]:
         data = images(config.dataset, config.side, config.scale)
         x0 = data.centred(data.training_set(config.images, config.seed)).to(device)
-        net = seeded(derive_seed(config.seed, "weights"), lambda: UNet(config.width, dropout=0.0)).to(device)
+        variant = cast(Variant, config.network)
+        net = seeded(derive_seed(config.seed, "weights"), lambda: UNet(config.width, 0.0, variant=variant)).to(device)
         if device == "cpu":
             use_cpu_layers(net)
         loss = DenoisingLoss(Schedule())

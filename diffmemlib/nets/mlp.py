@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from .stackable import Embedding, LayerNorm, Linear
 
 
-def sinusoidal_table(T: int, width: int) -> Tensor:
+def sinusoidal_table(T: int, width: int, to_the_end: bool = False) -> Tensor:
     """Return the position embedding of Vaswani et al. (2017): width/2 sines, then width/2 cosines of every step.
 
     Parameters
@@ -20,6 +20,9 @@ def sinusoidal_table(T: int, width: int) -> Tensor:
         Number of steps.
     width
         Even, at least 4.
+    to_the_end
+        Whether the slowest of the width/2 frequencies, which fall from 1 in equal ratios, is 1e-4 itself, as in the
+        code of Ho et al. (2020) and in the paper's U-Net, or one ratio above it (the default), as Vaswani et al. wrote.
 
     Returns
     -------
@@ -33,7 +36,8 @@ def sinusoidal_table(T: int, width: int) -> Tensor:
     """
     if width < 4 or width % 2:
         raise ValueError(f"width = {width}: the time embedding needs an even width of at least 4")
-    frequency = torch.exp(-math.log(1e4) * torch.arange(width // 2, dtype=torch.float64) / (width // 2))
+    ratios = width // 2 - to_the_end
+    frequency = torch.exp(-math.log(1e4) * torch.arange(width // 2, dtype=torch.float64) / ratios)
     angle = torch.arange(T, dtype=torch.float64)[:, None] * frequency
     return torch.cat([angle.sin(), angle.cos()], dim=1).float()
 

@@ -162,6 +162,8 @@ def sealed(provenance: dict[str, Any]) -> bytes:
 def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the settings of a stored run and its provenance, verified; curves and samples are not read.
 
+    The command among these is the one that makes the run today: defaults may have changed since it was stored.
+
     Raises
     ------
     ResultError
@@ -192,6 +194,7 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     try:
         config = json.loads(_verified(folder, provenance, "config.json"))
         _check_identity(folder, dict(config))
+        provenance |= {"command": _command(dict(config)) or provenance["command"]}
     except ResultError:
         raise
     except Exception as error:
@@ -211,6 +214,15 @@ def _check_identity(folder: Path, settings: dict[str, Any]) -> None:
             f"{run_name(folder)} holds another run, {'/'.join(map(str, where))}: move it there, or delete the folder "
             "and make the run again"
         )
+
+
+def _command(settings: dict[str, Any]) -> str | None:
+    """The line that makes a run of these settings; None where this version does not know the experiment or refuses."""
+    kind = Config.kinds.get(settings.pop("experiment"))
+    try:
+        return None if kind is None else kind(**settings).command
+    except (TypeError, ValueError):
+        return None
 
 
 def read_result(folder: Path) -> Result:

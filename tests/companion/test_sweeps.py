@@ -18,7 +18,7 @@ from diffmemlib.training.ensemble import EnsembleTrainer
 
 ROOT = checkout()
 
-LAPTOP = tomllib.loads((ROOT / "config" / "laptop.toml").read_text())
+LAPTOP = [name for name in tomllib.loads((ROOT / "config" / "laptop.toml").read_text()) if name != "defaults"]
 
 
 def table(tmp_path, text: str):
@@ -41,6 +41,12 @@ def test_a_list_stands_for_a_run_each(tmp_path):
     assert {c.tier for c in runs} == {"smoke"}
 
 
+def test_what_all_runs_of_an_experiment_have_gives_way_to_a_row(tmp_path):
+    defaults = "[defaults.gmm]\nbalanced = false\nd = 2\n[defaults.unet]\nnetwork = 'early'\n"
+    first, second = table(tmp_path, defaults + HEAD + "runs = [{ n = 8 }, { n = 8, balanced = true }]")
+    assert (first.balanced, first.d, second.balanced, second.d) == (False, 2, True, 2)
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -57,6 +63,10 @@ def test_a_list_stands_for_a_run_each(tmp_path):
         (HEAD + "runs = 3", "line 2, x: runs is a list of parameters in braces"),
         (HEAD + "runs = [3]", "line 2, x: runs is a list of parameters in braces"),
         (HEAD + "runs = [{ n = 8 }", "smoke.toml: .*(line 5|end of document)"),
+        ("[defaults]\nn = 3\n" + HEAD + "runs = []", r"smoke.toml: \[defaults.NAME\] holds parameters, NAME"),
+        ("defaults = 3\n" + HEAD + "runs = []", r"smoke.toml: \[defaults.NAME\] holds parameters"),
+        ("[defaults.gnn]\n" + HEAD + "runs = []", r"smoke.toml: \[defaults.NAME\] holds parameters"),
+        ("[defaults.gmm]\nm = 3\n" + HEAD + "runs = [{ n = 8 }]", "line 7, x: unknown parameter 'm'"),
     ],
 )
 def test_a_bad_table_is_named(tmp_path, text, message):

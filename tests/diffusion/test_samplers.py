@@ -3,6 +3,7 @@
 import itertools
 import math
 
+import numpy as np
 import pytest
 import torch
 
@@ -110,6 +111,27 @@ def test_sample_noise_is_normal_and_not_repeated():
 @pytest.mark.parametrize(("steps", "grid"), [(2, [999, 1]), (4, [999, 666, 334, 1]), (999, list(range(999, 0, -1)))])
 def test_the_grid_is_even_and_rounded_to_the_nearest_step(steps: int, grid: list[int]):
     assert sampling_grid(1000, steps) == grid
+
+
+def test_the_papers_ddim_ends_in_the_state_at_zero():
+    """Of data that are one point p every step is exact: x_k = signal_k p + noise_k eps, eps that of the start."""
+    p, x = torch.tensor([[3.0, -1.0]], dtype=F64), torch.tensor([[0.3, 0.7]], dtype=F64)
+    visited = []
+
+    def one_point(x, k):
+        visited.append(int(k[0]))
+        return (x - S.signal[k[0]] * p) / S.noise[k[0]]
+
+    eps = one_point(x, torch.tensor([999]))
+    end = ddim(one_point, x, S, 100, to_zero=True)
+    torch.testing.assert_close(end, S.signal[0] * p + S.noise[0] * eps, rtol=1e-9, atol=1e-9)
+    assert float(S.noise[0]) == pytest.approx(0.01)
+    assert visited[1:] == np.linspace(0, 999, 100, dtype=int)[:0:-1].tolist()  # 999, 988, 978 ... 10: 99 of them
+    torch.testing.assert_close(ddim(one_point, x, S, 100), p, rtol=1e-9, atol=1e-9)
+    same = sample(lambda x, k: one_point(x.double(), k).float(), 1, (2,), S, sampler="ddim_paper")
+    start = SampleNoise(0, range(1), (2,), "cpu")().double()
+    expected = S.signal[0] * p + S.noise[0] * one_point(start, torch.tensor([999]))
+    torch.testing.assert_close(same.double(), expected, rtol=1e-3, atol=1e-4)
 
 
 def test_the_last_step_of_euler_maruyama_is_the_mean_of_the_data():

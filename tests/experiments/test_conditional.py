@@ -129,9 +129,10 @@ def test_a_conditional_run_measures_each_class(guidance: float, tmp_path, monkey
 
 
 def test_settings_that_came_later_leave_older_identities_as_they_were():
-    plain = GmmConfig.from_parameters({"tier": "laptop", "n": 64})
-    assert plain.id == GmmConfig.from_parameters({"tier": "laptop", "n": 64, "conditional": False}).id
-    assert plain.id != GmmConfig.from_parameters({"tier": "laptop", "n": 64, "conditional": True}).id
+    given = {"tier": "laptop", "n": 64, "balanced": False}
+    plain = GmmConfig.from_parameters(given)
+    assert plain.id == GmmConfig.from_parameters(given | {"conditional": False}).id
+    assert plain.id != GmmConfig.from_parameters(given | {"conditional": True}).id
     assert plain.result_dir.exists(), "the stored run of these settings has this identity"
 
 

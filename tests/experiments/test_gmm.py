@@ -72,6 +72,22 @@ def test_training_sets_are_those_of_the_stored_results():
         assert hashlib.sha256(x.numpy().tobytes()).hexdigest() == run.provenance["data_sha256"]
 
 
+@pytest.mark.parametrize(("share", "ones"), [(0.5, [0, 1, 16, 32]), (0.2, [0, 0, 6, 12]), (0.75, [0, 1, 24, 48])])
+def test_a_balanced_training_set_has_its_share_of_each_class(share: float, ones: list[int]):
+    law = GaussianMixture(2, 3.0, share)
+    counts = [int(law.labelled(n, 0, balanced=True)[1].sum()) for n in (1, 2, 32, 64)]
+    assert counts == ones
+    x, label = law.labelled(64, 0, balanced=True)
+    smaller, _ = law.labelled(32, 0, balanced=True)
+    assert torch.equal(x[:32], smaller)
+    by_chance, their_label = law.labelled(64, 0)
+    around, before = (v - 3.0 * (2 * k[:, None] - 1) for v, k in ((x, label), (by_chance, their_label)))
+    torch.testing.assert_close(around, before)  # the same points, each around the centre of its class
+    settings = {"n": 64, "seed": 3, "d": 8, "mu": 1.0}
+    assert int(training_set({**settings, "balanced": True})[1].sum()) == 32
+    assert int(training_set(settings)[1].sum()) != 32  # as the stored runs have it
+
+
 def test_a_smaller_training_set_is_the_start_of_a_larger_one():
     law = GaussianMixture()
     assert torch.equal(law.sample(10, 5), law.sample(1000, 5)[:10])

@@ -14,8 +14,58 @@ from diffmemlib.nets.unet import Attention, Block, UNet
     ("width", "count"), [(8, 263_089), (16, 1_026_657), (32, 4_055_233), (48, 9_085_729), (64, 16_118_145)]
 )
 def test_the_parameter_counts_are_the_papers(width: int, count: int):
-    net = UNet(width)
-    assert sum(p.numel() for p in net.parameters()) + net.embedding.numel() == count
+    for variant in ("paper", "early"):
+        net = UNet(width, variant=variant)
+        assert sum(p.numel() for p in net.parameters()) + net.embedding.numel() == count
+
+
+@pytest.mark.parametrize(("variant", "slowest"), [("paper", 1e-4), ("early", 1e-4 ** (1 - 2 / 16))])
+def test_the_slowest_frequency_of_the_time_table(variant: str, slowest: float):
+    table = UNet(16, variant=variant).embedding.double()
+    torch.testing.assert_close(table[:, 7], torch.sin(slowest * torch.arange(1000.0).double()), rtol=0, atol=1e-6)
+    torch.testing.assert_close(table[:, 0], torch.sin(torch.arange(1000.0).double()), rtol=0, atol=1e-6)
+
+
+def test_attention_starts_and_acts_as_torchs_own():
+    """With the same weights the same output, and first weights of the same distribution: range, spread, no bias."""
+    torch.manual_seed(0)
+    ours = next(m for m in UNet(64).modules() if isinstance(m, Attention))
+    channels = ours.out.in_features
+    theirs = torch.nn.MultiheadAttention(channels, 4, batch_first=True)
+    for mine, other in ((ours.qkv.weight, theirs.in_proj_weight), (ours.out.weight, theirs.out_proj.weight)):
+        for statistic in (lambda w: float(w.detach().abs().max()), lambda w: float(w.detach().std())):
+            assert statistic(mine) == pytest.approx(statistic(other), rel=0.02)
+    assert not any(b.any() for b in (ours.qkv.bias, ours.out.bias, theirs.in_proj_bias, theirs.out_proj.bias))
+    with torch.no_grad():
+        theirs.in_proj_weight.copy_(ours.qkv.weight)
+        theirs.out_proj.weight.copy_(ours.out.weight)
+    x = torch.randn(2, channels, 4, 4)
+    pixels = ours.norm(x).flatten(2).mT
+    mixed = theirs(pixels, pixels, pixels, need_weights=False)[0]
+    torch.testing.assert_close(ours(x), x + mixed.mT.reshape(x.shape), rtol=1e-4, atol=1e-5)
+
+
+def test_the_papers_dropout_is_of_whole_channels_and_its_time_embedding_has_gelu():
+    torch.manual_seed(0)
+    net, seen = UNet(8, dropout=0.5), []
+    hooks = [b.dropout.register_forward_hook(lambda *a: seen.append(a[2])) for b in net.modules() if type(b) is Block]
+    net(torch.randn(4, 1, 8, 8), torch.tensor([1, 2, 3, 4]))
+    assert len(seen) == len(hooks) == 17
+    dropped = torch.cat([(h == 0).all((2, 3)).flatten() for h in seen]).double().mean()
+    assert float(dropped) == pytest.approx(0.5, abs=0.05)
+    assert not any(((h == 0).any((2, 3)) & (h != 0).any((2, 3))).any() for h in seen)
+    k = torch.tensor([7])
+    first, last = net.time[0], net.time[2]
+    torch.testing.assert_close(net.time(net.embedding[k]), F.silu(last(F.gelu(first(net.embedding[k])))))
+    early = UNet(8, variant="early")
+    first, last = early.time[0], early.time[2]
+    torch.testing.assert_close(early.time(early.embedding[k]), F.silu(last(F.silu(first(early.embedding[k])))))
+    assert {type(b.dropout) for b in early.modules() if type(b) is Block} == {torch.nn.Dropout}
+
+
+def test_an_unknown_variant_is_refused():
+    with pytest.raises(ValueError, match="variant = 'tied': choose one of paper, early"):
+        UNet(8, variant="tied")
 
 
 @pytest.mark.parametrize("kind", [Attention, CPUAttention])
@@ -36,7 +86,7 @@ def test_attention_is_soft_max_over_pixels_in_four_heads(side: int, kind: type[A
 
 def test_a_block_adds_the_time_embedding_between_its_convolutions():
     torch.manual_seed(0)
-    block, x, e = Block(8, 16, 4, dropout=0.0, attention=False), torch.randn(2, 8, 6, 6), torch.randn(2, 4)
+    block, x, e = Block(8, 16, 4, torch.nn.Identity(), attention=False), torch.randn(2, 8, 6, 6), torch.randn(2, 4)
     h = block.conv_1(F.silu(F.group_norm(x, 8)))  # weights of a fresh norm are 1 and 0
     h = h + (e @ block.time.weight.T + block.time.bias).view(2, 16, 1, 1)
     h = block.conv_2(F.silu(F.group_norm(h, 8))) + block.shortcut(x)
@@ -113,7 +163,7 @@ def test_dropout_does_not_depend_on_the_layout_in_memory():
 def test_layers_for_a_cpu_are_the_reference_in_another_form():
     """Without dropout the same prediction, with names and weights that load into each other."""
     torch.manual_seed(0)
-    net, x, k = UNet(8), torch.randn(2, 1, 16, 16), torch.tensor([5, 600])
+    net, x, k = UNet(8, variant="early"), torch.randn(2, 1, 16, 16), torch.tensor([5, 600])
     plain, names = net.eval()(x, k), list(net.state_dict())
     use_cpu_layers(net)
     assert {type(m) for m in net.modules()} >= {CPUAttention, CPUDropout}

@@ -44,8 +44,11 @@ def config(**changes) -> GmmConfig:
     return GmmConfig.from_parameters(SMALL | changes)
 
 
+CURVES = pd.DataFrame([(10, "f_mem", 0.5, 0.4, 0.6)], columns=["step", "metric", "value", "low", "high"])
+
+
 def put(c: GmmConfig, complete: bool = True, f_mem: float = 0.5):
-    curves = pd.DataFrame([(10, "f_mem", f_mem, 0.4, 0.6)], columns=["step", "metric", "value", "low", "high"])
+    curves = CURVES.assign(value=f_mem)
     return write_result(c, curves, {"step": np.array([10])}, {"command": c.command, "complete": complete})
 
 
@@ -126,7 +129,9 @@ def test_a_default_gives_way_to_what_was_asked_for(kind, given, expected):
 
 
 def test_identity_is_stable_and_depends_on_every_setting():
-    assert config().id == config().id == "fc69a12e6047"  # a change of this orphans every stored result
+    early = {"balanced": False}  # a setting that was added later, at the value that changes nothing
+    assert config(**early).id == "fc69a12e6047"  # a change of this orphans every stored result
+    assert config().id == config().id == "ba8f4fb8b35e"
     assert len({config(**c).id for c in ({}, {"seed": 1}, {"n": 17}, {"lr": 0.1}, {"tier": "gpu", "first": 10})}) == 5
 
 
@@ -140,6 +145,21 @@ def test_the_command_makes_the_same_run(changes):
     types = {"tier": str, "optimizer": str, "lr": float, "sampler": str}
     parameters = {name: types.get(name, int)(value) for name, value in given.items()}
     assert GmmConfig.from_parameters(parameters) == c
+
+
+def test_the_command_of_a_stored_run_is_the_one_that_makes_it_today(store):
+    """A setting that was added later has a new default; the old run goes on having the old value."""
+    early = config(balanced=False)
+    folder = write_result(early, CURVES, {}, {"command": "as it was", "complete": True})
+    settings = json.loads((folder / "config.json").read_bytes())
+    del settings["balanced"]  # as an earlier version stored it, under the same identity
+    record = json.loads((folder / "provenance.json").read_bytes())
+    (folder / "config.json").write_bytes(to_json(settings))
+    record["sha256"]["config.json"] = hashlib.sha256(to_json(settings)).hexdigest()
+    (folder / "provenance.json").write_bytes(sealed(record))
+    assert read_result(folder).provenance["command"] == early.command
+    assert "-p balanced False" in early.command
+    assert "balanced" not in config().command
 
 
 def test_results_come_back_as_written(store):

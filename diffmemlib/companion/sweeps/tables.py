@@ -23,7 +23,8 @@ from ...training.stopping import stop_when_asked
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
 
-    ValueError names the file, the line and what is wrong there.
+    [defaults.<experiment>] at the top of the file holds what all runs of an experiment have unless their row says
+    otherwise. ValueError names the file, the line and what is wrong there.
     """
     folder = folder or config_dir()
     path = folder / f"{tier}.toml"
@@ -36,6 +37,11 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
         sweeps = tomllib.loads(read_text(path))
     except tomllib.TOMLDecodeError as error:
         raise ValueError(f"{path.name}: {error}") from None  # which names line and column
+    defaults = sweeps.pop("defaults", {})
+    if not isinstance(defaults, dict) or not all(
+        name in list(EXPERIMENTS) and isinstance(row, dict) for name, row in defaults.items()
+    ):
+        raise ValueError(f"{path.name}: [defaults.NAME] holds parameters, NAME one of {', '.join(EXPERIMENTS)}")
     if not sweeps:
         raise ValueError(f"{path.name} holds no sweep: give one a name in brackets, experiment, figures and runs")
     for name, sweep in sweeps.items():
@@ -49,6 +55,7 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
             raise ValueError(f'{where}: figures is a list of texts, such as ["9"]')
         if not isinstance(runs, list) or not all(isinstance(row, dict) for row in runs):
             raise ValueError(f"{where}: runs is a list of parameters in braces, such as [{{ n = 64 }}]")
+        sweep["runs"] = [{**defaults.get(sweep["experiment"], {}), **row} for row in runs]
     return sweeps
 
 
