@@ -289,12 +289,13 @@ record([example], example.curves, "mixture-scrubber")
 
 # %% mystnb={"figure": {"caption": "The three estimates along the runs at the largest $n$ for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All rise at the same time; while they fall the score gap lies far above nearest neighbours, and the paper's estimator scatters widely."}} tags=["remove-input"]
 chosen = estimate.largest_n(runs)
-above = [(r.curve("kl_fisher")["value"] > r.curve("kl_knn")["value"]).mean() for r in runs]
+neighbours = estimate.neighbour_metric(runs)
+above = [(r.curve("kl_fisher")["value"] > r.curve(neighbours)["value"]).mean() for r in runs]
 glue("above", f"{sum(above) / len(above):.0%}", display=False)
-for metric in ("kl_fisher", "kl_knn"):
+for name, metric, digits in (("gap", "kl_fisher", 0), ("neighbours", neighbours, 1)):
     start = [r.curve(metric)["value"].iloc[0] for r in chosen]
-    glue(f"start-{metric}", f"{sum(start) / len(start):,.{0 if metric == 'kl_fisher' else 1}f}", display=False)
-glue("start", f"{chosen[0].curve('kl_knn').index[0]}", display=False)
+    glue(f"start-{name}", f"{sum(start) / len(start):,.{digits}f}", display=False)
+glue("start", f"{chosen[0].curve('f_mem').index[0]}", display=False)
 figure, table = draw.three_divergences(chosen)
 plt.show()
 
@@ -303,7 +304,7 @@ record(chosen, table, "mixture-kl")
 
 # %% [markdown]
 # All three rise again together, when copies come. In the fall they differ: at step {glue:text}`start` the score gap is
-# {glue:text}`start-kl_fisher` nats and nearest neighbours have {glue:text}`start-kl_knn`; the gap counts errors of the score at
+# {glue:text}`start-gap` nats and nearest neighbours have {glue:text}`start-neighbours`; the gap counts errors of the score at
 # noised samples, whether or not the sampler's own path meets them. It lies above the nearest-neighbour estimate at {glue:text}`above` of all
 # milestones of the runs with $W = 128$, so a time read off it is a time at which the *score* has become good. Being means of squares, the first two are at the
 # mercy of a single sample that runs away: the peak of $W = 32$ in {numref}`fig-mixture-width` comes from one run and one

@@ -58,7 +58,7 @@ record(runs, table, "sampling")
 # %% tags=["remove-input"]
 late = estimate.by_sampler()
 for sampler in ("euler_maruyama", "ddim"):
-    enough = {metric: estimate.cheapest(late, metric, sampler) for metric in ("f_mem", "kl_knn")}
+    enough = {metric: estimate.cheapest(late, metric, sampler) for metric in ("f_mem", "kl")}
     glue(f"enough-{sampler}", str(max(enough.values())), display=False)
 times = pd.DataFrame(
     {

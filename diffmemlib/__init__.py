@@ -30,11 +30,7 @@ if TYPE_CHECKING:
         frechet_distance as frechet_distance,
         frechet_interval as frechet_interval,
     )
-    from .metrics.kl import (
-        kl_from_score as kl_from_score,
-        kl_nearest_neighbour as kl_nearest_neighbour,
-        kl_score_gap as kl_score_gap,
-    )
+    from .metrics.kl import kl_from_score as kl_from_score, kl_score_gap as kl_score_gap
     from .metrics.memorization import (
         MemorizedFraction as MemorizedFraction,
         NeighbourIndex as NeighbourIndex,
@@ -42,6 +38,10 @@ if TYPE_CHECKING:
         memorized_fraction as memorized_fraction,
         near_duplicates as near_duplicates,
         two_nearest as two_nearest,
+    )
+    from .metrics.neighbour_kl import (
+        NeighbourEstimate as NeighbourEstimate,
+        kl_nearest_neighbour as kl_nearest_neighbour,
     )
     from .nets.adapters import DiffusersUNet as DiffusersUNet
     from .nets.mlp import ResidualMLP as ResidualMLP
@@ -71,7 +71,7 @@ _HOME = {
     "files": ("NumberedFiles", "RunBusyError"),
     "metrics.empirical": ("empirical_score",),
     "metrics.frechet": ("Moments", "frechet_distance", "frechet_interval"),
-    "metrics.kl": ("kl_from_score", "kl_nearest_neighbour", "kl_score_gap"),
+    "metrics.kl": ("kl_from_score", "kl_score_gap"),
     "metrics.memorization": (
         "MemorizedFraction",
         "NeighbourIndex",
@@ -80,6 +80,7 @@ _HOME = {
         "near_duplicates",
         "two_nearest",
     ),
+    "metrics.neighbour_kl": ("NeighbourEstimate", "kl_nearest_neighbour"),
     "nets.adapters": ("DiffusersUNet",),
     "nets.mlp": ("ResidualMLP",),
     "nets.unet": ("UNet",),

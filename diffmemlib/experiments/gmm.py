@@ -14,8 +14,9 @@ from ..data.gmm import GaussianMixture
 from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
 from ..diffusion.samplers import SAMPLERS, classifier_free_guidance, sample
 from ..diffusion.schedule import Schedule
-from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_nearest_neighbour, kl_score_gap
+from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_score_gap
 from ..metrics.memorization import near_duplicates, two_nearest, wilson
+from ..metrics.neighbour_kl import kl_nearest_neighbour
 from ..nets.mlp import ResidualMLP
 from ..randomness import derive_seed, seeded
 from ..runs.config import Config, Metrics
@@ -180,9 +181,9 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     """Return what `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with Wilson's interval; kl (the paper's
-    estimator), kl_fisher and kl_knn, each +- 1.96 standard errors; loss_train, loss_test at t = 0.01 with the range
+    estimator) and kl_fisher, each +- 1.96 standard errors, and kl_nn, by nearest neighbours; loss_train, loss_test at t = 0.01 with the range
     +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the divergences for each class
-    too (f_mem_class_0 ...), these from the distribution of the class; with guidance only kl_knn, since a guided score
+    too (f_mem_class_0 ...), these from the distribution of the class; with guidance only kl_nn, since a guided score
     is that of no distribution. Arrays: kept samples and their two nearest neighbours.
     """
     schedule, truth = Schedule(), population(vars(config))
@@ -193,10 +194,6 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     classes = {"": truth}
     if config.conditional:
         classes = {f"_class_{label}": truth.given(label) for label in (0, 1)}
-    references = {
-        name: of_class.sample(config.samples // len(classes), derive_seed(config.seed, "reference"))
-        for name, of_class in classes.items()
-    }
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
@@ -218,7 +215,8 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             if config.guidance == 0:
                 metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
                 metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
-            metrics["kl_knn" + name] = _interval(kl_nearest_neighbour(x_class, references[name]))
+            by_neighbours = kl_nearest_neighbour(x_class, of_class)
+            metrics["kl_nn" + name] = by_neighbours.value, by_neighbours.low, by_neighbours.high
         for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
             predict = classifier_free_guidance(net, their_labels.to(device)) if config.conditional else net
             losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))

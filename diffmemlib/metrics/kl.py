@@ -6,15 +6,12 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import numpy as np
 import torch
-from scipy.spatial import KDTree
 from torch import Tensor
 
 from ..diffusion.samplers import NetOutput
 from ..diffusion.schedule import Schedule, forward_noise
 from ..randomness import generator
-from .inputs import as_points
 
 
 @dataclass(frozen=True)
@@ -161,55 +158,3 @@ def forward_path(predict: NetOutput, samples: Tensor, schedule: Schedule, seed: 
         x[:, j], xi[:, j] = noised.cpu().double(), noise.double()
         score[:, j] = -eps.cpu().double() / schedule.noise[timestep[:, j], None]
     return ForwardPath(timestep, weight, x, xi, score)
-
-
-def kl_nearest_neighbour(
-    samples: Tensor, reference: Tensor, neighbours: int = 5, parts: int = 10
-) -> MonteCarloEstimate:
-    """Return KL(P || Q) from draws of both by distances to their nearest neighbours (Wang, Kulkarni, Verdu 2009).
-
-    KL = d mean_i log(nu(i)/rho(i)) + log(m_Q/(m_P - 1)), with rho the distance to the j-th neighbour within the draws
-    of P, and nu that to the j-th neighbour among those of Q. It uses no score and no density, but is biased for few
-    samples in many dimensions.
-
-    Parameters
-    ----------
-    samples
-        Draws of P, (m_P, d).
-    reference
-        Draws of Q, (m_Q, d).
-    neighbours
-        j, which neighbour.
-    parts
-        Random parts of the reference, whose spread enters the error, since all samples share the reference.
-
-    Raises
-    ------
-    ValueError
-        For too few draws, and for copies of the same point (distance zero).
-    """
-    x, y = (as_points(v, name).cpu().double().numpy() for v, name in ((samples, "samples"), (reference, "reference")))
-    if x.shape[1:] != y.shape[1:]:
-        raise ValueError(f"samples have shape {x.shape[1:]} each and the reference {y.shape[1:]}: they must agree")
-    if min(len(x) - 1, len(y) // parts) < neighbours:
-        raise ValueError(
-            f"neighbours = {neighbours}: needs more samples than that, and {parts} times as many reference points"
-        )
-    rho = KDTree(x).query(x, neighbours + 1)[0][:, -1]
-    nu = _distance_to(y, x, neighbours)
-    if rho.min() == 0 or nu.min() == 0:
-        coincide = int(((rho == 0) | (nu == 0)).sum())
-        raise ValueError(f"{coincide} samples coincide with {neighbours} others")
-    d = x.shape[1]
-    ratio = d * np.log(nu / rho)
-    value = ratio.mean() + math.log(len(y) / (len(x) - 1))
-    # A statistic of a part of the reference varies parts times as much as that of the whole.
-    shuffled = np.random.default_rng(0).permutation(len(y))
-    by_part = [d * np.log(_distance_to(y[part], x, neighbours)).mean() for part in np.array_split(shuffled, parts)]
-    error = math.sqrt(ratio.var(ddof=1) / len(x) + np.var(by_part, ddof=1) / parts)
-    return MonteCarloEstimate(float(value), error)
-
-
-def _distance_to(points: np.ndarray, x: np.ndarray, neighbour: int) -> np.ndarray:
-    distances: np.ndarray = KDTree(points).query(x, neighbour)[0].reshape(len(x), -1)[:, -1]
-    return distances

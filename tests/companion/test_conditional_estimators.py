@@ -52,7 +52,7 @@ def test_the_settings_that_evaluation_uses_change_nothing():
     """
     late = estimate.by_sampler()
     assert set(late["steps"]) >= {10, 30, 100, 300, 999}
-    for metric in ("f_mem", "kl_knn"):
+    for metric in ("f_mem", "kl"):
         assert estimate.cheapest(late, metric, "ddim") <= 100
         assert estimate.cheapest(late, metric, "euler_maruyama") > 30, "too few stochastic steps do change it"
     images = estimate.by_sampler(sweep="sampling-images", metrics=("f_mem", "fd"))

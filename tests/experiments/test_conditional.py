@@ -121,7 +121,7 @@ def test_a_conditional_run_measures_each_class(guidance: float, tmp_path, monkey
              "sampling_steps": 10, "steps": 20, "milestones": 2}  # fmt: skip
     result = run(GmmConfig.from_parameters(given), show_progress=False)
     metrics = set(result.curves["metric"])
-    each = ["f_mem", "kl_knn"] if guidance else ["f_mem", "kl_knn", "kl", "kl_fisher"]
+    each = ["f_mem", "kl_nn"] if guidance else ["f_mem", "kl_nn", "kl", "kl_fisher"]
     assert {f"{m}_class_{c}" for m in each for c in (0, 1)} <= metrics
     assert ("kl_fisher_class_0" in metrics) == (guidance == 0)
     mean = (result.curve("f_mem_class_0") + result.curve("f_mem_class_1"))["value"] / 2

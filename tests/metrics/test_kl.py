@@ -7,7 +7,7 @@ import torch
 
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion.schedule import Schedule
-from diffmemlib.metrics.kl import forward_path, kl_from_score, kl_nearest_neighbour, kl_score_gap
+from diffmemlib.metrics.kl import forward_path, kl_from_score, kl_score_gap
 
 S = Schedule()
 
@@ -68,28 +68,6 @@ def test_shifted_gaussians(a: float):
     assert gap.value == pytest.approx(exact, rel=0.01)
 
 
-def test_nearest_neighbours_on_gaussians_of_different_width():
-    """KL(N(0, 4) || N(0, 9)) in one dimension, where the estimate has next to no bias."""
-    g = torch.Generator().manual_seed(0)
-    x, y = (s * torch.randn(20_000, 1, generator=g, dtype=torch.float64) for s in (2, 3))
-    exact = math.log(3 / 2) + 4 / 18 - 1 / 2
-    e = kl_nearest_neighbour(x, y)
-    assert abs(e.value - exact) < 4 * e.error
-    assert e.error < 0.01
-
-
-def test_the_nearest_neighbour_error_is_the_spread_over_repetitions():
-    """Fresh samples and a fresh reference each time; the samples' spread alone would be 0.6 of it."""
-    found = [kl_nearest_neighbour(LAW.sample(1000, 2 * s), LAW.sample(1000, 2 * s + 1)) for s in range(60)]
-    spread = torch.tensor([e.value for e in found]).std().item()
-    assert spread == pytest.approx(sum(e.error for e in found) / 60, rel=0.25)
-
-
-def test_nearest_neighbours_see_no_difference_between_equal_laws():
-    e = kl_nearest_neighbour(LAW.sample(4000, 0), LAW.sample(4000, 1))
-    assert abs(e.value) < 4 * e.error
-
-
 @pytest.mark.parametrize("stride", [1, 7, 10])
 def test_weights_integrate_over_time(stride: int):
     """On average over samples the weights sum to the whole time, and integrate exp(-2t)."""
@@ -103,10 +81,6 @@ def test_bad_input_is_refused():
     x = torch.zeros(50, 2)
     with pytest.raises(ValueError, match="at least 10"):
         kl_from_score(lambda x, k: x, x, lambda x: x[:, 0], S, 0)
-    with pytest.raises(ValueError, match="coincide"):
-        kl_nearest_neighbour(x, x)
-    with pytest.raises(ValueError, match="neighbours = 100"):
-        kl_nearest_neighbour(x, x, neighbours=100)
 
 
 def test_the_score_gap_states_the_spread_over_repetitions():
@@ -121,14 +95,3 @@ def test_the_score_gap_states_the_spread_over_repetitions():
     estimates = [estimate(seed) for seed in range(60)]
     scatter = torch.tensor([e.value for e in estimates]).std().item()
     assert sum(e.error for e in estimates) / 60 == pytest.approx(scatter, rel=0.3)
-
-
-@pytest.mark.parametrize(("m_P", "m_Q"), [(12, 30), (40, 50)])
-def test_nearest_neighbours_are_the_formula_written_out(m_P: int, m_Q: int):
-    """Sets of unequal size, so that their numbers enter where they belong."""
-    g = torch.Generator().manual_seed(1)
-    x, y = torch.randn(m_P, 3, generator=g).double(), 2 * torch.randn(m_Q, 3, generator=g).double()
-    rho = torch.cdist(x, x).sort(1).values[:, 3]  # the first is the point itself
-    nu = torch.cdist(x, y).sort(1).values[:, 2]
-    expected = 3 * (nu / rho).log().mean().item() + math.log(m_Q / (m_P - 1))
-    assert kl_nearest_neighbour(x, y, neighbours=3).value == pytest.approx(expected, rel=1e-9)

@@ -10,6 +10,7 @@ import pandas as pd
 from ...runs.store import Result
 from ..sweeps.tables import sweep_results
 from . import Estimate
+from .gmm import neighbour_metric
 from .scaling import crossings, ratio, sizes, t_interval, tau_mem
 
 F_MEM = 0.05  # tau_mem of one class: 25 of its 500 samples are copies
@@ -53,22 +54,25 @@ def guidance_ratio(strength: float = 3.0) -> Estimate:
 def guidance_kl(strength: float) -> Estimate:
     """Smallest divergence from the law of the class over training time (nearest neighbours, mean of classes), nats."""
     runs = guided_runs(strength)
-    best = [np.mean([r.curve(f"kl_knn_class_{label}")["value"] for label in (0, 1)], 0).min() for r in runs]
+    metric = neighbour_metric(runs)
+    best = [np.mean([r.curve(f"{metric}_class_{label}")["value"] for label in (0, 1)], 0).min() for r in runs]
     return Estimate(*t_interval(best), tuple(runs))
 
 
 def by_sampler(
-    step: int | None = None, sweep: str = "sampling", metrics: Sequence[str] = ("f_mem", "kl_knn")
+    step: int | None = None, sweep: str = "sampling", metrics: Sequence[str] = ("f_mem", "kl")
 ) -> pd.DataFrame:
     """What samplers of several costs make of one network, at one milestone (None: the last).
 
-    Columns sampler, steps (network evaluations), and each metric with its low and high. Image runs sample by DDIM.
+    Columns sampler, steps (network evaluations), and each metric with its low and high; kl is that by nearest
+    neighbours. Image runs sample by DDIM.
     """
-    rows = []
-    for r in sweep_results(sweep):
+    runs, rows = sweep_results(sweep), []
+    stored = {"kl": neighbour_metric(runs)}
+    for r in runs:
         c = {"sampler": "ddim", **r.config}
         default = 999 if c["sampler"] == "euler_maruyama" else 100
-        curves = {metric: r.curve(metric) for metric in metrics}
+        curves = {metric: r.curve(stored.get(metric, metric)) for metric in metrics}
         at = step or int(curves["f_mem"].index[-1])
         values = {
             name if part == "value" else f"{name}_{part}": curve.loc[at, part]

@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ...runs.store import Result
+from ..estimators.gmm import neighbour_metric
 from .curves import over_seeds
 from .style import MEMORY, QUALITY, band, shades, subplots
 
@@ -33,7 +34,8 @@ def by_guidance(groups: Mapping[float, Sequence[Result]]) -> tuple[plt.Figure, p
     """Divergence from the law of class 0 and f_mem against tau, a colour for each strength: w -> runs."""
     figure, axes = subplots(1, 2, figsize=(9.5, 3.4))
     colors, tables = shades(list(groups)), []
-    for axis, metric in zip(axes, ("kl_knn_class_0", "f_mem"), strict=True):
+    neighbours = neighbour_metric([r for runs in groups.values() for r in runs])
+    for axis, metric in zip(axes, (f"{neighbours}_class_0", "f_mem"), strict=True):
         axis.set(xscale="log", yscale="log" if metric != "f_mem" else "linear", xlabel=r"training time $\tau$ (steps)")
         for w, runs in groups.items():
             table = over_seeds(runs, metric, "n")
@@ -50,12 +52,12 @@ def sampling_cost(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.Da
     names = {"euler_maruyama": ("Euler-Maruyama", QUALITY), "ddim": ("DDIM", MEMORY)}
     figure, axes = subplots(len(tables), 2, figsize=(9.5, 2.9 * len(tables)), sharex=True, squeeze=False)
     for row, (title, table) in zip(axes, tables.items(), strict=True):
-        for axis, metric in zip(row, ("kl_knn", "f_mem"), strict=True):
+        for axis, metric in zip(row, ("kl", "f_mem"), strict=True):
             for sampler, (name, color) in names.items():
                 rows = table[table["sampler"] == sampler]
                 errors = [rows[metric] - rows[f"{metric}_low"], rows[f"{metric}_high"] - rows[metric]]
                 axis.errorbar(rows["steps"], rows[metric], errors, color=color, marker="o", ms=4, capsize=2, label=name)
-            axis.set(xscale="log", ylim=(0, None) if metric == "kl_knn" else (-0.02, 0.7))
+            axis.set(xscale="log", ylim=(0, None) if metric == "kl" else (-0.02, 0.7))
         row[0].set_ylabel(f"{title}\nKL (nats)")
         row[1].set_ylabel(r"$f_\mathrm{mem}$")
     for axis in axes[-1]:

@@ -13,6 +13,7 @@ from plotly.subplots import make_subplots
 
 from ...experiments.gmm import training_set
 from ...runs.store import Result
+from ..estimators.gmm import neighbour_metric
 from .curves import copies, over_seeds
 from .interactive import quality_and_copies, rounded, scrubber
 from .style import LEARNED, QUALITY, TRAINING, band, subplots
@@ -20,8 +21,9 @@ from .style import LEARNED, QUALITY, TRAINING, band, subplots
 
 def three_divergences(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """The three estimates of KL against tau, over seeds of one n."""
-    names = {"kl": "the paper's", "kl_fisher": "score gap", "kl_knn": "nearest neighbours"}
-    colors = {"kl": "#999999", "kl_fisher": QUALITY, "kl_knn": "#009e73"}
+    neighbours = neighbour_metric(results)
+    names = {"kl": "the paper's", "kl_fisher": "score gap", neighbours: "nearest neighbours"}
+    colors = {"kl": "#999999", "kl_fisher": QUALITY, neighbours: "#009e73"}
     figure, axis = subplots(figsize=(6.5, 3.8))
     tables = {metric: over_seeds(results, metric, "n") for metric in names}
     for metric, table in tables.items():
