@@ -56,7 +56,12 @@ if TYPE_CHECKING:
         phase_boundary as phase_boundary,
         times_and_bounds as times_and_bounds,
     )
-    from .timescales.power_laws import collapse_exponent as collapse_exponent, exponent as exponent, predict as predict
+    from .timescales.power_laws import (
+        collapse_exponent as collapse_exponent,
+        exponent as exponent,
+        geometric_mean as geometric_mean,
+    )
+    from .timescales.prediction import predict as predict
     from .training.loop import (
         DivergedError as DivergedError,
         log_milestones as log_milestones,
@@ -88,7 +93,8 @@ _HOME = {
     "rfnn.learning_curves": ("learning_curves",),
     "rfnn.spectrum": ("spectral_density", "spectrum"),
     "timescales.crossings": ("Boundary", "Timescale", "first_crossing", "phase_boundary", "times_and_bounds"),
-    "timescales.power_laws": ("collapse_exponent", "exponent", "predict"),
+    "timescales.power_laws": ("collapse_exponent", "exponent", "geometric_mean"),
+    "timescales.prediction": ("predict",),
     "training.loop": ("DivergedError", "log_milestones", "make_optimizer", "train"),
 }
 _MODULE = {name: module for module, names in _HOME.items() for name in names}

@@ -8,12 +8,15 @@ from typing import Protocol
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
 from ..randomness import generator
 from .schedule import Prediction, Schedule, device_tables, forward_noise, prediction_target
 
+NOISES = 5  # of the loss at one time; the paper's
 HIDDEN_LABEL = -1  # what a conditional network is given in place of a label that is hidden
 
 
@@ -76,7 +79,12 @@ class DenoisingLoss:
 
 @torch.no_grad()
 def loss_at(
-    net: Callable[[Tensor, Tensor], Tensor], x0: Tensor, timestep: int, schedule: Schedule, seed: int, draws: int = 5
+    net: Callable[[Tensor, Tensor], Tensor],
+    x0: Tensor,
+    timestep: int,
+    schedule: Schedule,
+    seed: int,
+    draws: int = NOISES,
 ) -> list[float]:
     """Return the denoising loss on all of x0 at one step, for several independent noises.
 
@@ -105,6 +113,20 @@ def loss_at(
 
 
 def loss_interval(losses: list[float]) -> tuple[float, float, float]:
-    """Return the mean of a loss over noises, and the ends of +- 2 standard errors of that mean."""
+    """Return the mean of a loss over noises, and the ends of +- 2 standard errors of that mean; see `loss_band`."""
     mean, error = float(np.mean(losses)), float(np.std(losses, ddof=1)) / len(losses) ** 0.5
     return mean, mean - 2 * error, mean + 2 * error
+
+
+def loss_band(value: ArrayLike, low: ArrayLike, high: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of Student's 95% interval, 2.776 standard errors, from +- 2 of them for a mean of five noises.
+
+    Two standard errors, as the paper draws them and runs store them, hold the mean in 88 of 100 such cases.
+
+    Parameters
+    ----------
+    value, low, high
+        Of `loss_interval`, (m,) each.
+    """
+    value, wider = np.asarray(value, float), float(stats.t.ppf(0.975, NOISES - 1)) / 2
+    return value + wider * (np.asarray(low) - value), value + wider * (np.asarray(high) - value)

@@ -181,10 +181,10 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     """Return what `execute` needs.
 
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with Wilson's interval; kl (the paper's
-    estimator) and kl_fisher, each +- 1.96 standard errors, and kl_nn, by nearest neighbours; loss_train, loss_test at t = 0.01 with the range
-    +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the divergences for each class
-    too (f_mem_class_0 ...), these from the distribution of the class; with guidance only kl_nn, since a guided score
-    is that of no distribution. Arrays: kept samples and their two nearest neighbours.
+    estimator) and kl_fisher, each +- 1.96 standard errors, and kl_nn, by nearest neighbours; loss_train, loss_test at
+    t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the
+    divergences for each class too (f_mem_class_0 ...), these from the distribution of the class; with guidance only
+    kl_nn, since a guided score is that of no distribution. Arrays: kept samples and their two nearest neighbours.
     """
     schedule, truth = Schedule(), population(vars(config))
     data, labels = training_set(vars(config))

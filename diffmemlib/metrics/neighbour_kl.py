@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Hashable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Protocol
@@ -40,7 +41,7 @@ class Law(Protocol):
 class NeighbourEstimate:
     """A divergence in nats with an interval.
 
-    Attributes
+    Parameters
     ----------
     value : float
         The estimate, its bias taken away.
@@ -61,7 +62,7 @@ class NeighbourEstimate:
 class Calibration:
     """The raw estimate for samples of the law itself, where the divergence is zero.
 
-    Attributes
+    Parameters
     ----------
     bias, error : float
         Its mean for m samples, and the error of that.
@@ -125,9 +126,9 @@ def kl_nearest_neighbour(samples: Any, law: Law, neighbours: int = 1) -> Neighbo
     value, (half, parts) = _raw(x, law, neighbours), (
         np.array([_raw(x[i::step], law, neighbours) for i in range(step)]) for step in (2, PARTS)
     )  # fmt: skip
-    try:
+    if isinstance(law, Hashable):
         calibration = _calibrate(law, len(x), neighbours)
-    except TypeError:  # a law that is not hashable is calibrated each time
+    else:
         calibration = _calibrate.__wrapped__(law, len(x), neighbours)
     error = math.sqrt(parts.var(ddof=1) / PARTS + calibration.error**2)
     biases = (calibration.half, calibration.bias, calibration.double)

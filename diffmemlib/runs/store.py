@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..diffusion.losses import loss_band
 from ..files import digest, explain_write_errors, to_json, write_atomic
 from ..metrics.memorization import wilson_interval
 from ..places import results_dir
@@ -65,7 +66,8 @@ class Result:
         """Return one metric: a table indexed by step with columns value, low, high; KeyError names those there are.
 
         The interval of a memorised fraction is Wilson's, from the number of samples, whatever was stored: runs of
-        earlier versions hold bootstrap intervals, which have no width where no sample is a copy.
+        earlier versions hold bootstrap intervals, which have no width where no sample is a copy. That of a loss is
+        Student's, from the two standard errors that are stored.
         """
         rows = self.curves[self.curves.metric == metric]
         if rows.empty:
@@ -75,6 +77,8 @@ class Result:
         if metric.startswith("f_mem") and "samples" in self.config:
             samples = self.config["samples"] / (2 if "class" in metric else 1)  # each class has half of them
             table["low"], table["high"] = wilson_interval(table["value"], samples)
+        elif metric.startswith("loss_"):
+            table["low"], table["high"] = loss_band(table["value"], table["low"], table["high"])
         return table
 
     @property

@@ -70,7 +70,7 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
     return Timescale(float(np.exp(np.log(tau[i - 1]) + share * np.log(tau[i] / tau[i - 1]))), "interpolated")
 
 
-def times_and_bounds(times: Sequence[Timescale]) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+def times_and_bounds(times: Sequence[Timescale]) -> tuple[NDArray[np.float64], NDArray[np.int_]]:
     """Return the times as numbers, and which of them are only bounds; what `exponent` and `predict` take.
 
     Parameters
@@ -81,9 +81,10 @@ def times_and_bounds(times: Sequence[Timescale]) -> tuple[NDArray[np.float64], N
     Returns
     -------
     tuple
-        (m,) numbers and (m,) booleans.
+        (m,) numbers, and (m,) of 0 for a time, 1 for a lower bound of one and -1 for an upper bound.
     """
-    return np.array([t.tau for t in times], float), np.array([t.status != "interpolated" for t in times], bool)
+    side = {"interpolated": 0, "censored": 1, "at first point": -1}
+    return np.array([t.tau for t in times], float), np.array([side[t.status] for t in times], int)
 
 
 def value_at(tau: ArrayLike, value: ArrayLike, when: float) -> float | None:

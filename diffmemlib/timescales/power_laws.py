@@ -1,4 +1,4 @@
-"""How crossing times scale: exponents, collapses and predictions, with intervals."""
+"""How crossing times scale: exponents and collapses, with intervals that hold runs which are known by a bound only."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, stats
 
+from . import censored as regression
+from .censored import Bounds, Floats
 from .crossings import Timescale, first_crossing, times_and_bounds
 
-Floats = NDArray[np.float64]
 Times = ArrayLike | Sequence[Timescale]
 Interval = tuple[float, float, float]  # value, low, high
 
@@ -28,8 +29,10 @@ class Fit:
         Geometric mean over the groups.
     points : int
         Runs that entered.
+    bounds : int
+        Of these, the ones of which only a bound is known.
     left_out : int
-        Runs that could not, because a run at the same x was censored, or no other x of their group remains.
+        Runs of groups in which no time is known.
     """
 
     value: float
@@ -37,15 +40,17 @@ class Fit:
     high: float
     prefactor: float
     points: int
+    bounds: int
     left_out: int
 
 
 def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups: ArrayLike | None = None) -> Fit:
-    """Return the least-squares slope of log tau against log x, with a Student interval from the residuals.
+    """Return the slope of log tau against log x by maximum likelihood, with its interval; see `censored.fit`.
 
-    The residuals hold both the spread over seeds and any departure from a power law. A value of x with a censored run
-    is left out whole, in its group: keeping only its faster runs would pull the slope down. Where there are no more
-    runs than fitted numbers the interval is infinite, and with one more it is wide.
+    Where every time is known this is least squares, and Student's interval from the residuals, which hold both the
+    spread over seeds and any departure from a power law. A run that ended before it crossed enters as the bound that
+    it is: leaving it out would keep the faster runs only. Where there are no more times than fitted numbers the
+    interval is infinite, and with one more it is wide.
 
     Parameters
     ----------
@@ -54,7 +59,8 @@ def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups
     tau
         Times (or other positive numbers) of the runs, (m,), or a `Timescale` each, which says what is only a bound.
     censored
-        Which of them are only bounds, (m,) booleans; none unless given or said by each `Timescale`.
+        (m,): 0 for a time that is known, 1 (or True) where it is later than tau, -1 where it is earlier; all 0 unless
+        given or said by each `Timescale`.
     groups
         (m,), a prefactor for each value, so that runs which also differ in something else (n, where x is W) share the
         exponent alone; one group unless given.
@@ -62,7 +68,7 @@ def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups
     Raises
     ------
     ValueError
-        Where no group has two values of x left, and for numbers that are not positive and finite.
+        Where no group has known times at two values of x, and for numbers that are not positive and finite.
 
     Examples
     --------
@@ -70,64 +76,40 @@ def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups
     >>> f"{fit.value:.2f}"
     '1.00'
     """
-    x, tau, censored = _runs(x, tau, censored)
+    x, tau, bound = runs_and_bounds(x, tau, censored)
     groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
-    keep = np.zeros(len(x), bool)
-    for group in np.unique(groups):
-        members = groups == group
-        whole = _uncensored_sizes(x[members], censored[members])
-        keep[members] = whole if len(np.unique(x[members][whole])) > 1 else False
-    if not keep.any():
-        raise ValueError("an exponent needs two sizes at which every run crossed the threshold")
-    log_tau = np.log(tau[keep])
-    rows = np.array([np.where(groups[keep] == group, log_tau, np.nan) for group in np.unique(groups[keep])])
-    value, low, high, intercept = _common_slope(np.log(x[keep]), rows, 1 + len(rows))
-    return Fit(value, low, high, float(np.exp(intercept.mean())), int(keep.sum()), int((~keep).sum()))
+    known = [group for group in np.unique(groups) if (bound[groups == group] == 0).any()]
+    keep = np.isin(groups, known)
+    if not any(len(np.unique(x[(groups == group) & (bound == 0)])) > 1 for group in known):
+        raise ValueError("an exponent needs two sizes at which a run crossed the threshold")
+    x, y, bound, groups = np.log(x[keep]), np.log(tau[keep]), bound[keep], groups[keep]
+    design = np.column_stack([x, *(groups == group for group in known)]).astype(float)
+    fitted = regression.fit(design, y, bound, np.eye(design.shape[1])[0])
+    prefactor = float(np.exp(fitted.coefficients[1:].mean()))
+    counts = int(keep.sum()), int((bound != 0).sum()), int((~keep).sum())
+    return Fit(fitted.value, fitted.low, fitted.high, prefactor, *counts)
 
 
-def predict(
-    x: ArrayLike, tau: Times, at: float, censored: ArrayLike | None = None, slope: float | None = None
-) -> Interval:
-    """Return where one more run, at x = ``at``, will cross, by the power law of the others, and its 95% interval.
-
-    Least squares in log x and log tau: y +- t_{0.975} s sqrt(1 + h), s^2 the residuals' variance, h the leverage of
-    ``at``. The ends are infinite where no error can be told.
+def geometric_mean(tau: Times, censored: ArrayLike | None = None) -> Interval:
+    """Return the geometric mean of times or ratios and its 95% interval, runs known by a bound entering as bounds.
 
     Parameters
     ----------
-    x, tau
-        Runs, as of `exponent`.
-    at
-        Where the prediction is asked for.
-    censored
-        As of `exponent`; a value of x with a run that did not cross is left out whole.
-    slope
-        A given exponent, such as 1, instead of a fitted one.
+    tau, censored
+        As of `exponent`.
 
     Raises
     ------
     ValueError
-        Where nothing can be fitted, and for numbers that are not positive and finite.
-
-    References
-    ----------
-    Draper and Smith, "Applied Regression Analysis", Sect. 3.1.
+        Where fewer than two of them are known, and for numbers that are not positive and finite.
     """
-    x, tau, censored = _runs(x, tau, censored)
-    if not 0 < at < np.inf:
-        raise ValueError(f"at = {at}: must be positive and finite")
-    keep = _uncensored_sizes(x, censored)
-    log_x, y = np.log(x[keep]), np.log(tau[keep])
-    fewest = 1 if slope is not None else 2
-    if len(np.unique(log_x)) < fewest:
-        raise ValueError(f"{len(np.unique(log_x))} size(s) at which every run crossed: a prediction needs {fewest}")
-    centred, distance = log_x - log_x.mean(), np.log(at) - log_x.mean()
-    leverage = 1 / len(y) + (distance**2 / (centred**2).sum() if slope is None else 0.0)
-    a = float(centred @ y / (centred**2).sum()) if slope is None else slope
-    middle, residual = y.mean() + a * distance, y - y.mean() - a * centred
-    free = len(y) - fewest
-    half = stats.t.ppf(0.975, free) * np.sqrt((residual @ residual) / free * (1 + leverage)) if free > 0 else np.inf
-    value, low, high = (float(np.exp(v)) for v in (middle, middle - half, middle + half))
+    if isinstance(tau, Sequence) and any(isinstance(time, Timescale) for time in tau):
+        tau, censored = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
+    _, tau, bound = runs_and_bounds(np.ones_like(tau, float), tau, censored)
+    if (known := int((bound == 0).sum())) < 2:
+        raise ValueError(f"{known} run(s) saw what is averaged here: an interval needs two or more")
+    fitted = regression.fit(np.ones((len(tau), 1)), np.log(tau), bound, np.ones(1))
+    value, low, high = (float(np.exp(v)) for v in (fitted.value, fitted.low, fitted.high))
     return value, low, high
 
 
@@ -155,9 +137,9 @@ class Collapse:
 def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]], levels: Sequence[float]) -> Collapse:
     """Return the a for which curves value(tau / x^a) lie closest together, measured along log tau.
 
-    At each level every curve has a crossing time; a is the slope that the levels share,
-    log tau_level(x) = c_level + a log x. A level leaves out every x at which some curve does not reach it, and counts
-    where two x remain. The interval is as in `exponent`; the errors of one curve's times move together.
+    Every curve has a place along log tau: the mean, over the levels that it crosses, of its crossing time less that of
+    the level, found for all curves and levels at once by least squares. a is the slope of the places against log x,
+    with the interval of `exponent`; a curve that crosses no level enters as a bound, by the lowest one.
 
     Parameters
     ----------
@@ -174,19 +156,33 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
         Where no level is crossed at two sizes.
     """
     x = np.asarray(x, float)
-    rows = []
-    for level in levels:
-        tau, censored = times_and_bounds([first_crossing(tau, value, level) for tau, value in curves])
-        rows.append(np.where(_uncensored_sizes(x, censored), np.log(tau), np.nan))
-    log_tau = np.array(rows)
-    counts = np.array([len(np.unique(x[~np.isnan(row)])) > 1 for row in log_tau])
-    if not counts.any():
+    times = [times_and_bounds([first_crossing(tau, value, level) for tau, value in curves]) for level in levels]
+    log_tau, bound = np.log([tau for tau, _ in times]), np.array([side for _, side in times])
+    used = np.array([len(np.unique(x[row == 0])) > 1 for row in bound])
+    if not used.any():
         raise ValueError(f"no level of {list(levels)} is crossed at two sizes: the collapse cannot be measured")
-    log_x, log_tau = np.log(x), log_tau[counts]
-    value, low, high, intercepts = _common_slope(log_x, log_tau, 2)
-    residual = log_tau - intercepts[:, None] - value * log_x
-    rms_factor = float(np.exp(np.sqrt(np.nanmean(residual**2))))
-    return Collapse(value, low, high, rms_factor, tuple(np.asarray(levels, float)[counts].tolist()))
+    log_tau, bound = log_tau[used], bound[used]
+    place, of_level = _places(log_tau, bound == 0)
+    side = np.zeros(len(x), int)
+    for i in np.flatnonzero((bound != 0).all(0)):
+        lowest = int(np.flatnonzero(bound[:, i] == bound[0, i])[0])
+        place[i], side[i] = log_tau[lowest, i] - of_level[lowest], bound[lowest, i]
+    log_x = np.log(x)
+    fitted = regression.fit(np.column_stack([log_x, np.ones_like(x)]), place, side, np.array([1.0, 0.0]))
+    residual = (log_tau - of_level[:, None] - fitted.coefficients[1] - fitted.value * log_x)[bound == 0]
+    rms_factor = float(np.exp(np.sqrt(np.mean(residual**2))))
+    return Collapse(fitted.value, fitted.low, fitted.high, rms_factor, tuple(np.asarray(levels, float)[used].tolist()))
+
+
+def _places(log_tau: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+    """The a_i and b_l, of mean zero, of log tau_li = a_i + b_l + error over the known ones, by least squares."""
+    levels, curves = known.shape
+    row, column = np.nonzero(known)
+    design = np.zeros((len(row) + 1, curves + levels))
+    design[np.arange(len(row)), column], design[np.arange(len(row)), curves + row] = 1.0, 1.0
+    design[-1, curves:] = 1.0  # of mean zero
+    both = np.linalg.lstsq(design, np.append(log_tau[known], 0.0), rcond=None)[0]
+    return both[:curves], both[curves:]
 
 
 def fit_visit_and_curvature_limits(n: ArrayLike, draws: ArrayLike, tau: ArrayLike) -> tuple[Interval, Interval]:
@@ -217,45 +213,18 @@ def fit_visit_and_curvature_limits(n: ArrayLike, draws: ArrayLike, tau: ArrayLik
     return (a, low_a, high_a), (b, low_b, high_b)
 
 
-def _runs(x: ArrayLike, tau: Times, censored: ArrayLike | None) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def runs_and_bounds(x: ArrayLike, tau: Times, censored: ArrayLike | None) -> tuple[Floats, Floats, Bounds]:
+    """Return x, tau and what is only a bound of every run as arrays of one length, checked; see `exponent`."""
     if isinstance(tau, Sequence) and any(isinstance(time, Timescale) for time in tau):
-        tau, bounds_told = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
-        censored = bounds_told if censored is None else censored
+        tau, told = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
+        censored = told if censored is None else censored
     x, tau = np.asarray(x, float), np.asarray(tau, float)
-    bounds = np.zeros(len(x), bool) if censored is None else np.asarray(censored, bool)
-    if not x.shape == tau.shape == bounds.shape or x.ndim != 1:
-        raise ValueError(f"x {x.shape}, tau {tau.shape}, censored {bounds.shape}: give one of each for every run")
+    bound = np.zeros(len(x), int) if censored is None else np.asarray(censored).astype(int)
+    if not x.shape == tau.shape == bound.shape or x.ndim != 1:
+        raise ValueError(f"x {x.shape}, tau {tau.shape}, censored {bound.shape}: give one of each for every run")
     for name, values in (("x", x), ("tau", tau)):
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise ValueError(f"{name} holds numbers that are not positive and finite")
-    return x, tau, bounds
-
-
-def _uncensored_sizes(x: Floats, censored: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """For each run, whether every run at its x crossed the threshold between two milestones."""
-    return np.array([not censored[x == size].any() for size in x], bool)
-
-
-def _common_slope(x: Floats, y: Floats, fitted: int) -> tuple[float, float, float, Floats]:
-    """Common slope of the rows of y (r, m; NaN is missing) on x (m,), its 95% interval, and each row's intercept.
-
-    The interval is Student's, from an error that lets every column (one run) have its own spread and all its rows move
-    together: HC2 of MacKinnon and White (1985), which for one row with equal spreads is the textbook's on average.
-    fitted: numbers that the fit takes from the runs. Where there are no more runs than these, nothing is known of the
-    error: the interval is infinite.
-    """
-    known = ~np.isnan(y)
-    mean_x = (known * x).sum(1) / known.sum(1)
-    centred = known * (x - mean_x[:, None])
-    y, total = np.nan_to_num(y), (centred**2).sum()
-    slope = float((centred * y).sum() / total)
-    intercept = y.sum(1) / known.sum(1) - slope * mean_x
-    m = int(known.any(0).sum())
-    if m <= fitted:
-        return slope, -np.inf, np.inf, intercept
-    residual = y - known * (intercept[:, None] + slope * x)
-    share = (known / known.sum(1, keepdims=True)).sum(0) / np.maximum(known.sum(0), 1)
-    leverage = share + (centred**2).sum(0) / total  # how far the fit follows a column
-    per_run = (centred * residual).sum(0) / np.sqrt(np.maximum(1 - leverage, 1e-9))
-    half = float(stats.t.ppf(0.975, m - fitted) * np.sqrt((per_run**2).sum()) / total)
-    return slope, slope - half, slope + half, intercept
+    if not np.isin(bound, (-1, 0, 1)).all():
+        raise ValueError("censored holds other numbers than 0 (known), 1 (later than tau) and -1 (earlier)")
+    return x, tau, bound

@@ -2,8 +2,8 @@
 
 short_runs.json was written by the version before the library got its packages, but for the intervals of f_mem, which
 are Wilson's since, and without the divergence by nearest neighbours, which was another then. It holds the parameters,
-the identity and all other curves of each run as hexadecimal floats, and checksums of its arrays. Other processors and other versions of
-torch round differently; there the numbers are compared loosely.
+the identity and all other curves of each run as hexadecimal floats, and checksums of its arrays. Other processors and
+other versions of torch round differently; there the numbers are compared loosely.
 """
 
 import hashlib

@@ -99,9 +99,9 @@ def test_a_law_that_is_not_hashable_will_do():
 
 
 def test_bad_input_is_refused():
-    with pytest.raises(ValueError, match="50 samples, neighbours = 1: .* at least 100"):
+    with pytest.raises(ValueError, match=r"50 samples, neighbours = 1: .* at least 100"):
         kl_nearest_neighbour(LAW.sample(50, 0), LAW)
-    with pytest.raises(ValueError, match="neighbours = 10: .*20"):
+    with pytest.raises(ValueError, match=r"neighbours = 10: .*20"):
         kl_nearest_neighbour(LAW.sample(200, 0), LAW, neighbours=10)
     with pytest.raises(ValueError, match="2 samples coincide with 1 others: the law they are of has no density"):
         kl_nearest_neighbour(torch.cat([x := LAW.sample(199, 0), x[:1]]), LAW)

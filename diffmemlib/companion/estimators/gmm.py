@@ -164,10 +164,10 @@ def exponents_by_level(runs: Sequence[Result], gaussian: float) -> pd.DataFrame:
         try:
             fit = exponent(sizes(runs), *times_and_bounds(times))
         except ValueError:  # fewer than two sizes reach this level
-            rows[name] = {"exponent [95%]": "not seen", "runs left out": len(runs)}
+            rows[name] = {"exponent [95%]": "not seen", "runs that ended before": len(runs)}
         else:
             shown = str(Estimate(fit.value, fit.low, fit.high, ()))
-            rows[name] = {"exponent [95%]": shown, "runs left out": fit.left_out}
+            rows[name] = {"exponent [95%]": shown, "runs that ended before": fit.bounds + fit.left_out}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("time")
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from scipy import stats
 
 from ...runs.store import Result
-from ...timescales import power_laws
+from ...timescales import censored, power_laws
 from ...timescales.crossings import Timescale, first_crossing, times_and_bounds
-from ...timescales.power_laws import Collapse, collapse_exponent, exponent
+from ...timescales.power_laws import Collapse, collapse_exponent, exponent, geometric_mean
 from ..sweeps.tables import sweep_results
 from . import Estimate
 
@@ -25,12 +25,19 @@ def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
 
 
 def by_size(times: Sequence[Timescale], runs: Sequence[Result]) -> dict[float, float]:
-    """Geometric mean over seeds of the times that were seen, for each n in increasing order."""
-    logs_by_n: dict[float, list[float]] = {}
-    for n, t in sorted(zip(sizes(runs), times, strict=True), key=lambda pair: pair[0]):
-        if t.status == "interpolated":
-            logs_by_n.setdefault(n, []).append(np.log(t.tau))
-    return {n: float(np.exp(np.mean(logs))) for n, logs in logs_by_n.items()}
+    """Geometric mean over seeds, for each n in increasing order at which a time was seen.
+
+    A run that ended before counts as the bound that it is, with the spread over seeds that all n share.
+    """
+    tau, bound = times_and_bounds(times)
+    n = np.array(sizes(runs), float)
+    seen = sorted(set(n[bound == 0]))
+    if not seen:
+        return {}
+    keep = np.isin(n, seen)
+    design = (n[keep, None] == np.array(seen)).astype(float)
+    fitted = censored.fit(design, np.log(tau[keep]), bound[keep], np.eye(len(seen))[0])
+    return dict(zip(seen, np.exp(fitted.coefficients).tolist(), strict=True))
 
 
 def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
@@ -128,10 +135,16 @@ def curvature_limit(sweeps: Sequence[str]) -> Estimate:
 
 
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
-    """Geometric mean over runs of a ratio of times, with its t interval; it needs both times of a run."""
-    both = [(a, b, r) for a, b, r in zip(top, bottom, runs, strict=True) if a.status == b.status == "interpolated"]
-    value, low, high = (float(np.exp(v)) for v in t_interval([np.log(a.tau / b.tau) for a, b, _ in both]))
-    return Estimate(value, low, high, tuple(r for _, _, r in both))
+    """Geometric mean over runs of a ratio of times, with its interval.
+
+    Where one of the two times is a bound, so is the ratio, and it enters as one; where both are, they may tell nothing,
+    and the run is left out.
+    """
+    (above, above_bound), (below, below_bound) = times_and_bounds(top), times_and_bounds(bottom)
+    told = (above_bound == 0) | (below_bound == 0) | (above_bound == -below_bound)
+    side = np.sign(above_bound - below_bound)[told]
+    value, low, high = geometric_mean((above / below)[told], side)
+    return Estimate(value, low, high, tuple(r for r, one in zip(runs, told, strict=True) if one))
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, times_and_bounds
-from ...timescales.power_laws import predict
+from ...timescales.prediction import predict
 from . import Estimate
 from .images import tau_gen
 from .scaling import exponent_of, sizes, tau_mem
