@@ -150,11 +150,13 @@ frame("Times of every run, in steps", window.windows(runs))
 #
 # ## How long with more images?
 #
-# In the paper and in this book $\tau_\mathrm{mem}$ grows as a power of $n$. Then runs on few images, which are cheap, tell where it will be with
-# many: a straight line through the logarithms, with the interval in which one more run should lie. Here the line is drawn
-# through the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
+# Runs on few images are cheap, and they tell where $\tau_\mathrm{mem}$ will be with many, if one knows how it grows. In
+# the paper it is proportional to $n$; in this book it sometimes grows as another power, and sometimes as
+# $\tau_0 + C n$, which a few sizes can hardly tell from a power. The prediction therefore allows both laws, $C n^a$ and
+# $\tau_0 + C n$, and its interval, in which one more run should lie, holds whichever of them is true. Here it is made
+# from the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
 
-# %% mystnb={"figure": {"caption": "Both times of every run, and the line that the runs with smaller $n$ predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the line. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a straight line with a band around it, and a ringed point at the largest n, which the line has not seen."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Both times of every run, and what the runs with smaller $n$ predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the prediction. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a line with a band around it that widens to the right, and a ringed point at the largest n, which was not used for it."}} tags=["remove-input"]
 more = 4 * n_largest
 glue("own-more", more, display=False)
 figure, table = prediction(runs, more)
@@ -183,8 +185,8 @@ frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:.0f}" if isinstanc
 # %% [markdown]
 # At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has
 # {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
-# $n$. Whoever takes the paper's word that the time is proportional to $n$
-# needs no exponent and gets a narrower interval (exponent 1 in the table). The last rows say the same, from all runs, for
+# $n$. If you take the paper's word that the time is proportional to $n$, the law has one number less to find and the
+# interval is narrower (the second row). The last two rows say the same, from all runs, for
 # $n =$ {glue:text}`own-more`. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
 # $n$ cost minutes and narrow it.
 #
@@ -226,14 +228,14 @@ record(runs, table, "own-losses")
 # training set as a tensor the rest is:
 #
 # ```python
-# from diffmemlib import first_crossing, memorized_fraction, predict, times_and_bounds
+# from diffmemlib import first_crossing, memorized_fraction, predict
 #
 # f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]
 # tau_mem = first_crossing(steps, f_mem, 0.02)  # .tau, and .status: interpolated, censored, at first point
 #
 # # the same for models trained on 250, 500 and 1000 points, then
-# tau, censored = times_and_bounds([tau_mem_250, tau_mem_500, tau_mem_1000])
-# steps_allowed, low, high = predict([250, 500, 1000], tau, at=20000, censored=censored)
+# times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is
+# steps_allowed, low, high = predict([250, 500, 1000], times, at=20000)
 # ```
 #
 # Distances are taken between points as they are given: raw pixels in the paper, features if you prefer.

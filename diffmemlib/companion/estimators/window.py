@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from ...runs.store import Result
-from ...timescales.crossings import Timescale, times_and_bounds
+from ...timescales.crossings import Timescale
 from ...timescales.prediction import predict
 from . import Estimate
 from .images import tau_gen
@@ -26,14 +26,13 @@ def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Resu
 
 
 def tau_mem_at(runs: Sequence[Result], n: float, slope: float | None = None) -> Estimate:
-    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `power_laws.predict`.
+    """tau_mem of one more run, with n training images, and its 95% prediction interval; see `prediction.predict`.
 
-    slope: of log tau_mem against log n; fitted unless given, the paper's is 1. Not a number, between 0 and infinity,
-    where copies were seen at too few n.
+    slope: of log tau_mem against log n, such as the paper's 1; else a power law and one with an offset are fitted. Not
+    a number, between 0 and infinity, where copies were seen at too few n.
     """
     try:
-        tau, censored = times_and_bounds(tau_mem(runs))
-        predicted = predict(sizes(runs), tau, n, censored, slope)
+        predicted = predict(sizes(runs), tau_mem(runs), n, slope=slope)
     except ValueError:
         predicted = (np.nan, 0.0, np.inf)
     return Estimate(*predicted, tuple(runs))
@@ -98,13 +97,13 @@ def as_text(time: Timescale) -> str:
 def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:
     """tau_mem as it is predicted: at the largest n from the runs below it, and for all `pool` images from all runs.
 
-    Columns n, exponent (fitted or 1), steps, low, high (95%), measured (of the runs that were not used, as text).
+    Columns n, law (what tau is taken for), steps, low, high (95%), measured (of the runs that were not used, as text).
     """
     smaller, largest = smaller_and_largest(runs)
     measured_at_largest = ", ".join(map(as_text, tau_mem(largest)))
     rows = []
     for used, n, measured in ((smaller, int(max(sizes(largest))), measured_at_largest), (runs, pool, "")):
-        for name, slope in (("fitted", None), ("1", 1.0)):
+        for name, slope in (("power of n, or offset and n", None), ("proportional to n", 1.0)):
             e = tau_mem_at(used, n, slope)
             rows.append((n, name, e.value, e.low, e.high, measured))
-    return pd.DataFrame(rows, columns=["n", "exponent", "steps", "low", "high", "measured"])
+    return pd.DataFrame(rows, columns=["n", "law", "steps", "low", "high", "measured"])
