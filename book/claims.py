@@ -26,9 +26,14 @@
 # - **inconclusive**: a part of it does, but the interval also holds numbers five times as far from the claim as agrees, so
 #   that it says neither yes nor no: more runs are needed;
 # - **contradicts**: none of it does;
+# - **differs outside the paper's regime**: none of it does, but our runs have other data, sizes or rates than the paper's,
+#   which the row names, so that they cannot contradict it;
+# - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that were named
+#   beforehand the exponent agrees with the claim while at another it contradicts it;
 # - **not tested**: it needs data or a machine that these runs did not have.
 #
-# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same.
+# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. No
+# verdict on an exponent rests on one level alone: open "how" under a claim to see what comes out at the others.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -54,6 +59,6 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 claims.show(rows, full=True)
 
 # %% [markdown]
-# The estimators are functions of one screen each in `diffmemlib/estimators`, and the choices that define them (what
+# The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them (what
 # counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to `book/claims.toml` and,
 # if it can be tested, a function there.

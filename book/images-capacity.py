@@ -186,7 +186,8 @@ frame(
 # when their samples are equally good. A mark says whether more than {glue:text}`width-none` of the samples are copies by
 # then. At a fixed multiple the boundary is the smallest training set that is safe; if both times had the same exponent in
 # $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here (the table says on
-# which side), or cannot be placed between two of them, since a run beside it had ended (censored). A width that did not
+# which side), or cannot be placed between two of them, since a run beside it had ended (censored) or a size that
+# is safe lies below one that is not (not monotone). A width that did not
 # see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by then are copies.
 #
 # In one number, the window: $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, geometric mean over $n$, is {glue:text}`width-windows`,

@@ -4,12 +4,19 @@ A verdict follows from the 95% interval and the claim alone. reproduced: the who
 margin; consistent: a part of it; contradicts: none of it; inconclusive: a part of it, but the interval also holds
 numbers five margins away from what is claimed, such as no growth at all where growth is claimed; not tested: no
 estimator, for want of data or of a machine.
+
+Runs in another regime than the paper's (other data, sizes, rates) cannot contradict it: their row says what is other,
+and where it would contradict, it differs outside the paper's regime.
+
+A time is taken where a curve crosses some level, and its exponent may depend on which. Such a claim names several
+levels, and is judged at each: depends on the level, where one agrees with the claim and another contradicts it.
 """
 
 from __future__ import annotations
 
+import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -23,10 +30,12 @@ from IPython.display import HTML
 
 from ..files import read_text
 from ..places import checkout_root
+from ..runs.store import ResultError
 from .estimators import Estimate
 from .figures.tables import typeset
 
-VERDICTS = ("reproduced", "consistent", "inconclusive", "contradicts", "not tested")
+OUTSIDE = "differs outside the paper's regime"
+VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
 CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "mixture": ("mixture", "The Gaussian mixture"),
     "images": ("images", "Images: training-set size"),
@@ -37,15 +46,19 @@ CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "random features": ("features-dynamics", "Random features"),
 }
 FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
-KEYS = {"id", "chapter", "text", "place", "paper", "estimator", "arguments", "value", "margin", "at_least", "at_most"}
+KEYS = {
+    "id", "chapter", "text", "place", "paper", "estimator", "arguments", "levels", "outside", "value", "margin",
+    "at_least", "at_most",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Claim:
     """One row of claims.toml, with its estimate and verdict computed when asked for.
 
-    estimator: "module.function" within `companion.estimators`, or None. arguments: what it is called with. lowest,
-    highest: the range of numbers that agree with the claim.
+    estimator: "module.function" within `companion.estimators`, or None. arguments: what it is called with. levels: the
+    name of one more argument, and the values for which the claim is judged beside the estimator's own. lowest, highest:
+    the range of numbers that agree with the claim. outside: what takes the runs out of the paper's regime; else empty.
     """
 
     id: str
@@ -55,8 +68,10 @@ class Claim:
     paper: str
     estimator: str | None
     arguments: Mapping[str, Any]
+    levels: tuple[str, tuple[float, ...]] | None
     lowest: float
     highest: float
+    outside: str = ""
 
     @property
     def call(self) -> str:
@@ -68,17 +83,34 @@ class Claim:
     @cached_property
     def estimate(self) -> Estimate | None:
         """Our number; None where the claim has no estimator. ResultError where its runs are missing."""
-        if self.estimator is None:
-            return None
-        module, function = self.estimator.split(".")
+        return None if self.estimator is None else self._estimated()
+
+    @cached_property
+    def by_level(self) -> dict[float, Estimate | None]:
+        """Our number at each of the levels; None where too few runs reach it."""
+        name, values = self.levels or ("", ())
+        found: dict[float, Estimate | None] = {}
+        for value in values:
+            try:
+                found[value] = self._estimated(**{name: value})
+            except ResultError:
+                raise
+            except ValueError:
+                found[value] = None
+        return found
+
+    def _estimated(self, **more: Any) -> Estimate:
+        module, function = str(self.estimator).split(".")
         estimator = getattr(import_module(f".estimators.{module}", __package__), function)
-        estimate: Estimate = estimator(**self.arguments)
+        estimate: Estimate = estimator(**self.arguments, **more)
         return estimate
 
     @property
     def verdict(self) -> str:
         """One of VERDICTS."""
-        return judge(self.estimate, self.lowest, self.highest)
+        others = [e for e in self.by_level.values() if e is not None]
+        verdict = together(self.estimate, others, self.lowest, self.highest)
+        return OUTSIDE if verdict == "contradicts" and self.outside else verdict
 
     @property
     def tier(self) -> str:
@@ -105,6 +137,25 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
         return "contradicts"
     middle, far = (lowest + highest) / 2, FAR * (highest - lowest) / 2  # infinite where the claim has one end only
     return "inconclusive" if estimate.low <= middle - far or middle + far <= estimate.high else "consistent"
+
+
+def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: float, highest: float) -> str:
+    """Return one verdict from that on an estimate and those on the same number at other levels.
+
+    It depends on the level where one of them agrees with the claim, its value within the range, and another contradicts
+    it; a wide interval does neither. What is reproduced at one level and less than that at another is consistent.
+    """
+    verdict = judge(estimate, lowest, highest)
+    everywhere = {judge(e, lowest, highest) for e in others} | {verdict}
+    agreed = {"reproduced", "consistent"}
+    agrees = any(
+        lowest <= e.value <= highest and judge(e, lowest, highest) in agreed
+        for e in (estimate, *others)
+        if e is not None
+    )
+    if agrees and "contradicts" in everywhere:
+        return "depends on the level"
+    return "consistent" if verdict == "reproduced" and len(everywhere) > 1 else verdict
 
 
 def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:
@@ -134,13 +185,18 @@ def _claim(row: dict[str, Any]) -> Claim:
     forms = [{"value", "margin"} <= set(row), "at_least" in row, "at_most" in row]
     if "arguments" in row and "estimator" not in row:
         raise ValueError(f"claims.toml, {name}: arguments go with an estimator")
+    if "levels" in row and ("estimator" not in row or not isinstance(row["levels"], dict) or len(row["levels"]) != 1):
+        raise ValueError(f"claims.toml, {name}: levels go with an estimator, as {{ argument = [values] }}")
     if sum(forms) != ("estimator" in row):
         raise ValueError(f"claims.toml, {name}: an estimator goes with value and margin, or at_least, or at_most")
     lowest, highest = row.get("at_least", -inf), row.get("at_most", inf)
     if forms[0]:
         lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
-    fields = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")}
-    called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {})}
+    fields = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")} | {
+        "outside": row.get("outside", "")
+    }
+    levels = next(((key, tuple(values)) for key, values in row.get("levels", {}).items()), None)
+    called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {}), "levels": levels}
     return Claim(**fields, **called, lowest=lowest, highest=highest)
 
 
@@ -168,14 +224,30 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
         if full and c.estimate:
             ids = ", ".join(f"<code>{r.id}</code>" for r in c.estimate.runs)
             source = f", tier {c.tier}, runs {ids}" if ids else ", exact: computed in the limit, without runs"
-            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{source}</details>"
-        verdict = f'<span class="verdict verdict-{c.verdict.replace(" ", "-")}">{c.verdict}</span>'
+            text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{source}{_levels(c)}</details>"
+        name = re.sub(r"[^a-z]+", "-", c.verdict)
+        verdict = f'<span class="verdict verdict-{name}">{c.verdict}</span>'
+        if c.verdict == OUTSIDE:
+            verdict += f"<br><small>{typeset(c.outside)}</small>"
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
         cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))
     table = f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return HTML(table)
+
+
+def _levels(claim: Claim) -> str:
+    """What comes out at other levels, as HTML; empty for a claim without them."""
+    if claim.levels is None:
+        return ""
+    rows = [
+        f"<li>{escape(claim.levels[0])} = {level:g}: "
+        + (f"{e}, {judge(e, claim.lowest, claim.highest)}" if e else "too few runs reach it")
+        + "</li>"
+        for level, e in claim.by_level.items()
+    ]
+    return f"<p>At other levels:</p><ul>{''.join(rows)}</ul>"
 
 
 def _range(claim: Claim) -> str:

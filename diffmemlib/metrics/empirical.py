@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from ..diffusion.schedule import delta
 
+NUMBER = 24  # bytes that a coordinate of a pair of points takes: its difference, the square, the product
 
-def empirical_score(x: Tensor, t: float, train: Tensor, chunk: int = 4096) -> Tensor:
+
+def empirical_score(x: Tensor, t: float, train: Tensor, memory: int = 2**28) -> Tensor:
     """Return the score of the noised training set (Eq. 5), by a streaming soft-max over the data.
 
     s(x) = sum_nu w_nu (exp(-t) x_nu - x) / Delta_t, with w_nu the soft-max of -|x - exp(-t) x_nu|^2 / (2 Delta_t).
@@ -22,8 +26,8 @@ def empirical_score(x: Tensor, t: float, train: Tensor, chunk: int = 4096) -> Te
         Ornstein-Uhlenbeck time, positive.
     train
         Training points, (n, d).
-    chunk
-        Training points at once; memory is m x chunk x d numbers at most.
+    memory
+        Bytes for the differences of points, which are taken so many at once.
 
     Returns
     -------
@@ -33,17 +37,25 @@ def empirical_score(x: Tensor, t: float, train: Tensor, chunk: int = 4096) -> Te
     Raises
     ------
     ValueError
-        For t <= 0.
+        For t <= 0, and points of different dimensions.
     """
     if t <= 0:
         raise ValueError(f"t = {t}: the empirical score is defined for t > 0 only")
-    x, variance = x.double(), float(delta(t))
-    centres = torch.exp(torch.tensor(-t, dtype=torch.float64)) * train.double()
+    if x.ndim != 2 or train.ndim != 2 or x.shape[1] != train.shape[1] or len(train) == 0:
+        raise ValueError(f"x has shape {tuple(x.shape)} and train {tuple(train.shape)}: expected (m, d) and (n, d)")
+    numbers = max(1, memory // (NUMBER * x.shape[1]))  # pairs of points at once
+    chunk = min(len(train), max(1, int(numbers**0.5)))
+    parts = [_score(part.double(), t, train, chunk) for part in x.split(max(1, numbers // chunk))]
+    return torch.cat(parts) if parts else x.double()
+
+
+def _score(x: Tensor, t: float, train: Tensor, chunk: int) -> Tensor:
+    variance = float(delta(t))
     top = torch.full((len(x), 1), -torch.inf, dtype=torch.float64, device=x.device)
     weight = torch.zeros_like(top)
     mean = torch.zeros_like(x)  # of (exp(-t) x_nu - x) under the weights, up to their sum
-    for part in centres.split(chunk):
-        difference = part[None] - x[:, None]
+    for part in train.split(chunk):
+        difference = math.exp(-t) * part.double()[None] - x[:, None]
         log_w = -difference.square().sum(-1) / (2 * variance)
         new_top = torch.maximum(top, log_w.amax(1, keepdim=True))
         rescale, w = torch.exp(top - new_top), torch.exp(log_w - new_top)

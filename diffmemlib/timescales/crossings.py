@@ -112,12 +112,13 @@ class Boundary:
     status : str
         "interpolated", between two sizes; "on grid", at a size where f_mem is epsilon exactly; "above range", where
         every size memorises, so that n, the largest, is a lower bound; "below range", where none does, so that n, the
-        smallest, is an upper bound; "censored", where the run at n, which decides, ended before that time, or the time
-        itself is not known.
+        smallest, is an upper bound; "not monotone", where a size that is safe lies below n, the largest that is not,
+        so that chance decides and no boundary can be drawn; "censored", where the run at n, which decides, ended before
+        that time, or the time itself is not known.
     """
 
     n: float
-    status: Literal["interpolated", "on grid", "censored", "above range", "below range"]
+    status: Literal["interpolated", "on grid", "not monotone", "censored", "above range", "below range"]
 
 
 def phase_boundary(
@@ -154,23 +155,35 @@ def phase_boundary(
     if tau_gen.status != "interpolated":
         return Boundary(float(n[0]), "censored")
     when = c * tau_gen.tau
-    memorising: tuple[float, float | None] | None = None  # the last size that memorises; its f_mem then, if known
-    for size, (tau, f_mem) in zip(map(float, n), curves, strict=True):
-        tau, f_mem = np.asarray(tau, float), np.asarray(f_mem, float)
-        value = value_at(tau, f_mem, when)
-        memorises = when > tau[-1] if value is None else value > epsilon
-        if value is None and (f_mem[-1 if memorises else 0] > epsilon) != memorises:
-            return Boundary(size, "censored")  # the run ended, or was first looked at, on the wrong side of epsilon
-        if memorises:
-            memorising = size, value
-            continue
-        if memorising is None:
-            return Boundary(size, "on grid" if value == epsilon > 0 else "below range")
-        if value == epsilon:
-            return Boundary(size, "on grid")
-        smaller, smaller_value = memorising
-        if value is None or smaller_value is None:
-            return Boundary(smaller, "censored")  # which of the two sizes is nearer cannot be told
-        share = (smaller_value - epsilon) / (smaller_value - value)
-        return Boundary(float(smaller * (size / smaller) ** share), "interpolated")
-    return Boundary(float(n[-1]), "above range")
+    values = [value_at(tau, f_mem, when) for tau, f_mem in curves]
+    memorises = [_memorises(curve, value, when, epsilon) for curve, value in zip(curves, values, strict=True)]
+    last = max((i for i, yes in enumerate(memorises) if yes), default=-1)
+    if False in memorises[: max(last, 0)]:
+        return Boundary(float(n[last]), "not monotone")
+    if None in memorises[: last + 2]:  # the sizes up to the first that is safe decide
+        return Boundary(float(n[memorises.index(None)]), "censored")
+    if last + 1 == len(n):
+        return Boundary(float(n[-1]), "above range")
+    size, value = float(n[last + 1]), values[last + 1]
+    if last < 0:
+        return Boundary(size, "on grid" if value == epsilon > 0 else "below range")
+    if value == epsilon:
+        return Boundary(size, "on grid")
+    smaller, smaller_value = float(n[last]), values[last]
+    if value is None or smaller_value is None:
+        return Boundary(smaller, "censored")  # which of the two sizes is nearer cannot be told
+    share = (smaller_value - epsilon) / (smaller_value - value)
+    return Boundary(float(smaller * (size / smaller) ** share), "interpolated")
+
+
+def _memorises(curve: tuple[ArrayLike, ArrayLike], value: float | None, when: float, epsilon: float) -> bool | None:
+    """Whether f_mem is above epsilon at a time, where it is ``value`` if the run was measured around it.
+
+    A run that ended above epsilon stays above, and one that began at most there was; else None.
+    """
+    if value is not None:
+        return value > epsilon
+    tau, f_mem = np.asarray(curve[0], float), np.asarray(curve[1], float)
+    if when > tau[-1]:
+        return True if f_mem[-1] > epsilon else None
+    return False if f_mem[0] <= epsilon else None

@@ -43,6 +43,56 @@ def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
     assert claims.judge(Estimate(value, low, high, ()), 0.8, 1.2) == verdict
 
 
+@pytest.mark.parametrize(
+    ("estimate", "others", "verdict"),
+    [
+        ((1.0, 0.9, 1.1), [(1.1, 1.0, 1.2)], "reproduced"),
+        ((1.0, 0.9, 1.1), [(1.1, 1.0, 1.3)], "consistent"),
+        ((1.0, 0.9, 1.1), [(1.4, 1.3, 1.5)], "depends on the level"),
+        ((0.7, 0.68, 0.72), [(0.7, 0.6, 0.75), (0.9, 0.7, 1.1)], "depends on the level"),
+        ((0.4, 0.3, 0.5), [(0.4, 0.1, 0.9), (0.45, -0.5, 2.5)], "contradicts"),  # wide intervals say nothing else
+        ((1.25, 1.1, 1.4), [(1.3, 1.22, 1.4)], "consistent"),
+        ((1.0, 0.0, 2.5), [(1.3, 1.22, 1.4)], "inconclusive"),
+        ((1.3, 1.22, 1.4), [], "contradicts"),
+    ],
+)
+def test_no_verdict_rests_on_one_level(estimate, others, verdict):
+    made = [Estimate(*numbers, ()) for numbers in (estimate, *others)]
+    assert claims.together(made[0], made[1:], 0.8, 1.2) == verdict
+
+
+def test_runs_outside_the_papers_regime_do_not_contradict_it(monkeypatch):
+    found = {"e": Estimate(0.4, 0.3, 0.5, ())}
+    monkeypatch.setattr("diffmemlib.companion.estimators.scaling.tau_mem_exponent", lambda sweep: found["e"])
+    row = {"id": "a", "chapter": "mixture", "text": "t", "place": "p", "paper": "x", "value": 1.0, "margin": 0.2}
+    row |= {"estimator": "scaling.tau_mem_exponent", "arguments": {"sweep": "s"}}
+    assert claims._claim(row).verdict == "contradicts"
+    outside = claims._claim(row | {"outside": "n is small"})
+    assert outside.verdict == claims.OUTSIDE
+    html = claims.show([outside]).data
+    assert "n is small" in html and "verdict-differs-outside-the-paper-s-regime" in html
+    found["e"] = Estimate(1.0, 0.9, 1.1, ())
+    assert claims._claim(row | {"outside": "n is small"}).verdict == "reproduced"
+
+
+def test_levels_are_asked_of_the_estimator_and_shown(monkeypatch):
+    def estimator(sweep: str, f_mem: float = 0.02) -> Estimate:
+        if f_mem > 0.5:
+            raise ValueError("too few runs")
+        return Estimate(f_mem * 50, f_mem * 45, f_mem * 55, ())
+
+    monkeypatch.setattr("diffmemlib.companion.estimators.scaling.tau_mem_exponent", estimator)
+    row = {"id": "a", "chapter": "mixture", "text": "t", "place": "p", "paper": "x", "value": 1.0, "margin": 0.2}
+    row |= {"estimator": "scaling.tau_mem_exponent", "arguments": {"sweep": "s"}, "levels": {"f_mem": [0.1, 0.9]}}
+    claim = claims._claim(row)
+    assert claim.by_level == {0.1: Estimate(5.0, 4.5, 5.5, ()), 0.9: None}
+    assert claim.verdict == "depends on the level"
+    html = claims.show([claim], full=True).data
+    assert "<li>f_mem = 0.1: 5.00 [4.50, 5.50], contradicts</li>" in html
+    assert "<li>f_mem = 0.9: too few runs reach it</li>" in html
+    assert 'class="verdict verdict-depends-on-the-level"' in html
+
+
 def test_a_claim_of_at_least_has_no_upper_end():
     assert claims.judge(Estimate(50, 40, 60, ()), 2, math.inf) == "reproduced"
     assert claims.judge(Estimate(1, 0.5, 2.5, ()), 2, math.inf) == "consistent"
@@ -62,6 +112,8 @@ def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
         ('estimator = "gmm.window"\n', "an estimator goes with"),
         ('arguments = { sweep = "mixture-n" }\n', "arguments go with an estimator"),
         ("value = 1.0\nmargin = 0.2\n", "an estimator goes with"),
+        ("levels = { f_mem = [0.1] }\n", "levels go with an estimator"),
+        ('estimator = "gmm.window"\nat_least = 1\nlevels = [0.1]\n', "levels go with an estimator, as"),
         ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
         (GOOD, "stands twice"),
         (GOOD.replace("mixture", "alchemy"), "unknown chapter alchemy; known: mixture, images"),
@@ -84,8 +136,11 @@ def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim)
     assert len({r.config["tier"] for r in e.runs}) <= 1
     assert all(r.provenance["complete"] for r in e.runs)
     agrees, apart = claim.lowest <= e.low and e.high <= claim.highest, claim.highest < e.low or e.high < claim.lowest
+    verdict = claims.judge(e, claim.lowest, claim.highest)
     told = {"reproduced": agrees, "contradicts": apart}
-    assert told.get(claim.verdict, not agrees and not apart), f"{claim.verdict}: {claim.ours}"
+    assert told.get(verdict, not agrees and not apart), f"{verdict}: {claim.ours}"
+    assert claim.verdict in claims.VERDICTS
+    assert claim.levels is None or sum(at is not None for at in claim.by_level.values()) >= 2
 
 
 def test_the_table_shows_every_claim_with_its_verdict():

@@ -1,6 +1,8 @@
 """Forward process and empirical score against closed forms and automatic differentiation."""
 
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -45,8 +47,19 @@ def test_empirical_score_is_the_gradient_of_the_log_density(t: float):
     x.requires_grad_()
     log_p = torch.logsumexp(-(x[:, None] - math.exp(-t) * train).square().sum(-1) / (2 * delta(t)), 1)
     (expected,) = torch.autograd.grad(log_p.sum(), x)
-    for chunk in (1, 7, 4096):
-        torch.testing.assert_close(empirical_score(x.detach(), t, train, chunk), expected, rtol=1e-10, atol=1e-10)
+    for memory in (1, 500, 2**28):
+        torch.testing.assert_close(empirical_score(x.detach(), t, train, memory), expected, rtol=1e-10, atol=1e-10)
+
+
+def test_the_empirical_score_of_large_images_takes_bounded_memory():
+    script = (
+        "import resource, torch; from diffmemlib.metrics.empirical import empirical_score;"
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss;"
+        "empirical_score(torch.rand(32, 1024), 0.1, torch.rand(4096, 1024));"
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"
+    )
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=300)
+    assert int(run.stdout) * 1024 < 500 * 2**20  # all differences at once would be a gigabyte, and their squares two
 
 
 def test_empirical_score_at_vanishing_noise_points_to_the_nearest_point():
@@ -60,6 +73,8 @@ def test_empirical_score_at_vanishing_noise_points_to_the_nearest_point():
 def test_bad_arguments_name_the_argument():
     with pytest.raises(ValueError, match="t = 0"):
         empirical_score(torch.zeros(1, 2), 0, torch.zeros(1, 2))
+    with pytest.raises(ValueError, match=r"x has shape \(1, 2\) and train \(1, 3\): expected \(m, d\) and \(n, d\)"):
+        empirical_score(torch.zeros(1, 2), 1, torch.zeros(1, 3))
     with pytest.raises(ValueError, match="beta_min"):
         Schedule(beta_min=0.5, beta_max=0.1)
     with pytest.raises(ValueError, match="covers"):

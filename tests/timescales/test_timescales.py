@@ -210,6 +210,11 @@ def test_the_boundary_of_curves_that_collapse_is_the_law_behind_them():
         (flat(0.4, 0.3, 0.2), 0.1, Boundary(256, "above range")),
         (flat(0.05, 0.0, 0.0), 0.1, Boundary(64, "below range")),
         (flat(0.0, 0.0, 0.0), 0.0, Boundary(64, "below range")),
+        (flat(0.0, 0.4, 0.0), 0.1, Boundary(128, "not monotone")),
+        (flat(0.4, 0.0, 0.3), 0.1, Boundary(256, "not monotone")),
+        ([*flat(0.0), ([10, 90], [0, 0.4]), *flat(0.0)], 0.1, Boundary(128, "not monotone")),  # ended, had copies
+        ([([10, 90], [0, 0.01]), *flat(0.0, 0.0)], 0.1, Boundary(64, "censored")),
+        ([*flat(0.0), ([10, 90], [0, 0.01]), *flat(0.0)], 0.1, Boundary(64, "below range")),
         ([*flat(0.4), ([10, 90], [0, 0.01]), *flat(0.0)], 0.1, Boundary(128, "censored")),  # ended before
         ([([10, 90], [0, 0.4]), *flat(0.2, 0.0)], 0.1, Boundary(64 * 2**1.5, "interpolated")),  # ended, had copies
         ([*flat(0.4), ([10, 90], [0, 0.4]), *flat(0.0)], 0.1, Boundary(128, "censored")),

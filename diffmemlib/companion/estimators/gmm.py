@@ -64,10 +64,10 @@ def largest_n(runs: Sequence[Result]) -> list[Result]:
     return [r for r in runs if r.config["n"] == n]
 
 
-def tau_gen_exponent() -> Estimate:
+def tau_gen_exponent(kl: float = KL_GOOD) -> Estimate:
     """Slope of log tau_gen against log n."""
     runs = sweep_n()
-    return exponent_of(tau_gen(runs), runs)
+    return exponent_of(tau_gen(runs, kl), runs)
 
 
 def tau_gen_width_exponent(
@@ -84,10 +84,10 @@ def tau_mem_width_exponent() -> Estimate:
     return exponent_of(tau_mem(runs), runs, "width")
 
 
-def kl_rise_exponent() -> Estimate:
+def kl_rise_exponent(rise: float = KL_RISE) -> Estimate:
     """Slope against log n of the time of the second rise of KL."""
     runs = sweep_n()
-    return exponent_of(tau_kl_rise(runs), runs)
+    return exponent_of(tau_kl_rise(runs, rise), runs)
 
 
 def smallest_kl() -> Estimate:

@@ -77,39 +77,43 @@ def tau_gen_by_level(runs: Sequence[Result], levels: Sequence[float]) -> pd.Data
     return pd.DataFrame(rows, columns=["distance below", "runs that get there", "exponent in n"])
 
 
-def tau_gen_exponent(sweep: str = SWEEP) -> Estimate:
-    """Slope of log tau_gen against log n."""
+def tau_gen_exponent(sweep: str = SWEEP, level: float | None = None) -> Estimate:
+    """Slope of log tau_gen against log n; level: of the Frechet distance, else `good`."""
     runs = sweep_results(sweep)
-    return exponent_of(tau_gen(runs), runs)
+    return exponent_of(tau_gen(runs, level), runs)
 
 
-TIMES: dict[str, Callable[[Sequence[Result]], list[Timescale]]] = {
+TIMES: dict[str, Callable[..., list[Timescale]]] = {
     "tau_gen": tau_gen,
     "tau_mem": tau_mem,
     "tau_overfit": tau_overfit,
 }
 
 
-def loss_level(runs: Sequence[Result]) -> float:
+def loss_level(runs: Sequence[Result], above: float = LOSS_ABOVE) -> float:
     """A held-out loss at t = 0.01 that every run reaches: 15% above the lowest one of the run where that is highest."""
-    return LOSS_ABOVE * max(float(r.curve("loss_test")["value"].min()) for r in runs)
+    return above * max(float(r.curve("loss_test")["value"].min()) for r in runs)
 
 
-def tau_loss(runs: Sequence[Result]) -> list[Timescale]:
+def tau_loss(runs: Sequence[Result], above: float = LOSS_ABOVE) -> list[Timescale]:
     """First time that the held-out loss at t = 0.01 falls to `loss_level`."""
-    return crossings(runs, "loss_test", loss_level(runs), rising=False)
+    return crossings(runs, "loss_test", loss_level(runs, above), rising=False)
 
 
-def loss_exponent(sweep: str = SWEEP) -> Estimate:
+def loss_exponent(sweep: str = SWEEP, above: float = LOSS_ABOVE) -> Estimate:
     """Slope of log tau_loss against log n."""
     runs = sweep_results(sweep)
-    return exponent_of(tau_loss(runs), runs)
+    return exponent_of(tau_loss(runs, above), runs)
 
 
-def width_exponent(time: str, sweep: str = CAPACITY) -> Estimate:
-    """Slope of log tau against log W, one for all n, each n with its own prefactor; time: tau_loss or one of TIMES."""
+def width_exponent(time: str, sweep: str = CAPACITY, level: float | None = None) -> Estimate:
+    """Slope of log tau against log W, one for all n, each n with its own prefactor.
+
+    time: tau_loss or one of TIMES. level: where it is taken, as each of them has it; its own unless given.
+    """
     runs = sweep_results(sweep)
-    return exponent_of((TIMES | {"tau_loss": tau_loss})[time](runs), runs, "width", each="n")
+    times = (TIMES | {"tau_loss": tau_loss})[time]
+    return exponent_of(times(runs) if level is None else times(runs, level), runs, "width", each="n")
 
 
 def curvatures(runs: Sequence[Result], metric: str) -> list[float]:

@@ -97,10 +97,10 @@ def _crossing(curve: pd.Series, level: float, rising: bool = True) -> Timescale:
     return first_crossing(curve.index.to_numpy(float), curve.to_numpy(), level, rising)
 
 
-def tau_mem_simulated() -> Estimate:
-    """Exponent in psi_n of the time at which L_gen reaches 0.3, from the stored flows of Fig. 5."""
+def tau_mem_simulated(gap: float = GAP) -> Estimate:
+    """Exponent in psi_n of the time at which L_gen reaches a level, from the stored flows of Fig. 5."""
     runs = sweep_results("rfnn-n")
-    times = [_crossing(loss_gap(r), GAP) for r in runs]
+    times = [_crossing(loss_gap(r), gap) for r in runs]
     fit = exponent([r.config["psi_n"] for r in runs], *times_and_bounds(times))
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
@@ -113,27 +113,30 @@ def tau_mem_limit() -> Estimate:
     return Estimate(float(slope), float(local.min()), float(local.max()), ())
 
 
-def tau_gen_in(key: str, of: Any) -> Estimate:
-    """Exponent of the time at which E_score has halved, against a function of one setting, over stored flows."""
+def tau_gen_in(key: str, of: Any, left: float = LEARNED) -> Estimate:
+    """Exponent of the time at which a share of E_score is left (half of it), against a function of one setting.
+
+    Over stored flows.
+    """
     runs = sweep_results("rfnn-times")
     times = []
     for r in runs:
         curve = r.curve("score_error")["value"]
         delta = -np.expm1(-2 * r.config["t"])
         scaled = curve if key == "t" else curve.set_axis(curve.index * delta)  # so that t is no cause of a difference
-        times.append(_crossing(scaled, LEARNED * curve.iloc[0], rising=False))
+        times.append(_crossing(scaled, left * curve.iloc[0], rising=False))
     fit = exponent([of(r.config[key]) for r in runs], *times_and_bounds(times))
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def tau_gen_delta() -> Estimate:
+def tau_gen_delta(left: float = LEARNED) -> Estimate:
     """Exponent in Delta_t of the time at which E_score has halved."""
-    return tau_gen_in("t", lambda t: -np.expm1(-2 * t))
+    return tau_gen_in("t", lambda t: -np.expm1(-2 * t), left)
 
 
-def tau_gen_n() -> Estimate:
+def tau_gen_n(left: float = LEARNED) -> Estimate:
     """Exponent in psi_n of the same time."""
-    return tau_gen_in("psi_n", float)
+    return tau_gen_in("psi_n", float, left)
 
 
 def second_bulk_low() -> Estimate:
@@ -172,11 +175,11 @@ def first_bulk_shift() -> Estimate:
     return Estimate(shift, shift, shift, tuple(runs))
 
 
-def adam_exponent() -> Estimate:
-    """Exponent in n of the number of Adam steps after which L_gen reaches 0.3, from stored runs."""
+def adam_exponent(gap: float = GAP) -> Estimate:
+    """Exponent in n of the number of Adam steps after which L_gen reaches a level, from stored runs."""
     runs = sweep_results("rfnn-adam")
     sizes = [r.config["psi_n"] * r.config["d"] for r in runs]
-    fit = exponent(sizes, *times_and_bounds([_crossing(loss_gap(r), GAP) for r in runs]))
+    fit = exponent(sizes, *times_and_bounds([_crossing(loss_gap(r), gap) for r in runs]))
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 

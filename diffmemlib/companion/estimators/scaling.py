@@ -75,16 +75,16 @@ def exponent_of(
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def tau_mem_exponent(sweep: str, metric: str = "f_mem") -> Estimate:
+def tau_mem_exponent(sweep: str, metric: str = "f_mem", f_mem: float = F_MEM) -> Estimate:
     """Slope of log tau_mem against log n; metric f_mem_1/2 or f_mem_1/4 for another k."""
     runs = sweep_results(sweep)
-    return exponent_of(tau_mem(runs, metric=metric), runs)
+    return exponent_of(tau_mem(runs, f_mem, metric), runs)
 
 
-def overfit_exponent(sweep: str) -> Estimate:
+def overfit_exponent(sweep: str, gap: float = LOSS_GAP) -> Estimate:
     """Slope of log tau_overfit against log n."""
     runs = sweep_results(sweep)
-    return exponent_of(tau_overfit(runs), runs)
+    return exponent_of(tau_overfit(runs, gap), runs)
 
 
 def overfitting_lag(sweep: str) -> Estimate:
@@ -127,11 +127,6 @@ def visit_and_curvature_limits(runs: Sequence[Result]) -> tuple[Estimate, Estima
     fits = power_laws.fit_visit_and_curvature_limits(sizes(used), [draws_a_step(r) for r in used], tau)
     a, b = (Estimate(*fit, used) for fit in fits)
     return a, b
-
-
-def curvature_limit(sweeps: Sequence[str]) -> Estimate:
-    """B of `visit_and_curvature_limits`, over all runs of some sweeps."""
-    return visit_and_curvature_limits(list({r.id: r for sweep in sweeps for r in sweep_results(sweep)}.values()))[1]
 
 
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
