@@ -13,7 +13,8 @@ from ...experiments.unet import DISTANCE, extract_features
 from ...metrics.digit_features import digit_features
 from ...metrics.frechet import frechet_interval
 from ...runs.store import Result
-from ...timescales.crossings import Timescale, first_crossing, phase_boundary
+from ...timescales import censored
+from ...timescales.crossings import Timescale, first_crossing, phase_boundary, times_and_bounds
 from ...timescales.power_laws import exponent
 from ..sweeps.tables import sweep_results
 from . import Estimate
@@ -129,10 +130,16 @@ def curvature_exponent(metric: str, sweep: str = CURVATURE) -> Estimate:
 
 
 def tau_gen_of(runs: Sequence[Result]) -> Timescale:
-    """Geometric mean of tau_gen, which does not depend on n, over the runs of one width that saw it."""
+    """Geometric mean of tau_gen, which does not depend on n, over the runs of one width.
+
+    A run that ended before counts as the bound that it is; where all did, the last one's is returned.
+    """
     times = tau_gen(runs)
-    crossed = [t.tau for t in times if t.status == "interpolated"]
-    return Timescale(float(np.exp(np.mean(np.log(crossed)))), "interpolated") if crossed else times[-1]
+    tau, bound = times_and_bounds(times)
+    if bound.all():
+        return times[-1]
+    fitted = censored.fit(np.ones((len(tau), 1)), np.log(tau), bound, np.ones(1))
+    return Timescale(float(np.exp(fitted.value)), "interpolated")
 
 
 def copied_so_far(run: Result) -> pd.Series:
