@@ -166,6 +166,21 @@ def test_a_level_leaves_out_the_sizes_that_do_not_reach_it():
         collapse_exponent(N, curves, [1.1])
 
 
+def test_a_curve_that_crosses_no_level_enters_the_collapse_as_a_bound():
+    """Two of the three seeds at the largest n ended early: they are as slow as the third, or slower."""
+    tau = np.geomspace(10, 1e6, 80)
+    g = np.random.Generator(np.random.Philox(7))
+    curves = [(tau, rise(tau, 200 * n**0.8 * np.exp(0.1 * g.standard_normal()))) for n in N]
+    whole = collapse_exponent(N, curves, [0.05, 0.5])
+    cut = [(t[v < 0.04], v[v < 0.04]) if i > 12 else (t, v) for i, (t, v) in enumerate(curves)]
+    fit = collapse_exponent(N, cut, [0.05, 0.5])
+    assert fit.value == pytest.approx(0.8, abs=0.08)
+    assert fit.low < 0.8 < fit.high
+    assert fit.high - fit.low > whole.high - whole.low
+    without = collapse_exponent(N[:-2], curves[:-2], [0.05, 0.5])
+    assert fit.value != pytest.approx(without.value, abs=1e-4), "their bounds count"
+
+
 @pytest.mark.parametrize("sizes", [[64, 128, 256, 512], N], ids=["4 runs", "15 runs"])
 def test_collapse_intervals_cover_the_truth_as_often_as_they_say(sizes):
     rng, tau, trials, covered = np.random.default_rng(1), np.geomspace(10, 1e6, 60), 400, 0
