@@ -27,9 +27,9 @@
 #   that it says neither yes nor no: more runs are needed;
 # - **contradicts**: none of it does;
 # - **differs outside the paper's regime**: none of it does, but our runs have other data, sizes or rates than the paper's,
-#   which the row names, so that they cannot contradict it;
-# - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that were named
-#   beforehand the exponent agrees with the claim while at another it contradicts it;
+#   which the row names, so that they cannot contradict it (all rows on images are of this kind);
+# - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that the row
+#   names the exponent agrees with the claim while at another it contradicts it;
 # - **not tested**: it needs data or a machine that these runs did not have.
 #
 # The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. No

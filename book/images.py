@@ -213,5 +213,5 @@ claims.show(claims.load(chapter="images"))
 # rounding, so these hold what another seed would change too). The runs of this page have an earlier form of the network
 # and of the sampler; {glue:text}`images-network-runs` of them, at $n = 32$, were made with those of the paper's code as
 # well, which multiplies $\tau_\mathrm{mem}$ by {glue:text}`images-network-mem` and $\tau_\mathrm{gen}$ by
-# {glue:text}`images-network-gen`: so few runs can only say that the change is not a large one. The runs of the paper's tier, on CelebA, can be made; figures and times are then those of the FID, the
+# {glue:text}`images-network-gen`: so few runs cannot tell this from what another seed changes. The runs of the paper's tier, on CelebA, can be made; figures and times are then those of the FID, the
 # sentences still those of digits.

@@ -83,9 +83,9 @@ def kl_nearest_neighbour(samples: Any, law: Law, neighbours: int = 1) -> Neighbo
     """Return KL(P || Q) for draws of P and a known Q: entropy of P by Kozachenko and Leonenko, exact cross entropy.
 
     KL = mean_i [-log q(x_i) - d log rho_i] - psi(m) + psi(k) - log V_d, with rho_i the distance of a sample to its k-th
-    nearest among the others, psi the digamma function and V_d the volume of the unit ball. No score is used, and no
-    draws of Q. In many dimensions few samples leave a bias that depends on the shape of P far less than on d and m: it
-    is measured at P = Q, with as many samples, and taken away. What may be left of it widens the interval: the bias
+    nearest among the others, psi the digamma function and V_d the volume of the unit ball. No score is used. In
+    many dimensions few samples leave a bias that depends on the shape of P far less than on d and m: it is measured at
+    P = Q, on as many draws of Q, and taken away. What may be left of it widens the interval: the bias
     at P = Q with half and twice as many samples (P may have half the modes of Q, or twice), and what halving the
     samples at hand changes beyond chance (P may be copies of few points).
 

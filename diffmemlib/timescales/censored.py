@@ -60,7 +60,7 @@ def fit(design: Floats, y: Floats, bound: Bounds, combination: Floats) -> Fitted
     y
         Values and bounds, (m,).
     bound
-        Which are which, (m,).
+        (m,): 0 for a value, 1 where the value is at least y, -1 where it is at most y.
     combination
         Weights of the coefficients, (p,).
 
@@ -95,7 +95,17 @@ def allowed(count: int, free: float) -> float:
 def interval(
     design: Floats, y: Floats, bound: Bounds, combination: Floats, best: Maximum, least: float
 ) -> tuple[float, float]:
-    """Return the lowest and highest combination with a log-likelihood of at least ``least``, given the maximum."""
+    """Return the lowest and highest combination with a log-likelihood of at least ``least``.
+
+    Parameters
+    ----------
+    design, y, bound, combination
+        As of `fit`.
+    best
+        The maximum of their likelihood.
+    least
+        At most that maximum.
+    """
     value, count = float(combination @ best.coefficients), int((bound == 0).sum())
     if not bound.any():
         # Along the combination the sum of squares rises as (a - value)^2 / spread.
@@ -107,12 +117,8 @@ def interval(
     along, others = combination / (combination @ combination), linalg.null_space(combination[None])
 
     def excess(a: float) -> float:
-        return (
-            least
-            - _newton(
-                design @ others, y - a * (design @ along), bound, others.T @ best.coefficients, best.sigma
-            ).likelihood
-        )
+        rest, shifted = others.T @ best.coefficients, y - a * (design @ along)
+        return least - _newton(design @ others, shifted, bound, rest, best.sigma).likelihood
 
     step = best.sigma * float(np.linalg.norm(combination)) / count**0.5
     low, high = (_end(excess, value, sign * 2 * step) for sign in (-1, 1))

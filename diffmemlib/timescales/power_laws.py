@@ -103,9 +103,7 @@ def geometric_mean(tau: Times, censored: ArrayLike | None = None) -> Interval:
     ValueError
         Where fewer than two of them are known, and for numbers that are not positive and finite.
     """
-    if isinstance(tau, Sequence) and any(isinstance(time, Timescale) for time in tau):
-        tau, censored = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
-    _, tau, bound = runs_and_bounds(np.ones_like(tau, float), tau, censored)
+    _, tau, bound = runs_and_bounds(np.ones(np.asarray(tau, object).shape), tau, censored)
     if (known := int((bound == 0).sum())) < 2:
         raise ValueError(f"{known} run(s) saw what is averaged here: an interval needs two or more")
     fitted = regression.fit(np.ones((len(tau), 1)), np.log(tau), bound, np.ones(1))

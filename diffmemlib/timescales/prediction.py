@@ -11,7 +11,7 @@ from scipy import optimize, stats
 from .censored import Floats, Maximum, allowed, fit, interval, maximum
 from .power_laws import Interval, Times, runs_and_bounds
 
-CHOICE = 0.5  # coefficients that the choice between the two laws counts for, by simulation of both
+CHOICE = 0.5  # coefficients that the choice between two laws counts for, by simulation of both; less of three runs
 SHARES = np.linspace(0, 1, 41)  # of tau_0 in the time at the middle of the sizes, that are tried
 
 
@@ -85,7 +85,7 @@ def predict(
         laws += [law(share) for share in (*SHARES, best_share.x)]
     found: list[Maximum] = [maximum(design, values, bound) for design, values in laws]
     best = max(found, key=lambda one: one.likelihood)
-    free = count - fewest - (CHOICE if offset else 0)
+    free = count - fewest - (min(CHOICE, (count - fewest) / 4) if offset else 0)
     least = best.likelihood - allowed(count, free)
     ends = [
         interval(design, values, bound, np.eye(design.shape[1])[0], one, least)

@@ -75,6 +75,17 @@ def test_runs_outside_the_papers_regime_do_not_contradict_it(monkeypatch):
     assert claims._claim(row | {"outside": "n is small"}).verdict == "reproduced"
 
 
+def test_every_row_on_images_names_its_regime_whatever_comes_out():
+    """Named only where a row contradicts, it would be an excuse."""
+    on_images = [c for c in ROWS if c.estimator and {r.config.get("dataset") for r in c.estimate.runs} == {"digits"}]
+    assert len(on_images) > 10
+    assert all(c.outside for c in on_images)
+    sizes = {c.id: sorted({r.config["n"] for r in c.estimate.runs}) for c in on_images}
+    for c in on_images:
+        named = [int(n) for n in re.search(r"n = (\d+)(?: to (\d+))?", c.outside).groups() if n]
+        assert named == [sizes[c.id][0], sizes[c.id][-1]][: len(named)], c.id
+
+
 def test_levels_are_asked_of_the_estimator_and_shown(monkeypatch):
     def estimator(sweep: str, f_mem: float = 0.02) -> Estimate:
         if f_mem > 0.5:

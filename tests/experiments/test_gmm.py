@@ -11,6 +11,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion.schedule import delta
 from diffmemlib.experiments.gmm import training_set
+from diffmemlib.places import checkout
 
 LAWS = (GaussianMixture(), GaussianMixture(share=0.2, spread=0.5), GaussianMixture(spread=2.0).given(1))
 
@@ -70,6 +71,12 @@ def test_training_sets_are_those_of_the_stored_results():
     for run in sweep_results("mixture-n"):
         x, _ = training_set(run.config)
         assert hashlib.sha256(x.numpy().tobytes()).hexdigest() == run.provenance["data_sha256"]
+
+
+def test_the_page_of_deviations_tells_how_unbalanced_the_stored_training_sets_are():
+    counts = [int(training_set({"n": 64, "seed": seed, "d": 8, "mu": 1.0})[1].sum()) for seed in range(3)]
+    text = " ".join((checkout() / "book" / "deviations.md").read_text().split())
+    assert "at $n = 64$ the three seeds have {}, {} and {} points in the second class".format(*counts) in text
 
 
 @pytest.mark.parametrize(("share", "ones"), [(0.5, [0, 1, 16, 32]), (0.2, [0, 0, 6, 12]), (0.75, [0, 1, 24, 48])])

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from scipy import stats
 
 from diffmemlib.timescales.crossings import (
     Boundary,
@@ -269,83 +268,6 @@ def test_intervals_of_visit_and_curvature_limits_cover_the_truth_as_often_as_the
 def test_one_number_of_draws_tells_no_two_causes_apart():
     with pytest.raises(ValueError, match=r"3 run\(s\), 1 number\(s\) of draws"):
         fit_visit_and_curvature_limits([16, 32, 64], [32, 32, 32], [500, 1000, 2000])
-
-
-def test_a_power_law_is_predicted_as_the_textbook_does():
-    """scipy's line, and its interval for one more observation written out."""
-    g = np.random.Generator(np.random.Philox(4))
-    x = np.array([32.0, 32, 64, 64, 128, 256])
-    y = 3 + 0.9 * np.log(x) + 0.1 * g.standard_normal(6)
-    value, low, high = predict(x, np.exp(y), 1024, offset=False)
-    line, lx = stats.linregress(np.log(x), y), np.log(x)
-    s = np.sqrt(((y - line.intercept - line.slope * lx) ** 2).sum() / 4)
-    half = stats.t.ppf(0.975, 4) * s * np.sqrt(1 + 1 / 6 + (np.log(1024) - lx.mean()) ** 2 / (6 * lx.var()))
-    at_1024 = line.intercept + line.slope * np.log(1024)
-    np.testing.assert_allclose(np.log([value, low, high]), [at_1024, at_1024 - half, at_1024 + half], rtol=1e-9)
-
-
-WORLDS = {
-    "n": lambda n: 12 * n, "n^0.44": lambda n: 200 * n**0.44, "n^1.29": lambda n: 4 * n**1.29,
-    "900 + 12 n": lambda n: 900 + 12 * n,
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("times", [2, 10])
-@pytest.mark.parametrize("world", WORLDS)
-def test_a_prediction_holds_as_often_as_it_says_whatever_the_law(world: str, times: int):
-    """95 of 100 or more, and no wider than can be helped; slope 1 alone holds 0 to 60 of 100 in three of them."""
-    g, law = np.random.Generator(np.random.Philox(5)), WORLDS[world]
-    x = np.array([32.0, 32, 64, 128, 256, 512])
-    at, inside, width = times * 512, 0, []
-    for _ in range(200):
-        tau = law(np.append(x, at)) * np.exp(0.1 * g.standard_normal(7))
-        _, low, high = predict(x, tau[:-1], at)
-        inside += low <= tau[-1] <= high
-        width.append(high / low)
-    assert inside / 200 >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 200)
-    assert np.median(width) < (4 if times == 2 else 8)
-
-
-def test_the_choice_between_two_laws_costs_part_of_a_coefficient():
-    """Four runs, where it is felt most: with two coefficients alone 89 of 100 would hold."""
-    g, law, x = np.random.Generator(np.random.Philox(6)), WORLDS["900 + 12 n"], np.array([32.0, 64, 128, 256])
-    inside = 0
-    for _ in range(400):
-        tau = law(np.append(x, 512.0)) * np.exp(0.1 * g.standard_normal(5))
-        _, low, high = predict(x, tau[:-1], 512)
-        inside += low <= tau[-1] <= high
-    assert inside / 400 >= 0.93
-
-
-@pytest.mark.parametrize(("slope", "offset"), [(None, False), (1.0, True)])
-def test_a_prediction_by_a_given_law_holds_as_often_as_it_says(slope, offset):
-    g, inside, trials = np.random.Generator(np.random.Philox(5)), 0, 2000
-    x = np.array([32.0, 32, 64, 64, 128])
-    for _ in range(trials):
-        tau = 20 * np.append(x, 512) * np.exp(0.15 * g.standard_normal(6))
-        _, low, high = predict(x, tau[:-1], 512, slope=slope, offset=offset)
-        inside += low <= tau[-1] <= high
-    assert abs(inside / trials - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
-
-
-def test_an_offset_is_found_where_there_is_one():
-    x = np.array([16.0, 32, 64, 128, 256])
-    value, low, high = predict(x, 895 + 12 * x, 8192)
-    assert value == pytest.approx(895 + 12 * 8192, rel=0.02)
-    assert low < 895 + 12 * 8192 < high
-    assert predict(x, 895 + 12 * x, 8192, offset=False)[0] < 0.2 * value  # a power law alone
-
-
-def test_predictions_hold_what_was_not_seen_and_say_where_nothing_is_known():
-    tau, censored = [320.0, 640.0, 900.0], [False, False, True]
-    value, low, high = predict([32, 64, 128], tau, 256, censored)
-    assert value == pytest.approx(2560)
-    assert (low, high) == (0, np.inf)
-    assert predict([32, 64, 128], tau, 256, censored, slope=1.0) == pytest.approx((2560, 2560, 2560))
-    assert predict([32], tau[:1], 64, slope=1.0) == (pytest.approx(640), 0, np.inf)
-    assert predict([32, 64, 128], [320.0, 640.0, 2560.0], 256, censored, slope=1.0)[0] > 2560, "it took longer"
-    with pytest.raises(ValueError, match="1 size"):
-        predict([32, 32, 128], [*tau[:1], *tau[:1], tau[2]], 256, [False, False, True])
 
 
 def test_a_curve_that_touches_the_threshold_has_reached_it():

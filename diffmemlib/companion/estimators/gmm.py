@@ -35,7 +35,7 @@ def neighbour_metric(runs: Sequence[Result]) -> str:
     """The metric of the divergence by nearest neighbours that all the runs have.
 
     kl_nn is calibrated against the law itself; kl_knn, of runs made before there was that, compares with draws of it
-    and is biased: at d = 8 by 0.2 nats for samples half of which are too narrow, more for others.
+    and is biased: at d = 8 by 0.24 nats for 1000 samples, one class of which is too narrow by a factor of 0.7.
     """
     return "kl_nn" if all((r.curves["metric"].str.startswith("kl_nn")).any() for r in runs) else "kl_knn"
 
