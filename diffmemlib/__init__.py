@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         NeighbourEstimate as NeighbourEstimate,
         kl_nearest_neighbour as kl_nearest_neighbour,
     )
+    from .monitor.monitor import Look as Look, MemorizationMonitor as MemorizationMonitor
     from .nets.adapters import DiffusersUNet as DiffusersUNet
     from .nets.mlp import ResidualMLP as ResidualMLP
     from .nets.unet import UNet as UNet
@@ -86,6 +87,7 @@ _HOME = {
         "two_nearest",
     ),
     "metrics.neighbour_kl": ("NeighbourEstimate", "kl_nearest_neighbour"),
+    "monitor.monitor": ("Look", "MemorizationMonitor"),
     "nets.adapters": ("DiffusersUNet",),
     "nets.mlp": ("ResidualMLP",),
     "nets.unet": ("UNet",),

@@ -72,19 +72,27 @@ class Kind:
         return 0 < max(-self.low, self.high) <= 1.5
 
 
-def check_alike(samples: Kind, train: Kind) -> None:
-    """Raise ValueError where samples and training points cannot be of one kind: layout, bytes beside fractions."""
+def check_alike(samples: Kind, train: Kind, called: str = "samples") -> None:
+    """Raise ValueError where samples and training points cannot be of one kind: layout, bytes beside fractions.
+
+    Parameters
+    ----------
+    samples, train
+        The kinds.
+    called
+        What to call the samples.
+    """
     if samples.shape != train.shape:
         raise ValueError(
-            f"samples have shape {samples.shape} each and train {train.shape}: bring them to one layout, such as "
+            f"{called} have shape {samples.shape} each and train {train.shape}: bring them to one layout, such as "
             "(channels, height, width) for both"
         )
     if samples.dtype.is_floating_point != train.dtype.is_floating_point:
         raise ValueError(
-            f"samples are {samples.dtype} and train {train.dtype}, whole numbers beside fractions: bring them to one "
+            f"{called} are {samples.dtype} and train {train.dtype}, whole numbers beside fractions: bring them to one "
             "type and scale"
         )
-    for name, one, other_name, other in (("samples", samples, "train", train), ("train", train, "samples", samples)):
+    for name, one, other_name, other in ((called, samples, "train", train), ("train", train, called, samples)):
         if one.like_bytes and other.like_fractions:
             raise ValueError(
                 f"{name} run from {one.low:g} to {one.high:g}, as bytes do, and {other_name} from {other.low:g} to "

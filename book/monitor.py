@@ -1,0 +1,198 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %%
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+
+# %% [markdown]
+# # Stop in time: a monitor for your own loop
+#
+# **What you will see.** You train a diffusion model with your own network and your own code, and want to stop before it
+# copies its training set. Three lines in your loop watch it for you, and say when.
+#
+# **You need** to know what a copy is here: a sample whose nearest training point is less than a third as far away as the
+# second nearest ([](mixture)). **Reading time**: eight minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib.companion.estimators import monitored
+from diffmemlib.companion.figures.monitored import history
+from diffmemlib.companion.figures.record import record, record_live
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps.tables import sweep_results
+
+runs = sweep_results("mixture-n")
+example = next(r for r in runs if r.config["n"] == 128 and r.config["seed"] == 0)
+watched = monitored.watch(example)
+first = next(look for look in watched.looks if look.stop)
+before = watched.looks[watched.looks.index(first) - 1]
+stops = monitored.stops(runs)
+said = stops.dropna(subset=["stop said at"])
+glue("stop-step", f"{first.step:,}", display=False)
+glue("stop-copies", first.copies, display=False)
+glue("stop-samples", first.samples, display=False)
+glue("stop-before", f"{before.step:,}", display=False)
+glue("stop-before-copies", before.copies, display=False)
+glue("stop-before-evidence", f"{before.evidence:.0f}", display=False)
+glue("stop-looks", len(watched.looks), display=False)
+glue("stop-held-out", f"{watched.baseline_size:,}", display=False)
+glue("stop-held-out-copies", watched.baseline_copies, display=False)
+glue("stop-said", len(said), display=False)
+glue("stop-runs", len(stops), display=False)
+glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max():.0%}", display=False)
+
+# %% [markdown]
+# ## Three lines
+#
+# The monitor needs the training set and some data that the network never sees. At some steps you hand it new samples. It
+# takes tensors or arrays of any shape, as long as training data, held-out data and samples share layout and scale.
+#
+# ```python
+# from diffmemlib import MemorizationMonitor
+#
+# monitor = MemorizationMonitor(train_data, held_out)
+# for step in range(1, steps + 1):
+#     train_step()
+#     if step in monitor.milestones and monitor.update(step, generate(512)).stop:
+#         break
+# ```
+#
+# `monitor.milestones` are the steps at which a look is worth its cost: from step 100 on, eight in each decade, since
+# copies come in the logarithm of time. Give `milestones=` for others, or call `update` whenever you like.
+#
+# ## What it does
+#
+# How many copies are too many? Some samples meet the criterion by chance, and so do some fresh data, more of them where
+# the data hold near-duplicates. The monitor therefore counts first how many of the *held-out* data meet it. It says stop
+# when the samples meet it more often than that.
+#
+# A test that is asked again and again finds something in the end, copies or not. This one may be asked at every step:
+# among all trainings that make no more copies than fresh data would, it stops at most one in twenty, *all looks
+# together* (`alpha=0.05`). What it keeps is the capital of a gambler who bets that more copies come than among the
+# held-out data. No such bet gains on average where that is false, so the capital reaches twenty with a probability of
+# at most one in twenty {cite:p}`ramdas2023`. Where it is true, the capital grows exponentially, and one or two looks
+# decide.
+#
+# Here it watches a run of [](mixture) with $n = 128$, from its stored samples, {glue:text}`stop-samples` at each of
+# {glue:text}`stop-looks` milestones, beside {glue:text}`stop-held-out` held-out points of which
+# {glue:text}`stop-held-out-copies` meet the criterion.
+
+# %% mystnb={"figure": {"caption": "A run of the mixture as the monitor sees it. Top: share of copies among the samples with 95% intervals, and of held-out data (grey). Middle: the evidence that samples are copies more often, and the level at which the monitor says stop. Bottom: losses at $t = 0.01$. Dotted: the step at which it says stop.", "name": "fig-monitor"}, "image": {"alt": "Three panels over training steps. The share of copies is zero until late and then rises steeply. The evidence sinks slowly below one, then leaps over the level of twenty at the second look with copies. The held-out loss has turned upwards before, while the training loss keeps falling."}} tags=["remove-input"]
+figure, table = history(watched)
+plt.show()
+
+# %% tags=["remove-input"]
+record([example], table, "monitor")
+
+# %% [markdown]
+# At step {glue:text}`stop-before` the samples hold {glue:text}`stop-before-copies` copies, which raise the evidence to
+# {glue:text}`stop-before-evidence`. At step {glue:text}`stop-step` there are {glue:text}`stop-copies`, and it says stop.
+# The loss on held-out data turned upwards before. Losses cost no sampling: give them to `update` as `loss_train` and
+# `loss_test`, at more steps than you can afford to sample at, and look sooner when they part.
+#
+# Is it in time? The next table has every run of that figure. Where stop is said, the share of copies among all
+# samples of the run lies between {glue:text}`stop-share`, and it was said in {glue:text}`stop-said` of
+# {glue:text}`stop-runs` runs. In the other one copies appear at the last milestone. These milestones
+# are a third apart; more frequent looks, and more samples at each, stop sooner.
+
+# %% tags=["remove-input"]
+shown = stops.assign(
+    **{
+        "stop said at": stops["stop said at"].map(lambda step: "not said" if step != step else f"{step:.0f}"),
+        "f_mem there": stops["f_mem there"].map(lambda f: "" if f != f else f"{f:.3f}"),
+    }
+)
+frame("The monitor on the stored runs, 200 samples a look; tau_mem is where f_mem reaches 0.02", shown)
+
+# %% [markdown]
+# ## How few copies can it tell?
+#
+# That is decided by how many samples you draw at a look, and by how many held-out data there are: with few of these one
+# cannot know that fresh data do not meet the criterion as often. The table has the share of copies that one look tells
+# with a probability of 80%, after ten looks without copies, if none of the held-out data meets the criterion.
+
+# %% tags=["remove-input"]
+told = monitored.told([200, 1000, 5000, 20_000], [128, 512, 2048])
+shown = told.rename(columns="{} samples".format).map(lambda f: f"{f:.1%}")
+frame("The share of copies that one look tells", shown)
+
+# %% tags=["remove-input"]
+record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-power")
+
+# %% [markdown]
+# For your own numbers ask the monitor: `monitor.copies_to_stop(512)` is how many copies among the next 512 samples would
+# say stop, `monitor.power(0.02, 512, looks=2)` the probability that two looks do if 2% of the samples are copies.
+#
+# ## In the trainers that you may use
+#
+# **Hugging Face diffusers**, in the example loop for unconditional generation. A pipeline gives pictures as (count, height,
+# width, channels) in [0, 1], so hand over the data in the same way.
+#
+# ```python
+# monitor = MemorizationMonitor(images, held_out)  # both (count, height, width, channels) in [0, 1]
+# for step in range(1, steps + 1):
+#     train_step()
+#     if step in monitor.milestones:
+#         made = pipeline(batch_size=64, num_inference_steps=50, output_type="np").images
+#         if monitor.update(step, made).stop:
+#             break
+# ```
+#
+# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`:
+#
+# ```python
+# monitor = MemorizationMonitor(torch.stack(list(trainer.ds)), held_out)
+# for trainer.train_num_steps in monitor.milestones:
+#     trainer.train()
+#     if monitor.update(trainer.step, trainer.ema.ema_model.sample(batch_size=64)).stop:
+#         break
+# ```
+#
+# **PyTorch Lightning**, as a callback. What the monitor has seen is kept in Lightning's checkpoints.
+#
+# ```python
+# from diffmemlib.monitor.lightning import MemorizationCallback
+#
+# callback = MemorizationCallback(monitor, lambda module: module.generate(512))
+# trainer = lightning.Trainer(max_steps=steps, callbacks=[callback])
+# ```
+#
+# Elsewhere, whatever hands over samples as arrays will do. `monitor.state_dict()` goes into your checkpoints and
+# `load_state_dict` takes it back; `monitor.table()` is a data frame of all looks, and `monitor.figure()` the figure
+# above.
+#
+# ## What it cannot see
+#
+# - **Copies in another sense.** Distances are taken between the numbers that you hand over. A picture that is shifted by a
+#   pixel is far from its original; give `features=`, a function to something that does not see such changes.
+# - **Copies of near-duplicates.** Where a training point has a near-duplicate, a copy is as near to the other one and does
+#   not count. The monitor warns of such data, and says for every look how many samples it is blind for.
+# - **Copies rarer than it can tell.** A model that copies one picture in ten thousand is not stopped by 512 samples.
+# - **Samples that are not independent.** Draw new noise for every sample and every look.

@@ -1,0 +1,62 @@
+"""What the monitor would have said of stored runs, had it watched them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+from scipy import stats
+
+from ...experiments.gmm import population, training_set
+from ...monitor.evidence import copies_to_stop
+from ...monitor.monitor import MemorizationMonitor
+from ...randomness import derive_seed
+from ...runs.store import Result
+from .scaling import tau_mem
+from .window import as_text
+
+HELD_OUT = 2000  # points of the population that no run trains on
+CHANCE = 0.8  # with which a share of copies is called told
+
+
+def watch(run: Result) -> MemorizationMonitor:
+    """A monitor that was handed the stored samples of a mixture run, milestone by milestone, and both losses."""
+    train, _ = training_set(run.config)
+    held_out, _ = population(run.config).labelled(HELD_OUT, derive_seed(run.config["seed"], "monitor"))
+    steps = run.samples["step"].tolist()
+    monitor = MemorizationMonitor(train, held_out.float(), milestones=steps)
+    loss_train, loss_test = (run.curve(f"loss_{part}")["value"] for part in ("train", "test"))
+    for step, samples in zip(steps, run.samples["samples"], strict=True):
+        losses = {"loss_train": loss_train[step], "loss_test": loss_test[step]}
+        monitor.update(step, samples.astype(np.float32), **losses)
+    return monitor
+
+
+def stops(runs: Sequence[Result]) -> pd.DataFrame:
+    """When the monitor says stop, beside tau_mem: n, seed, the step, f_mem there by all samples of the run, tau_mem."""
+    rows = []
+    for run, time in zip(runs, tau_mem(runs), strict=True):
+        table = watch(run).table()
+        stop = table.loc[table["stop"], "step"].min()
+        f_mem = run.curve("f_mem")["value"].get(stop, np.nan)
+        rows.append((run.config["n"], run.config["seed"], stop, f_mem, as_text(time)))
+    columns = ["n", "seed", "stop said at", "f_mem there", "tau_mem"]
+    return pd.DataFrame(rows, columns=columns).sort_values(["n", "seed"], ignore_index=True)
+
+
+def told(held_out: Sequence[int], samples: Sequence[int], looks: int = 10, alpha: float = 0.05) -> pd.DataFrame:
+    """The least share of copies that one look tells with probability 0.8, after others without copies.
+
+    held_out, samples: how many there are of either; of the held-out data none meets the criterion. A row for each
+    number of held-out points, a column for each number of samples a look.
+    """
+    rows = {}
+    for size in held_out:
+        row = []
+        for m in samples:
+            needed = copies_to_stop(m, alpha, 0, size, before=([0] * looks, [m] * looks))
+            # The rate at which so many or more have that probability: a quantile of a beta distribution.
+            row.append(np.nan if needed is None else stats.beta.ppf(CHANCE, needed, m - needed + 1))
+        rows[size] = row
+    return pd.DataFrame.from_dict(rows, orient="index", columns=list(samples)).rename_axis("held-out points")

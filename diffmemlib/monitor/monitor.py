@@ -1,0 +1,309 @@
+"""A monitor for a training loop of one's own: it is handed samples now and then, and says when to stop."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from math import exp, log
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from ..files import digest
+from ..metrics.inputs import Kind, as_points, check_alike
+from ..metrics.memorization import NeighbourIndex, wilson_interval
+from .evidence import copies_to_stop, log_evidence
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+A_DECADE = 8  # default milestones
+FIRST, LAST = 100, 10**8  # of them
+PART = 256  # points whose features are taken at once
+NEAR = 0.01  # share of training points with a near-duplicate from which on that is said
+POWER = 2000  # trainings that `power` simulates
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the monitor saw at one step.
+
+    Parameters
+    ----------
+    step : int
+        Of the training.
+    samples : int
+        That it was handed; 0 where there were losses only.
+    copies : int
+        Samples with d1/d2 < k.
+    blind : int
+        Samples nearest to a training point that has a near-duplicate, of which no copy can be told.
+    f_mem, low, high : float
+        Share of copies and the ends of Wilson's 95% interval; NaN without samples.
+    evidence : float
+        That samples are copies more often than held-out data, of all looks so far; see `evidence.log_evidence`. Where
+        they are not, it ever exceeds 1/alpha with probability alpha at most.
+    stop : bool
+        Whether it has, at this look or before.
+    loss_train, loss_test : float
+        Where they were given, else NaN.
+    """
+
+    step: int
+    samples: int
+    copies: int
+    blind: int
+    f_mem: float
+    low: float
+    high: float
+    evidence: float
+    stop: bool
+    loss_train: float
+    loss_test: float
+
+
+class MemorizationMonitor:
+    """Compares samples with the training set at some steps of a training, and says stop when they are copies.
+
+    A sample counts as a copy where its nearest training point is nearer than k times the second nearest (Eq. 6 of the
+    paper). Fresh data meet that criterion now and then too, more often where the data have near-duplicates; so the
+    held-out data are counted first, and ``stop`` is said when samples are copies more often than they are. It may be
+    asked at every step without more false alarms: of all trainings that make no more copies than fresh data, it stops
+    a share alpha at most.
+
+    Parameters
+    ----------
+    train
+        The training set as samples are compared with it, (n, ...), tensor, array or list: without augmentation.
+    held_out
+        Data that the network never sees, (m, ...), of the same layout and scale. The more, the smaller a share of
+        copies can be told: 3% with 1000 of them and 512 samples a look, 1% with 20 000; see `power`.
+    features
+        A function from points (m, ...) to features (m, ...), in which distances are then taken; unless given, they are
+        taken between the numbers themselves, such as pixels.
+    k
+        Threshold of d1/d2.
+    alpha
+        Rate of false alarms.
+    tolerance
+        Rate of copies above that of held-out data that is accepted.
+    milestones
+        Steps at which you mean to look: by default, from 100 on, eight in each decade, which are evenly spaced in log
+        tau, as copies come. `update` takes any step.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two training points, sets of different layout or scale, numbers that are not finite, and
+        parameters out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> train, held_out = torch.rand(500, 64), torch.rand(1000, 64)
+    >>> monitor = MemorizationMonitor(train, held_out)
+    >>> monitor.update(100, torch.rand(200, 64)).stop
+    False
+    >>> monitor.update(200, train[:200] + 0.001).stop
+    True
+    """
+
+    def __init__(
+        self, train: Any, held_out: Any, *, features: Callable[[Tensor], Any] | None = None, k: float = 1 / 3,
+        alpha: float = 0.05, tolerance: float = 0.0, milestones: Iterable[int] | None = None,
+    ) -> None:  # fmt: skip
+        if not 0 < alpha < 1:
+            raise ValueError(f"alpha = {alpha}: the rate of false alarms lies between 0 and 1")
+        if not 0 <= tolerance < 1:
+            raise ValueError(f"tolerance = {tolerance}: a share of samples, at least 0 and below 1")
+        if not 0 < k < 1:
+            raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
+        self.k, self.alpha, self.tolerance = k, alpha, tolerance
+        self.features = features
+        self.milestones = _milestones(milestones)
+        points = self._points(train, "train")
+        self._index = NeighbourIndex(points)
+        self._train_digest = digest(self._index.train.cpu().numpy().tobytes())
+        self._near_duplicate = self._index.has_near_duplicate(k=k)
+        if (near := int(self._near_duplicate.sum())) > NEAR * len(points):
+            warnings.warn(
+                f"{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as near to "
+                "the other and is not counted, so the monitor sees fewer copies than there are; leave near-duplicates "
+                "out, of the training too",
+                stacklevel=2,
+            )
+        found = self._count(held_out, "held_out")
+        self.baseline_copies, self.baseline_size = found.copies, found.samples
+        self.looks: list[Look] = []
+
+    @property
+    def baseline(self) -> float:
+        """Share of the held-out data that the criterion calls copies."""
+        return self.baseline_copies / self.baseline_size
+
+    @property
+    def stop(self) -> bool:
+        """Whether copies have been found."""
+        return bool(self.looks) and self.looks[-1].stop
+
+    def update(
+        self, step: int, samples: Any = None, *, loss_train: float | None = None, loss_test: float | None = None
+    ) -> Look:
+        """Look at samples, at losses, or at both, and return what was seen.
+
+        Parameters
+        ----------
+        step
+            Of the training, larger than at the last look.
+        samples
+            Drawn from the network as it is now, (m, ...), of the layout and scale of the training set. They must be
+            new ones, each drawn on its own: the noise that they start from must not be that of an earlier look.
+        loss_train, loss_test
+            Mean losses on training and on held-out data, at the same times t, best a small one (the paper's is 0.01).
+            They cost no sampling, and the gap between them is where memorisation shows first.
+
+        Raises
+        ------
+        ValueError
+            For a step that is not larger, and samples that cannot be compared with the training set.
+        """
+        if self.looks and step <= self.looks[-1].step:
+            raise ValueError(f"step {step} comes after step {self.looks[-1].step}: steps increase")
+        if samples is None and loss_train is None and loss_test is None:
+            raise ValueError(f"step {step}: give samples, losses, or both")
+        losses = [float("nan") if loss is None else float(loss) for loss in (loss_train, loss_test)]
+        seen = _Counted(0, 0, 0) if samples is None else self._count(samples, "samples")
+        value = seen.copies / seen.samples if seen.samples else float("nan")
+        low, high = wilson_interval(value, seen.samples) if seen.samples else (np.nan, np.nan)
+        log_e = self._log_evidence([*self._seen, seen])
+        stop = self.stop or log_e >= -log(self.alpha)
+        look = Look(step, seen.samples, seen.copies, seen.blind, value, float(low), float(high),
+                    exp(log_e), stop, *losses)  # fmt: skip
+        self.looks.append(look)
+        return look
+
+    def copies_to_stop(self, samples: int) -> int | None:
+        """Return how many copies among so many samples at the next look would say stop; None where no number does.
+
+        Parameters
+        ----------
+        samples
+            At that look.
+        """
+        before = [s.copies for s in self._seen if s.samples], [s.samples for s in self._seen if s.samples]
+        counts = self.baseline_copies, self.baseline_size
+        return copies_to_stop(samples, self.alpha, *counts, self.tolerance, before)
+
+    def power(self, f_mem: float, samples: int, looks: int = 1, seed: int = 0) -> float:
+        """Return the probability that the next looks say stop, if a share f_mem of the samples are copies from now on.
+
+        Parameters
+        ----------
+        f_mem
+            That share.
+        samples
+            At each look.
+        looks
+            How many.
+        seed
+            Of the simulation, of 2000 trainings.
+        """
+        drawn = np.random.default_rng(seed).binomial(samples, f_mem, size=(POWER, looks))
+        stopped: dict[tuple[int, ...], bool] = {}
+
+        def stops(copies: tuple[int, ...]) -> bool:
+            if copies not in stopped:
+                seen = [*self._seen, *(_Counted(samples, c, 0) for c in copies)]
+                stopped[copies] = (len(copies) > 1 and stops(copies[:-1])) or (
+                    self._log_evidence(seen) >= -log(self.alpha)
+                )
+            return stopped[copies]
+
+        return float(np.mean([stops(tuple(row)) for row in drawn.tolist()]))
+
+    def table(self) -> pd.DataFrame:
+        """Return all looks, a row each; the columns are those of `Look`."""
+        return pd.DataFrame([asdict(look) for look in self.looks], columns=list(Look.__dataclass_fields__))
+
+    def figure(self) -> Figure:
+        """Return a figure of all looks; see `monitor.figure.history`. It needs matplotlib."""
+        from .figure import history
+
+        return history(self)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what has been seen, as numbers and texts alone, which torch.save and JSON can keep."""
+        return {**self._settings, "looks": [asdict(look) for look in self.looks]}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from what `state_dict` gave.
+
+        Parameters
+        ----------
+        state
+            Of a monitor of the same training set, held-out data and settings.
+
+        Raises
+        ------
+        ValueError
+            Where these are others.
+        """
+        for name, value in self._settings.items():
+            if name not in state or state[name] != value:
+                raise ValueError(
+                    f"the state of a monitor whose {name} is {state.get(name)!r} does not continue one of {value!r}"
+                )
+        self.looks = [Look(**look) for look in state["looks"]]
+
+    @property
+    def _settings(self) -> dict[str, Any]:
+        return {"train": self._train_digest, "held_out": [self.baseline_copies, self.baseline_size], "k": self.k,
+                "alpha": self.alpha, "tolerance": self.tolerance}  # fmt: skip
+
+    @property
+    def _seen(self) -> list[_Counted]:
+        return [_Counted(look.samples, look.copies, look.blind) for look in self.looks]
+
+    def _log_evidence(self, seen: list[_Counted]) -> float:
+        seen = [s for s in seen if s.samples]
+        copies, samples = [s.copies for s in seen], [s.samples for s in seen]
+        if not samples:
+            return 0.0
+        return log_evidence(copies, samples, self.baseline_copies, self.baseline_size, self.tolerance)
+
+    def _points(self, x: Any, name: str) -> Tensor:
+        points = as_points(x, name)
+        if self.features is None:
+            return points
+        with torch.no_grad():
+            parts = [as_points(self.features(part), f"the features of {name}") for part in points.split(PART)]
+        return torch.cat(parts)
+
+    def _count(self, x: Any, name: str) -> _Counted:
+        """How many of the points the criterion calls copies, and of how many it can say nothing."""
+        points = self._points(x, name)
+        check_alike(Kind.of(points), self._index.kind, name)
+        near = self._index.two_nearest(points)
+        blind = self._near_duplicate[near.index[:, 0]]
+        return _Counted(len(points), int(near.memorized(self.k).sum()), int(blind.sum()))
+
+
+@dataclass(frozen=True)
+class _Counted:
+    samples: int
+    copies: int
+    blind: int
+
+
+def _milestones(steps: Iterable[int] | None) -> tuple[int, ...]:
+    if steps is not None:
+        given = tuple(sorted({int(step) for step in steps}))
+        if not given or given[0] < 1:
+            raise ValueError(f"milestones {f'holds {given[0]}' if given else 'is empty'}: give steps, 1 or more each")
+        return given
+    count = round(np.log10(LAST / FIRST) * A_DECADE) + 1
+    return tuple(round(step) for step in np.geomspace(FIRST, LAST, count))
