@@ -157,12 +157,14 @@ def images(
     size: Annotated[int, typer.Option(help="Side of an image, in pixels; a multiple of 4.")] = 32,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
     most_pixels: Annotated[int, typer.Option(help="That a picture may have.", min=1)] = 64_000_000,
+    grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey, as the paper does.")] = False,
 ) -> None:
     """Turn images of your own into a data set that runs can name; the same command resumes."""
     from .data import own
 
     with exit_on_user_error():
-        path = own.prepare(source, name, size, skip_bad=skip_bad, most_pixels=most_pixels)
+        colour = False if grey else None
+        path = own.prepare(source, name, size, skip_bad=skip_bad, most_pixels=most_pixels, colour=colour)
         typer.echo(f"wrote {path} and {path.name}.json\n{own.summary(name, size)}")
 
 

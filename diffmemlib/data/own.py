@@ -28,7 +28,7 @@ EXACT = re.compile(rf"{NAME.pattern}@[0-9a-f]{{12}}")  # in a run's settings: th
 
 def prepare(
     source: Path | str, name: str, size: int = 32, progress: bool = True, *, skip_bad: bool = False,
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int = MOST_PIXELS, colour: bool | None = None,
 ) -> Path:  # fmt: skip
     """Write the images of a source to where runs look for the data set of a name; the same call resumes.
 
@@ -46,6 +46,8 @@ def prepare(
         Whether to leave out the files that cannot be taken, and to list them in the manifest.
     most_pixels
         That a picture may have.
+    colour
+        Whether to keep the colours; None: where any picture has some.
 
     Returns
     -------
@@ -69,7 +71,9 @@ def prepare(
             f"{quoted(images.name)} holds {len(images.names)} images, and {FEWEST} are the fewest; give {SOURCE}.\n"
             + images.inventory.lines()
         )
-    return prepared.prepare(images, path, size, progress, fewest=FEWEST, skip_bad=skip_bad, most_pixels=most_pixels)
+    return prepared.prepare(
+        images, path, size, progress, fewest=FEWEST, skip_bad=skip_bad, most_pixels=most_pixels, colour=colour
+    )
 
 
 def identify(name: str, side: int) -> str:
@@ -108,7 +112,7 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     Returns
     -------
     tuple
-        Two tensors of bytes, (m, 1, side, side).
+        Two tensors of bytes, (m, channels, side, side).
 
     Raises
     ------
@@ -159,6 +163,9 @@ def summary(name: str, side: int) -> str:
         lines += [f"  {one['reason']}" for one in skipped[:LISTED]]
     if frames := manifest.get("with_frames"):
         lines += [f"{files(frames)} with several frames or pages, of which the first was taken"]
+    if (channels := manifest.get("channels")) and (tinted := manifest["coloured"]):
+        what = "kept: three channels" if channels == 3 else "turned to grey"
+        lines += [f"{files(tinted)} with colours, {what}"]
     lines += [
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "
         f"training sets from, {len(test)} held out",

@@ -1,4 +1,4 @@
-"""One image file, which may come from anybody, becomes a small grey square: nothing in it runs or fills the machine."""
+"""One image file, which may come from anybody, becomes a small square: nothing in it runs or fills the machine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture, Transpose
 
 MOST_PIXELS = 64_000_000  # of one picture
+TINT = 16  # difference of the channels, in bytes, that JPEG alone does not make of a grey picture
 ENOUGH = 8  # a large picture is first averaged over whole blocks, to no less than this many times its final size
 # A decoder is chosen by how the file begins. Pillow alone would try every format it knows, PostScript too, which it
 # hands to another program.
@@ -37,10 +38,15 @@ BITS_PER_SAMPLE, ORIENTATION = 258, 274  # tags of TIFF and EXIF
 
 
 def shrink(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """Return one image file as grey bytes, (1, size, size); what is transparent becomes white.
+    """Return one image file as grey bytes, (1, size, size): the first of its `planes`."""
+    return planes(data, name, size, most_pixels)[:1]
 
-    To [0, 1], shorter side to ``size`` (bilinear, with antialias), central square, grey, rounded to bytes. A picture
-    of 16 times that size or more is first averaged over whole blocks of pixels, which spares memory.
+
+def planes(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) -> np.ndarray:
+    """Return one image file as bytes, (4, size, size): grey, red, green, blue; what is transparent becomes white.
+
+    To [0, 1], shorter side to ``size`` (bilinear, with antialias), central square, grey beside the colours, rounded to
+    bytes. A picture of 16 times that size or more is first averaged over whole blocks of pixels, which spares memory.
 
     Parameters
     ----------
@@ -63,8 +69,15 @@ def shrink(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) ->
     with _decoder(name, most_pixels):
         picture = _small(data, size, most_pixels)
         x = T.resize(T.to_tensor(picture), [size], interpolation=T.InterpolationMode.BILINEAR, antialias=True)
-        grey: Tensor = T.rgb_to_grayscale(T.center_crop(x, [size, size]))
-        return (grey * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+        colours: Tensor = T.center_crop(x, [size, size])
+        whole = torch.cat([T.rgb_to_grayscale(colours), colours])
+        return (whole * 255).round().clamp(0, 255).to(torch.uint8).numpy()
+
+
+def coloured(pictures: np.ndarray) -> int:
+    """Return how many pictures, `planes` of each in (m, 4, size, size), are more than shades of grey."""
+    colours = pictures[:, 1:].astype(np.int16)
+    return int((np.ptp(colours, axis=1).max((1, 2)) > TINT).sum())
 
 
 def holds_frames(data: bytes, most_pixels: int = MOST_PIXELS) -> bool:

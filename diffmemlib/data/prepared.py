@@ -1,4 +1,4 @@
-"""Images on disk become one array of grey bytes: from a folder or zip, resumable, with a manifest of checksums."""
+"""Images on disk become one array of bytes: from a folder or zip, resumable, with a manifest of checksums."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
 from ..places import data_dir
 from ..training.memory import free_memory
 from .inventory import LISTED, Source, SourceError, name_digest, quoted
-from .picture import MOST_PIXELS, holds_frames, shrink
+from .picture import MOST_PIXELS, coloured, holds_frames, planes
 
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
 Rows = dict[str, tuple[np.ndarray, bool]]  # of each picture that was read: its bytes, and whether it has more frames
@@ -39,9 +39,9 @@ def check_options(out: Path, size: int) -> None:
 
 def prepare(
     source: Source, out: Path, size: int, progress: bool = True, *, fewest: int = 1, skip_bad: bool = False,
-    most_pixels: int = MOST_PIXELS,
+    most_pixels: int = MOST_PIXELS, colour: bool | None = False,
 ) -> Path:  # fmt: skip
-    """Write images as one array of grey bytes and its manifest, ``out.json``; the same call resumes.
+    """Write images as one array of bytes and its manifest, ``out.json``; the same call resumes.
 
     The paper's steps (`picture.shrink`); torchvision's default had no antialias before 0.17. Centring is left to who
     reads it. What was read is kept until all is well, so that no picture is read twice.
@@ -51,7 +51,7 @@ def prepare(
     source
         The images.
     out
-        The file, .npy: bytes, (count, 1, size, size).
+        The file, .npy: bytes, (count, channels, size, size).
     size
         Side of an image, in pixels.
     progress
@@ -62,6 +62,9 @@ def prepare(
         Whether to leave out the files that cannot be taken, and to list them in the manifest.
     most_pixels
         That a picture may have.
+    colour
+        Whether to keep the colours, three channels, or to make the pictures grey, one; None: three where any picture
+        has colours.
 
     Returns
     -------
@@ -75,7 +78,7 @@ def prepare(
     """
     _check_memory(len(source.names), size)
     identity = {"source": quoted(source.name), "size": size}
-    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity))[:12], ".npz")
+    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4}))[:12], ".npz")
     with run_lock(parts.folder.parent / out.name):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
         if bad and not skip_bad:
@@ -84,6 +87,9 @@ def prepare(
         if not taken:
             raise SourceError(f"{quoted(source.name)} holds no picture that can be taken")
         whole = np.stack([rows[_key(source, name)][0] for name in taken])
+        in_colour = coloured(whole)
+        keep_colour = in_colour > 0 if colour is None else colour
+        whole = whole[:, 1:] if keep_colour else whole[:, :1]
         if (different := len(np.unique(whole.reshape(len(whole), -1), axis=0))) < fewest:
             shutil.rmtree(parts.folder.parent, ignore_errors=True)
             raise SourceError(f"{quoted(source.name)} holds {different} different images, and {fewest} are the fewest")
@@ -93,9 +99,11 @@ def prepare(
             "names": name_digest(taken), "count": len(taken), "different": different,
             "first": quoted(taken[0]), "last": quoted(taken[-1]), "sha256": digest(packed.getvalue()),
             "inventory": source.inventory.as_dict(),
+            "channels": whole.shape[1], "coloured": in_colour,
             "with_frames": sum(rows[_key(source, name)][1] for name in taken),
             "skipped": [{"name": quoted(name), "reason": reason} for name, reason in bad.items()],
-            "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; grey; rounded to bytes",
+            "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; "
+            f"{'' if keep_colour else 'grey; '}rounded to bytes",
             "mean": float(whole.mean()) / 255, "versions": {p: version(p) for p in ("torchvision", "pillow", "numpy")},
         }  # fmt: skip
         write_atomic(out.with_suffix(".npy.json"), to_json(manifest))
@@ -126,7 +134,7 @@ def _read_all(
                 for name in missing[start : start + CHUNK]:
                     try:
                         data = source.read(name)
-                        pixels = shrink(data, name, size, most_pixels)
+                        pixels = planes(data, name, size, most_pixels)
                         fresh[_key(source, name)] = pixels, holds_frames(data, most_pixels)
                     except SourceError as error:
                         bad[name] = str(error)
@@ -164,9 +172,10 @@ def _complaint(source: Source, bad: dict[str, str]) -> str:
 def _check_memory(count: int, size: int) -> None:
     """Raise SourceError where all pictures at this size need more memory than is free.
 
-    They are held four times over at the end (rows, whole, sorted, packed), and one picture in colour and float32.
+    They are held with four planes twice at the end (rows, whole), with three sorted and packed, and one picture in
+    colour and float32.
     """
-    needed, free = size**2 * (4 * count + 40), free_memory(torch.device("cpu"))
+    needed, free = size**2 * (14 * count + 40), free_memory(torch.device("cpu"))
     if needed > free:
         raise SourceError(
             f"--size {size}: {count} pictures of it need about {needed / 2**30:.1f} GiB of memory, and "
@@ -195,7 +204,7 @@ def manifest_of(path: Path, how: str) -> dict[str, Any]:
 
 
 def load(path: Path, side: int, how: str) -> Tensor:
-    """Return prepared images, bytes (count, 1, side, side); SourceError where they are damaged or of another size."""
+    """Return prepared images, bytes (count, 1 or 3, side, side); SourceError if damaged or of another size."""
     manifest, data = manifest_of(path, how), path.read_bytes()
     if digest(data) != manifest["sha256"]:
         raise SourceError(f"{path.name} is damaged (its checksum does not match its manifest); make it again")
@@ -203,7 +212,7 @@ def load(path: Path, side: int, how: str) -> Tensor:
         raise SourceError(f"{path.name} holds images of {manifest['size']} pixels, not {side}")
     try:
         whole = np.load(io.BytesIO(data), allow_pickle=False)
-        if whole.dtype != np.uint8 or whole.shape[1:] != (1, side, side):
+        if whole.dtype != np.uint8 or whole.shape[1:] not in ((1, side, side), (3, side, side)):
             raise ValueError(f"{whole.dtype} of shape {whole.shape}")
     except Exception as error:
         raise SourceError(f"{path.name} holds no images of bytes ({error}); make it again with: {how}") from None

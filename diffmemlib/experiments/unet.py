@@ -245,6 +245,8 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     """
     config.check_data()
     schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
+    if config.features == "digits" and data.pool.shape[1] != 1:
+        raise ValueError("features = 'digits': they see grey images, and these have colours; take 'untrained'")
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
     index = NeighbourIndex(train.to(device))
@@ -255,9 +257,8 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = derive_seed(config.seed, "measure", tau)
-        shape = (1, config.side, config.side)
         x = sample(
-            net, config.samples, shape, schedule, seed, config.sampler,
+            net, config.samples, tuple(train.shape[1:]), schedule, seed, config.sampler,
             steps=config.sampling_steps, batch_size=sample_batch_size(device), device=device,
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))
@@ -278,7 +279,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         }
         return metrics, arrays
 
-    net = seeded(derive_seed(config.seed, "weights"), lambda: network(config))
+    net = seeded(derive_seed(config.seed, "weights"), lambda: network(config, train.shape[1]))
     net.to(memory_format=torch.channels_last)  # convolutions follow their weights
     if device == "cpu":
         use_cpu_layers(net)
@@ -292,9 +293,17 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     )  # fmt: skip
 
 
-def network(config: UNetConfig) -> UNet:
-    """Return the network of a run, with the first weights that torch's random state gives."""
-    return UNet(config.width, config.dropout, variant=cast(Variant, config.network))
+def network(config: UNetConfig, channels: int = 1) -> UNet:
+    """Return the network of a run, with the first weights that torch's random state gives.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    channels
+        Of its images.
+    """
+    return UNet(config.width, config.dropout, channels=channels, variant=cast(Variant, config.network))
 
 
 def _features(name: str, data: Images, device: str) -> Features | None:

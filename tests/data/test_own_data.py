@@ -14,13 +14,14 @@ from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
 from diffmemlib.companion.estimators import images as estimate, window
+from diffmemlib.companion.figures.images import tile
 from diffmemlib.companion.figures.window import prediction
 from diffmemlib.companion.sweeps.tables import sweep_configs
 from diffmemlib.data import own
 from diffmemlib.data.images import Images, images
 from diffmemlib.data.inventory import SourceError
 from diffmemlib.data.letters import draw_letters
-from diffmemlib.data.picture import shrink
+from diffmemlib.data.picture import coloured, planes, shrink
 from diffmemlib.experiments import unet
 from diffmemlib.metrics import memorization
 from diffmemlib.metrics.digit_features import untrained_features
@@ -198,6 +199,57 @@ def test_a_run_on_images_of_ones_own(folder: Path, place: Path, monkeypatch: pyt
     assert estimate.good(result, "fd_untrained") == twins
     pool = {bytes(x.numpy()) for x in images(own.identify("mine", 16), 16).pool}
     assert all(x.tobytes() in pool for x in result.samples["nearest"].reshape(-1, 256))
+
+
+def tinted(i: int) -> Image.Image:
+    """The same picture, blue on a ground of another colour for each i."""
+    ground = Image.new("RGB", (40, 30), (200 - i, 40 + i, 30))
+    ground.paste((10, 20, 220), mask=blob(i))
+    return ground
+
+
+def test_colours_are_kept_unless_grey_is_asked_for(folder: Path, place: Path):
+    made = place / "tinted"
+    made.mkdir()
+    for i in range(COUNT):
+        (made / f"{i:03d}.png").write_bytes(png(tinted(i)))
+    for name, options, channels in (("kept", [], 3), ("grey", ["--grey"], 1)):
+        done = CliRunner().invoke(app, ["data", "images", str(made), "--name", name, "--size", "8", *options])
+        assert done.exit_code == 0, done.output
+        assert f"{COUNT} files with colours" in done.output
+        array = np.load(place / "data" / f"{name}-8.npy")
+        assert array.shape == (COUNT, channels, 8, 8)
+    one = Image.open(made / "003.png").resize((8, 8))  # a look at the order of the channels, not at rounding
+    assert np.argmax(np.load(place / "data" / "kept-8.npy")[3].mean((1, 2))) == np.argmax(np.asarray(one).mean((0, 1)))
+    own.prepare(folder, "plain", 8, progress=False)
+    assert np.load(place / "data" / "plain-8.npy").shape == (COUNT, 1, 8, 8)
+
+
+def test_a_grey_photograph_that_jpeg_tinted_counts_as_grey():
+    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 1), dtype=np.uint8).repeat(3, 2)
+    file = io.BytesIO()
+    Image.fromarray(noise).save(file, "JPEG", quality=60, subsampling=2)
+    grey, colour = (planes(data, "a", 16)[None] for data in (file.getvalue(), png(tinted(3))))
+    assert coloured(grey) == 0 and coloured(colour) == 1
+
+
+def test_a_run_on_coloured_images_draws_coloured_samples(place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(place / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(place / "checkpoints"))
+    (place / "tinted").mkdir()
+    for i in range(COUNT):
+        (place / "tinted" / f"{i:03d}.png").write_bytes(png(tinted(i)))
+    own.prepare(place / "tinted", "mine", 16, progress=False)
+    config = unet.UNetConfig.from_parameters({"tier": "smoke", "dataset": "mine"})
+    result = unet.run(config, show_progress=False)
+    assert result.samples["samples"].shape[2:] == result.samples["nearest"].shape[2:] == (3, 16, 16)
+    pool = {bytes(x.numpy()) for x in images(own.identify("mine", 16), 16).pool}
+    assert all(x.tobytes() in pool for x in result.samples["nearest"].reshape(-1, 768))
+    picture = tile(result, 0, columns=2, zoom=1)
+    cell = picture[22 + 3 : 22 + 3 + 16, 3 : 3 + 16]  # below the sample, within frame and margin
+    assert np.array_equal(cell.transpose(2, 0, 1), result.samples["nearest"][0, 0])
+    with pytest.raises(ValueError, match="they see grey images"):
+        unet.job(unet.UNetConfig.from_parameters({"tier": "smoke", "dataset": "mine", "features": "digits"}))
 
 
 def made(n: int, seed: int = 0, late: float = 1.0, end: float = 1e6) -> Result:

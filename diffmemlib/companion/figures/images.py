@@ -33,9 +33,9 @@ def tile(result: Result, milestone: int, columns: int = 12, zoom: int = 3) -> np
     for name in ("samples", "nearest"):
         cells = []
         for j in shown:
-            large = np.kron(stored[name][milestone, j, 0], np.ones((zoom, zoom), np.uint8))
-            cell = np.tile(frame[int(hits[j])], (large.shape[0] + 2 * GAP, large.shape[1] + 2 * GAP, 1))
-            cell[GAP:-GAP, GAP:-GAP] = large[..., None]
+            large = stored[name][milestone, j].repeat(zoom, 1).repeat(zoom, 2)
+            cell = np.tile(frame[int(hits[j])], (large.shape[1] + 2 * GAP, large.shape[2] + 2 * GAP, 1))
+            cell[GAP:-GAP, GAP:-GAP] = large.transpose(1, 2, 0)
             cells.append(np.pad(cell, ((1, 1), (1, 1), (0, 0)), constant_values=255))
         rows.append(np.concatenate(cells, axis=1))
     return np.concatenate(rows)
