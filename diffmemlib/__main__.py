@@ -1,4 +1,4 @@
-"""Command line: diffmem run | sweep | costs | data | bench | verify | claims | picture | rename-results."""
+"""Command line: diffmem probe | run | sweep | costs | data | bench | verify | claims | picture | rename-results."""
 
 from __future__ import annotations
 
@@ -10,11 +10,13 @@ from typing import Annotated
 import typer
 
 from .files import RunBusyError
+from .places import typed_path
 
-app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__)
+app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
+EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -131,6 +133,33 @@ def costs(
         typer.echo(summary(runs, estimate(runs, device)) if runs else "Nothing is missing: every run is stored.")
 
 
+@app.command()
+def probe(
+    source: Annotated[
+        str, typer.Argument(help="A folder or zip of images, or a .npy, .npz, .safetensors, .csv, .tsv or .parquet.")
+    ],
+    out: Annotated[Path, typer.Option(help="A folder for the report and what it is made from.")] = Path("report"),
+    minutes: Annotated[float, typer.Option(help="Of training, all calls together.")] = 20.0,
+    size: Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")] = 16,
+    grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")] = False,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Tell how long a diffusion model may train on data of yours before it copies; the same command resumes."""
+    from .probe.command import probe as make
+    from .runs.config import check_device
+
+    with exit_on_user_error():
+        check_device(device)
+        make(
+            source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
+            tell=typer.echo,
+        )  # fmt: skip
+
+
 data = typer.Typer(no_args_is_help=True, help="Prepare data sets.")
 app.add_typer(data, name="data")
 
@@ -146,7 +175,7 @@ def celeba(
     from .data.celeba import prepare
 
     with exit_on_user_error():
-        path = prepare(source, out, size, count)
+        path = prepare(source, typed_path(out, "--out"), size, count)
         typer.echo(f"wrote {path} and {path.name}.json")
 
 
@@ -176,6 +205,7 @@ def letters(
     from .data.letters import draw_letters
 
     with exit_on_user_error():
+        folder = typed_path(folder, "The folder for the letters")
         typer.echo(f"wrote {draw_letters(folder)} images to {folder}")
 
 
@@ -185,14 +215,17 @@ def features() -> None:
     from .experiments.digit_classifier import write
     from .metrics.digit_features import WEIGHTS
 
-    typer.echo(f"{write():.1%} of the held-out digits named rightly; wrote {WEIGHTS.name}")
+    with exit_on_user_error():
+        typer.echo(f"{write():.1%} of the held-out digits named rightly; wrote {WEIGHTS.name}")
 
 
 @app.command()
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
-    theory: Annotated[int, typer.Option(help="Instead: try the exact theory at this many ratios and times.")] = 0,
+    theory: Annotated[
+        int, typer.Option(help="Instead: try the exact theory at this many ratios and times.", min=0)
+    ] = 0,
 ) -> None:
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
     from .bench.images import measure, report
@@ -208,13 +241,16 @@ def bench(
             typer.echo(theory_report(theory_grid(theory)))
             return
         kind = check_device(device).split(":")[0]
+        path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
+        if path.is_dir():
+            raise ValueError(f"--out {path.name} is a folder: give a file for the JSON")
+        write_atomic(path, to_json({}))  # before the measuring, which takes minutes
         image = measure(device)
         typer.echo(report(image))
         nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
         typer.echo("\n" + together_table(nets, f"on {image['device']}, {image['threads']} threads"))
         if kind == "cpu":
             typer.echo("\n" + table())
-        path = out or output_dir() / f"bench-{kind}.json"
         write_atomic(path, to_json({"image": image, "together": nets}))
         typer.echo(f"\nwrote {path.name}")
 
@@ -284,7 +320,16 @@ def exit_on_user_error() -> Iterator[None]:
 
     try:
         yield
-    except (ValueError, OSError, MemoryError, ResultError, RunBusyError, FloatingPointError) as error:
+    except ModuleNotFoundError as error:
+        if str(error.name).startswith("diffmemlib"):
+            raise
+        typer.echo(
+            f"Error: this needs the package {error.name}, which is not installed: "
+            f"pip install 'diffmemlib[{EXTRAS.get(str(error.name), 'all')}]'",
+            err=True,
+        )
+        raise typer.Exit(1) from None
+    except (ValueError, OSError, MemoryError, ResultError, RunBusyError, ArithmeticError, RecursionError) as error:
         typer.echo(f"Error: {str(error) or TOO_LITTLE_MEMORY}", err=True)
         raise typer.Exit(1) from None
     except RuntimeError as error:

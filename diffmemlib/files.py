@@ -7,7 +7,7 @@ import hashlib
 import json
 import os
 import re
-import tempfile
+import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,19 +61,20 @@ def write_atomic(path: Path, data: bytes) -> None:
     OSError
         See `explain_write_errors`. What stood at ``path`` before is untouched.
     """
-    temporary: str | None = None
+    temporary: Path | None = None
     try:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-            with os.fdopen(handle, "wb") as file:
+            unique = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
+            with open(unique, "xb") as file:  # with the permissions that the user's umask gives, unlike mkstemp's
+                temporary = unique
                 file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, path)
+            os.replace(unique, path)
     finally:
         if temporary:
-            Path(temporary).unlink(missing_ok=True)  # gone already where all went well
+            temporary.unlink(missing_ok=True)  # gone already where all went well
 
 
 @contextmanager
@@ -95,7 +96,7 @@ class NumberedFiles:
     """A folder of files, one for each training step, each with its checksum in its own name.
 
     One rename therefore publishes content and checksum together. A file whose content does not match its name is
-    passed over with a warning, and the one before it serves.
+    passed over with a warning, and the one before it serves. So is one that was written for another owner.
 
     Parameters
     ----------
@@ -103,10 +104,13 @@ class NumberedFiles:
         Where the files lie; made when the first one is written.
     suffix
         Of the files, with its dot.
+    owner
+        Goes into the checksums, such as the identity of a run: files copied from another run are not taken for its
+        own. Files of an earlier version, whose checksums have no owner, are read.
     """
 
-    def __init__(self, folder: Path, suffix: str) -> None:
-        self.folder, self.suffix = folder, suffix
+    def __init__(self, folder: Path, suffix: str, owner: str = "") -> None:
+        self.folder, self.suffix, self.owner = folder, suffix, owner
         self.pattern = re.compile(r"(\d{9})-([0-9a-f]{16})" + re.escape(suffix))
 
     def paths(self) -> dict[int, Path]:
@@ -116,7 +120,9 @@ class NumberedFiles:
 
     def write(self, step: int, data: bytes, keep: int | None = None) -> Path:
         """Store the bytes of a step in place of any there were; then keep only the last ``keep`` steps (None: all)."""
-        path = self.folder / f"{step:09d}-{digest(data)[:16]}{self.suffix}"
+        if not 0 <= step < 10**9:
+            raise ValueError(f"step {step}: files are numbered from 0 to 999 999 999")
+        path = self.folder / f"{step:09d}-{self._checksum(data)}{self.suffix}"
         write_atomic(path, data)
         for other in self.folder.glob(f"{step:09d}-*{self.suffix}"):  # a damaged one, say
             if other != path:
@@ -141,10 +147,15 @@ class NumberedFiles:
         if path is None:
             return None
         data = path.read_bytes()
-        if digest(data)[:16] != path.name[10:26]:
-            warnings.warn(f"{path} is damaged (its checksum does not match); it is passed over", stacklevel=2)
+        if path.name[10:26] not in (self._checksum(data), digest(data)[:16]):
+            warnings.warn(
+                f"{path} is damaged, or of another run (its checksum does not match); it is passed over", stacklevel=2
+            )
             return None
         return data
+
+    def _checksum(self, data: bytes) -> str:
+        return digest(self.owner.encode() + data)[:16]
 
     def latest(self) -> tuple[int, bytes] | None:
         """Return the last step whose file is whole, and its bytes; None where there is none."""

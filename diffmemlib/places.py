@@ -87,6 +87,29 @@ def place_variable(path: Path) -> str | None:
     return next((name for name, place in places.items() if Path(path).absolute().is_relative_to(place())), None)
 
 
+def typed_path(text: Path | str, what: str) -> Path:
+    """Return the absolute path that a user typed, ``~`` being a home folder.
+
+    Parameters
+    ----------
+    text
+        As typed.
+    what
+        What it is, as the subject of an error's sentence.
+
+    Raises
+    ------
+    ValueError
+        Where it is empty, or the home folder of a user that does not exist.
+    """
+    if text == "" or (isinstance(text, Path) and str(text) == "."):  # Path("") is "."
+        raise ValueError(f"{what} is empty, or the current folder itself (a variable that is not set?): give a name")
+    try:
+        return Path(text).expanduser().absolute()
+    except RuntimeError as error:
+        raise ValueError(f"{what}, {text}, cannot be found ({error})") from None
+
+
 def _place(variable: str, name: str) -> Path:
     named = os.environ.get(variable)
-    return Path(named).expanduser().absolute() if named else (checkout() or Path.cwd()) / name
+    return typed_path(named, variable) if named else (checkout() or Path.cwd()) / name

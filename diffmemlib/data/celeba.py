@@ -60,14 +60,19 @@ def prepare(source: Path | str, out: Path, size: int = 32, count: int = COUNT, p
 
 def _in_order(names: list[str], source: Path) -> list[str]:
     """Sorted by index, which must run from 1 without a gap."""
+    name = quoted(source.resolve().name)
     if not names:
-        raise SourceError(f"{source.name} holds no image named like 000001.jpg; give {SOURCE}")
+        raise SourceError(f"{name} holds no image named like 000001.jpg; give {SOURCE}")
     index = {int(PurePosixPath(name).stem): name for name in names}
     if len(index) < len(names):
-        raise SourceError(f"{source.name} holds an image twice: {len(names)} files for {len(index)} indices")
+        raise SourceError(f"{name} holds an image twice: {len(names)} files for {len(index)} indices")
+    if min(index) < 1:
+        raise SourceError(
+            f"{name} holds an image {min(index):06d}, and CelebA's indices run from 000001; give {SOURCE}"
+        )
     if missing := sorted(set(range(1, max(index) + 1)) - set(index)):
         listed = ", ".join(f"{i:06d}" for i in missing[:5]) + (", ..." if len(missing) > 5 else "")
-        raise SourceError(f"{source.name} lacks image {listed} ({len(missing)} in all); get {SOURCE} again")
+        raise SourceError(f"{name} lacks image {listed} ({len(missing)} in all); get {SOURCE} again")
     return [index[i] for i in sorted(index)]
 
 

@@ -124,7 +124,10 @@ def open_source(
     """
     if not str(source):
         raise SourceError(f"the source is empty (a variable that is not set?); give {what}")
-    path = Path(source).expanduser()
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise SourceError(f"{quoted(str(source))} cannot be found ({error}); give {what}") from None
     try:
         if path.is_dir():
             return _folder(path, wanted, order)
@@ -160,15 +163,20 @@ def _folder(source: Path, wanted: Callable[[str], bool], order: Callable[[list[s
 
 def _walk(source: Path, inventory: Inventory) -> Iterator[tuple[str, os.stat_result]]:
     """Every file below a folder, by its relative name, but for those in folders of systems, which are counted."""
-    for place, folders, names in os.walk(source):
+
+    def closed(error: OSError) -> None:
+        name = quoted(Path(error.filename).relative_to(source).as_posix())
+        inventory.left_out[f"the folder {name}, which cannot be read ({error.strerror})"] += 1
+
+    for place, folders, names in os.walk(source, onerror=closed):
         relative = Path(place).relative_to(source).as_posix()
         prefix = "" if relative == "." else f"{relative}/"
-        for folder in [f for f in folders if SYSTEM.fullmatch(f)]:
+        links = [f for f in folders if os.path.islink(os.path.join(place, f))]  # os.walk does not follow them
+        for folder in [f for f in folders if SYSTEM.fullmatch(f) and f not in links]:
             folders.remove(folder)
             inventory.left_out[f"in the hidden or system folder {quoted(folder)}"] += sum(
-                len(inside) for _, _, inside in os.walk(Path(place, folder))
+                len(inside) for _, _, inside in os.walk(Path(place, folder), onerror=closed)
             )
-        links = [f for f in folders if os.path.islink(os.path.join(place, f))]  # os.walk does not follow them
         for name in sorted(names) + links:
             yield prefix + name, os.lstat(os.path.join(place, name))
 
@@ -195,7 +203,7 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
     shown, inventory, entries = quoted(source.name), Inventory(), dict[str, zipfile.ZipInfo]()
     for entry in archive.infolist():
         parts = [part for part in re.split(r"[\\/]", entry.filename) if part not in ("", ".")]
-        if re.match(r"[\\/]|[A-Za-z]:", entry.filename) or ".." in parts:
+        if re.match(r"[\\/]|[A-Za-z]:[\\/]", entry.filename) or ".." in parts:
             raise SourceError(
                 f"{shown} holds the entry '{quoted(entry.filename)}', which leads out of the archive; do not trust it"
             )

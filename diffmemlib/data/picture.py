@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 MOST_PIXELS = 64_000_000  # of one picture
 TINT = 16  # difference of the channels, in bytes, that JPEG alone does not make of a grey picture
+LONGEST = 8  # times the shorter side, up to which a picture is resized as a whole
 ENOUGH = 8  # a large picture is first averaged over whole blocks, to no less than this many times its final size
 # A decoder is chosen by how the file begins. Pillow alone would try every format it knows, PostScript too, which it
 # hands to another program.
@@ -100,6 +101,10 @@ def _small(data: bytes, size: int, most_pixels: int) -> Picture:
         raise Image.DecompressionBombError
     if _bits(picture, data) > 8 or picture.mode[0] in "IF":
         raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
+    short, long = sorted(picture.size)
+    if long > LONGEST * short:  # a strip, which would be enlarged as a whole: its middle holds the central square
+        left, top = ((side - min(side, LONGEST // 2 * short)) // 2 for side in picture.size)
+        picture = picture.crop((left, top, picture.width - left, picture.height - top))
     whole = picture.size
     drafted = picture.draft(None, (ENOUGH * size, ENOUGH * size))  # JPEG can be decoded at a fraction of its size
     picture.load()

@@ -34,7 +34,7 @@ def check_options(out: Path, size: int) -> None:
     if size < 4 or size % 4:
         raise SourceError(f"--size {size}: the U-Net takes sides that are multiples of 4")
     if out.suffix != ".npy":
-        raise SourceError(f"--out {out.name}: give a name that ends in .npy")
+        raise SourceError(f"--out {quoted(out.name)}: give a name that ends in .npy")
 
 
 def prepare(
@@ -196,7 +196,12 @@ def manifest_of(path: Path, how: str) -> dict[str, Any]:
         raise FileNotFoundError(f"{path} with its manifest is not there; make it with: {how}")
     try:
         content = dict(json.loads(manifest.read_bytes()))
-        content["sha256"], content["size"], content["count"]
+        kinds = {"sha256": str, "size": int, "count": int, "different": int, "channels": int, "coloured": int}
+        for key in ("sha256", "size", "count"):
+            content[key]
+        for key, kind in kinds.items():
+            if not isinstance(content.get(key, kind()), kind):
+                raise ValueError(f"{key} is {content[key]!r}")
     except Exception as error:  # whatever is in it, it is no manifest
         reason = f"it has no {error}" if isinstance(error, KeyError) else error
         raise SourceError(f"{manifest.name} is damaged ({reason}); make it again with: {how}") from None

@@ -215,8 +215,7 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             if config.guidance == 0:
                 metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
                 metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
-            by_neighbours = kl_nearest_neighbour(x_class, of_class)
-            metrics["kl_nn" + name] = by_neighbours.value, by_neighbours.low, by_neighbours.high
+            metrics["kl_nn" + name] = _neighbours(x_class, of_class)
         for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
             predict = classifier_free_guidance(net, their_labels.to(device)) if config.conditional else net
             losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))
@@ -243,6 +242,14 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
         measure=measure,
         facts={"near_duplicates": near_duplicates(data)},
     )  # fmt: skip
+
+
+def _neighbours(x: Tensor, law: GaussianMixture) -> tuple[float, float, float]:
+    """KL by nearest neighbours; infinite where samples coincide, as those of a network that has collapsed do."""
+    if len(torch.unique(x, dim=0)) < len(x):
+        return inf, inf, inf
+    e = kl_nearest_neighbour(x, law)
+    return e.value, e.low, e.high
 
 
 def _interval(e: MonteCarloEstimate) -> tuple[float, float, float]:

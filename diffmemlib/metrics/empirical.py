@@ -16,7 +16,7 @@ def empirical_score(x: Tensor, t: float, train: Tensor, memory: int = 2**28) -> 
     """Return the score of the noised training set (Eq. 5), by a streaming soft-max over the data.
 
     s(x) = sum_nu w_nu (exp(-t) x_nu - x) / Delta_t, with w_nu the soft-max of -|x - exp(-t) x_nu|^2 / (2 Delta_t).
-    Distances are of differences, in float64, and weights are relative to the nearest point, so any t > 0 is safe.
+    Distances are of differences, in float64, and weights are relative to the nearest point, so small t is safe.
 
     Parameters
     ----------
@@ -37,16 +37,24 @@ def empirical_score(x: Tensor, t: float, train: Tensor, memory: int = 2**28) -> 
     Raises
     ------
     ValueError
-        For t <= 0, and points of different dimensions.
+        For t that is not positive and finite, points of different dimensions, numbers that are not finite, and a t so
+        small that the score is beyond float64.
     """
-    if t <= 0:
-        raise ValueError(f"t = {t}: the empirical score is defined for t > 0 only")
+    if not 0 < t < math.inf:
+        raise ValueError(f"t = {t}: the empirical score is defined for positive, finite t only")
+    x, train = torch.as_tensor(x), torch.as_tensor(train)
     if x.ndim != 2 or train.ndim != 2 or x.shape[1] != train.shape[1] or len(train) == 0:
         raise ValueError(f"x has shape {tuple(x.shape)} and train {tuple(train.shape)}: expected (m, d) and (n, d)")
-    numbers = max(1, memory // (NUMBER * x.shape[1]))  # pairs of points at once
+    for name, points in (("x", x), ("train", train)):
+        if not torch.isfinite(points).all():
+            raise ValueError(f"{name} holds NaN or infinite numbers")
+    numbers = max(1, int(memory) // (NUMBER * x.shape[1]))  # pairs of points at once
     chunk = min(len(train), max(1, int(numbers**0.5)))
     parts = [_score(part.double(), t, train, chunk) for part in x.split(max(1, numbers // chunk))]
-    return torch.cat(parts) if parts else x.double()
+    score = torch.cat(parts) if parts else x.double()
+    if not torch.isfinite(score).all():
+        raise ValueError(f"t = {t:g} is too small for points of this size: the score is beyond float64")
+    return score
 
 
 def _score(x: Tensor, t: float, train: Tensor, chunk: int) -> Tensor:

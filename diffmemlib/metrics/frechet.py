@@ -40,7 +40,7 @@ class Moments:
 
         ValueError for another shape, and for NaN, infinite and astronomical numbers.
         """
-        x = as_points(features, "the set of features").cpu().double().numpy()
+        x = _rows(features)
         if x.ndim != 2:
             raise ValueError(f"features have shape {x.shape}: expected one row for each image")
         centred = x - x.mean(0)
@@ -120,11 +120,15 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 def distance_of_gaussians(mean_a: Array, cov_a: Array, mean_b: Array, cov_b: Array) -> float:
     """Return the same from means (D,) and covariances (D, D), singular ones included."""
+    shift = mean_a - mean_b
+    unit = max(np.abs(shift).max(), np.sqrt(np.diag(cov_a).max()), np.sqrt(np.diag(cov_b).max()))
+    if not 0 < unit < np.inf:
+        return float(unit)  # 0, of two points in one place
+    shift, cov_a, cov_b = shift / unit, cov_a / unit / unit, cov_b / unit / unit  # so that no product overflows
     values, vectors = np.linalg.eigh(cov_a)
     root = (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
     cross = np.sqrt(np.linalg.eigvalsh(root @ cov_b @ root).clip(min=0)).sum()
-    shift = mean_a - mean_b
-    return float(shift @ shift + np.trace(cov_a) + np.trace(cov_b) - 2 * cross)
+    return float((shift @ shift + np.trace(cov_a) + np.trace(cov_b) - 2 * cross) * unit * unit)
 
 
 def frechet_interval(features_a: Array, features_b: Array) -> tuple[float, float, float]:
@@ -143,13 +147,19 @@ def frechet_interval(features_a: Array, features_b: Array) -> tuple[float, float
     a, b = Moments.of(features_a), Moments.of(features_b)
     value = frechet_distance(a, b)
     variance = sum(
-        float(np.var(_influence(np.asarray(x, np.float64), mine, other))) / mine.count
+        float(np.var(_influence(_rows(x), mine, other))) / mine.count
         for x, mine, other in ((features_a, a, b), (features_b, b, a))
     )
     return value, value - 1.96 * variance**0.5, value + 1.96 * variance**0.5
 
 
+def _rows(features: Tensor | Array) -> Array:
+    return as_points(features, "the set of features").cpu().double().numpy()
+
+
 def _influence(x: Array, mine: Moments, other: Moments) -> Array:
+    if not mine.scatter.any():  # all in one place: none of them moves the covariance, and the mean is exact
+        return np.zeros(len(x))
     values, vectors = np.linalg.eigh(mine.covariance)
     values = values.clip(min=values[-1] * len(values) * np.finfo(np.float64).eps)  # a feature that never changes
     root, inverse = ((vectors * values**power) @ vectors.T for power in (0.5, -0.5))

@@ -11,6 +11,8 @@ from torch import Tensor
 
 LARGEST = 1e150  # whose square is still a number
 BYTES = 255.0
+# Types of numpy that torch does not have, or cannot compute with; by name, which says nothing of the order of bytes.
+OF_TORCH = {"uint16": "int32", "uint32": "int64", "uint64": "int64", "longdouble": "float64", "float128": "float64"}
 
 
 def as_points(x: Any, name: str) -> Tensor:
@@ -31,11 +33,17 @@ def as_points(x: Any, name: str) -> Tensor:
     if isinstance(x, list | tuple) and x and all(isinstance(part, Tensor) for part in x):
         x = torch.stack(list(x))
     if not isinstance(x, Tensor):
+        if np.ma.isMaskedArray(x):
+            raise ValueError(f"{name} is a masked array: leave masked points out, and give x.data")
         array = np.asarray(x)
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{name} holds {array.dtype} and no numbers: give a tensor, an array or a list of numbers")
-        x = torch.as_tensor(np.ascontiguousarray(array))
+        x = torch.as_tensor(np.ascontiguousarray(array.astype(OF_TORCH.get(array.dtype.name, array.dtype.name))))
+    if x.layout != torch.strided:
+        raise ValueError(f"{name} is a sparse tensor: give x.to_dense()")
     x = x.detach()
+    if x.dtype in (torch.uint16, torch.uint32, torch.uint64):
+        x = x.to(torch.int64)
     if x.is_complex():
         raise ValueError(f"{name} holds complex numbers: give real ones")
     if x.ndim < 2 or len(x) == 0 or x.numel() == 0:

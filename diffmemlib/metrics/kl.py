@@ -137,8 +137,12 @@ def forward_path(predict: NetOutput, samples: Tensor, schedule: Schedule, seed: 
     Raises
     ------
     ValueError
-        For fewer than 10 stride samples.
+        For fewer than 10 stride samples, and samples that are not finite.
+    FloatingPointError
+        Where the network's prediction is not finite.
     """
+    if samples.ndim != 2 or not torch.isfinite(samples).all():
+        raise ValueError(f"samples of shape {tuple(samples.shape)}: give (m, d), without NaN or infinite numbers")
     m, d = len(samples) - len(samples) % stride, samples.shape[1]
     if m < 10 * stride:
         raise ValueError(f"{len(samples)} samples: the estimate needs at least 10 * stride = {10 * stride}")
@@ -157,4 +161,6 @@ def forward_path(predict: NetOutput, samples: Tensor, schedule: Schedule, seed: 
         eps = predict(noised, timestep[:, j].to(samples.device))
         x[:, j], xi[:, j] = noised.cpu().double(), noise.double()
         score[:, j] = -eps.cpu().double() / schedule.noise[timestep[:, j], None]
+    if not torch.isfinite(score).all():
+        raise FloatingPointError("the network's prediction on noised samples is NaN or infinite: it has diverged")
     return ForwardPath(timestep, weight, x, xi, score)

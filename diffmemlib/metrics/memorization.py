@@ -132,7 +132,10 @@ class NeighbourIndex:
         k
             The ratio that counts as a jump.
         """
-        rows = torch.arange(len(self.train)) if index is None else torch.as_tensor(index)
+        _check_k(k)
+        rows = torch.arange(len(self.train))
+        if index is not None:  # integers, or a boolean for each point
+            rows = rows[torch.as_tensor(np.asarray(index) if len(index) else np.zeros(0, int))]
         found = []
         for part in rows.to(self.train.device).split(self.rows):
             candidate, _ = _smallest(self._fast(self.train[part]), min(CLUSTER + 2, len(self.train)))
@@ -224,8 +227,7 @@ def memorized_fraction(samples: Any, train: Any, k: float = 1 / 3) -> MemorizedF
     >>> memorized_fraction(samples, train).value
     0.1
     """
-    if not 0 < k < 1:
-        raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
+    _check_k(k)
     index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
     neighbours = index.two_nearest(samples)
     nearest, which = np.unique(neighbours.index[:, 0], return_inverse=True)
@@ -286,6 +288,11 @@ def near_duplicates(train: Any, k: float = 1 / 3) -> int:
     """
     index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
     return int(index.has_near_duplicate(k=k).sum())
+
+
+def _check_k(k: float) -> None:
+    if not 0 < k < 1:
+        raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any, Protocol
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import stats
 from scipy.spatial import KDTree
@@ -101,7 +102,8 @@ def kl_nearest_neighbour(samples: Any, law: Law, neighbours: int = 1) -> Neighbo
     Raises
     ------
     ValueError
-        For too few samples, and where a sample coincides with k others, so that its distance is zero.
+        For too few samples, samples that are not of the law's shape, and where a sample coincides with k others, so
+        that its distance is zero.
 
     References
     ----------
@@ -118,6 +120,8 @@ def kl_nearest_neighbour(samples: Any, law: Law, neighbours: int = 1) -> Neighbo
     True
     """
     x = as_points(samples, "samples").cpu().double()
+    if x.shape[1:] != (expected := law.sample(1, 0).shape[1:]) or x.ndim != 2:
+        raise ValueError(f"samples have shape {tuple(x.shape[1:])} each, and those of the law {tuple(expected)}")
     if len(x) < max(FEWEST, 2 * PARTS * (neighbours + 1)) or neighbours < 1:
         raise ValueError(
             f"{len(x)} samples, neighbours = {neighbours}: the estimate needs neighbours of at least 1, and samples of "
@@ -146,7 +150,12 @@ def _raw(x: Tensor, law: Law, neighbours: int) -> float:
     if (coincide := int((distance == 0).sum())) > 0:
         raise ValueError(f"{coincide} samples coincide with {neighbours} others: the law they are of has no density")
     volume = d / 2 * math.log(math.pi) - gammaln(d / 2 + 1)
-    terms = -law.log_prob(x).numpy() - d * np.log(distance)
+    log_prob = law.log_prob(x)
+    if log_prob.shape != (m,):
+        raise ValueError(f"log_prob of {m} points has shape {tuple(log_prob.shape)}: it gives one number for each")
+    if not torch.isfinite(log_prob).all():
+        raise ValueError("the law has no density, or an infinite one, where some samples are: KL is infinite")
+    terms = -log_prob.numpy() - d * np.log(distance)
     return float(terms.mean() - digamma(m) + digamma(neighbours) - volume)
 
 

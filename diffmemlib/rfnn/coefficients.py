@@ -14,6 +14,7 @@ Atoms = Sequence[tuple[float, float]]  # (eigenvalue, weight) of the data covari
 
 NODES = (200, 300)  # of the two rules whose agreement is asked for
 ACCURACY = 1e-10
+LINEAR = 1e-20  # s_t^2 in units of b_t^2 below which it is the rounding of a linear activation
 
 
 class Coefficients(NamedTuple):
@@ -65,7 +66,12 @@ def coefficients(t: float, variance: float = 1.0, activation: Activation = np.ta
     mean, *values = fine
     if abs(mean) > 1e-8:
         raise ValueError(f"activation: has mean {mean:.3g} under N(0, Gamma_t^2); the theory needs 0 (subtract it)")
-    return Coefficients(*values)
+    found = Coefficients(*values)
+    if found.s2 <= LINEAR * found.b**2:
+        raise ValueError(
+            f"activation: b_t = {found.b:.3g} and s_t^2 = {found.s2:.3g}, so that it is linear; the theory needs more"
+        )
+    return found
 
 
 def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> tuple[float, ...]:
@@ -87,7 +93,7 @@ def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> t
 
 def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return eigenvalues and weights as arrays; ValueError unless the former are positive and the latter sum to one."""
-    if len(covariance) == 0 or any(len(atom) != 2 for atom in covariance):
+    if np.ndim(covariance) == 0 or len(covariance) == 0 or any(np.shape(atom) != (2,) for atom in covariance):
         raise ValueError("covariance: give (eigenvalue, weight) pairs, at least one")
     eigenvalues, weights = np.array(covariance, float).T
     if not (np.isfinite(eigenvalues).all() and (eigenvalues > 0).all()):

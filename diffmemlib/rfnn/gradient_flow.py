@@ -58,7 +58,8 @@ class GradientFlow:
     Raises
     ------
     ValueError
-        For shapes that do not fit, and a time that is not positive and finite.
+        For shapes that do not fit, numbers that are not finite, a feature of zeros, a covariance with a negative
+        eigenvalue, and a time that is not positive and finite.
 
     Examples
     --------
@@ -79,6 +80,10 @@ class GradientFlow:
         self.W, self.X = (torch.as_tensor(np.asarray(v), dtype=torch.float64, device=device) for v in (W, X))
         if self.W.ndim != 2 or self.X.ndim != 2 or self.W.shape[1] != self.X.shape[1]:
             raise ValueError(f"W {tuple(self.W.shape)} and X {tuple(self.X.shape)}: need (p, d) and (n, d)")
+        if self.W.numel() == 0 or self.X.numel() == 0:
+            raise ValueError(f"W {tuple(self.W.shape)} and X {tuple(self.X.shape)}: at least one feature and one point")
+        if not (torch.isfinite(self.W).all() and torch.isfinite(self.X).all()) or (self.W == 0).all(1).any():
+            raise ValueError("W or X holds NaN or infinite numbers, or W a feature of zeros")
         self.p, self.d = self.W.shape
         self.activation = activation
         self.t, self.delta = t, -expm1(-2 * t)
@@ -87,6 +92,8 @@ class GradientFlow:
         if Sigma.shape not in ((self.d,), (self.d, self.d)):
             raise ValueError(f"covariance of shape {tuple(Sigma.shape)}: need ({self.d},) or ({self.d}, {self.d})")
         Sigma = torch.diag(Sigma) if Sigma.ndim == 1 else Sigma
+        if not torch.isfinite(Sigma).all() or not (torch.linalg.eigvalsh(Sigma) >= -1e-12 * Sigma.abs().max()).all():
+            raise ValueError("covariance: has a negative eigenvalue, or NaN or infinite numbers")
         self.Sigma_t = exp(-2 * t) * Sigma + self.delta * torch.eye(self.d).to(Sigma)
 
     @cached_property
@@ -112,6 +119,8 @@ class GradientFlow:
         """Eigenvalues of U and, for the losses, |V_i|^2, V_i.V~_i and U~_ij (V_i.V_j) in its eigenbasis."""
         (U, V), (U_pop, V_pop) = self.UV, self.population
         eigenvalues, Q = torch.linalg.eigh(U)
+        # Of equal features some are zero but for rounding: they relax at no time, and carry nothing of V.
+        eigenvalues = eigenvalues.clamp(min=float(eigenvalues[-1]) * self.p * torch.finfo(torch.float64).eps)
         V, V_pop = Q.T @ V, Q.T @ V_pop
         return eigenvalues, V.square().sum(1), (V * V_pop).sum(1), Q.T @ U_pop @ Q * (V @ V.T)
 
@@ -194,7 +203,7 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
 
     Raises
     ------
-    RuntimeError
+    ValueError
         Where the last of TERMS terms is above 1e-6 of the sum.
     """
     p, n = h.shape
@@ -208,8 +217,10 @@ def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorAc
         size = c.square().mean(2).amax(1).cpu().numpy() * largest ** np.arange(terms)  # bounds each term's entries
         small = size / max(size.max(), 1e-300)
         if largest > 0 and small[-2:].max() > 1e-6:  # of an odd activation every other one is zero
-            raise RuntimeError(
-                f"{terms} terms of Mehler's series are too few: the last is {small[-2:].max():.0e} of it"
+            raise ValueError(
+                f"{terms} terms of Mehler's series are too few, the last is {small[-2:].max():.0e} of it: two features "
+                f"are nearly parallel (correlation {largest:.4f}), or the data too large; take a larger d, or smaller "
+                "data"
             )
         power = torch.ones_like(correlation)
         for k in range(int(np.flatnonzero(small > 1e-12).max(initial=0)) + 1):

@@ -45,7 +45,7 @@ def learning_curves(
     Parameters
     ----------
     tau
-        Training times tau = steps * rate / d^2, at least 0, of any shape.
+        Training times tau = steps * rate / d^2, at least 0, of any shape; inf is the end of training.
     psi_p, psi_n
         Features and training points in units of d, positive.
     t
@@ -116,9 +116,9 @@ def contour_losses(
     z1, dz1, q1, r1 = (v[: nodes // 2] for v in _on_contour(model, heights[0], nodes, known))
     z2, dz2, q2, r2 = _on_contour(model, heights[1], nodes, known)
     m1, m2 = _trace(model, q1, r1), _trace(model, q2, r2)
-    g1, g2 = np.expm1(-rate * z1) / z1, np.expm1(-rate * z2) / z2
+    g1, g2 = _decayed(rate, z1), _decayed(rate, z2)
     b2 = model.c.b**2
-    train = 1 - 2 * b2 * (np.expm1(-2 * rate * z1) / z1 @ (m1 * dz1)).real
+    train = 1 - 2 * b2 * (_decayed(2 * rate, z1) @ (m1 * dz1)).real
     test = 1 - 4 * b2 * (g1 @ (m1 * dz1)).real
     size = max(1, BLOCK // nodes)
     for start in range(0, nodes // 2, size):
@@ -127,6 +127,12 @@ def contour_losses(
         K = (model.c.s2 + model.c.v2) * (m1[at, None] - m2) / (z1[at, None] - z2) + model.c.a**2 * T
         test += 2 * b2 * (((g1[:, at] * dz1[at]) @ K) * (g2 * dz2)).sum(1).real
     return np.array([train, test])
+
+
+def _decayed(rate: NDArray[np.float64], z: Complex) -> Complex:
+    """(e^{-rate z} - 1)/z; its limit -1/z where the rate is infinite."""
+    finite = np.isfinite(rate)
+    return np.where(finite, np.expm1(-np.where(finite, rate, 0) * z), -1) / z
 
 
 def _on_contour(

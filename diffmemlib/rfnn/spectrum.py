@@ -50,7 +50,7 @@ def spectral_density(
     if not (lam > 0).all():
         raise ValueError("lam: eigenvalues of U are positive")
     model = Model.of(psi_p=psi_p, psi_n=psi_n, t=t, covariance=covariance, activation=activation)
-    return _continuous(model, lam)
+    return _continuous(model, lam) if lam.size else np.zeros(lam.shape)
 
 
 @dataclass(frozen=True)

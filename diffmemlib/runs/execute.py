@@ -241,8 +241,8 @@ class _Work:
     def __init__(self, job: Job, device: str, together: int = 1) -> None:
         self.job, self.device, self.together = job, device, together
         keep_freed_memory()
-        self.log = NumberedFiles(job.config.checkpoint_dir / "milestones", ".npz")
-        checkpoints = NumberedFiles(job.config.checkpoint_dir / "checkpoints", ".safetensors")
+        self.log = NumberedFiles(job.config.checkpoint_dir / "milestones", ".npz", job.config.id)
+        checkpoints = NumberedFiles(job.config.checkpoint_dir / "checkpoints", ".safetensors", job.config.id)
         if is_main_process():
             self.log.tidy()
             checkpoints.tidy()

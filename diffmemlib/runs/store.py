@@ -84,7 +84,7 @@ class Result:
     @property
     def samples(self) -> dict[str, np.ndarray]:
         """The few samples that were kept, as named arrays (see the experiment)."""
-        data = _verified(self.folder, self.provenance, "samples.npz")
+        data = verified(self.folder, self.provenance, "samples.npz")
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as file:
                 return dict(file)
@@ -163,15 +163,13 @@ def sealed(provenance: dict[str, Any]) -> bytes:
     return to_json(content | {"checksum": digest(to_json(content))})
 
 
-def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the settings of a stored run and its provenance, verified; curves and samples are not read.
-
-    The command among these is the one that makes the run today: defaults may have changed since it was stored.
+def read_provenance(folder: Path) -> dict[str, Any]:
+    """Return the provenance of a stored run, verified by its own checksum.
 
     Raises
     ------
     ResultError
-        Says which file is missing or damaged, and how to make it again.
+        Says what is wrong with it.
     """
     path = folder / "provenance.json"
     if not path.exists():
@@ -180,9 +178,7 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         data = path.read_bytes()
         provenance = json.loads(data)
         if "checksum" not in provenance:
-            raise ValueError(
-                "it has no checksum: where an earlier version stored it, run diffmem rename-results, which adds one"
-            )
+            raise ValueError("it has no checksum of its own")
         if data != sealed(provenance):
             raise ValueError("its checksum does not match")
         known = provenance["command"], provenance["complete"], provenance["sha256"]
@@ -195,8 +191,22 @@ def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         raise ResultError(
             f"{run_name(folder)}/provenance.json is damaged ({reason}); delete the folder, run again"
         ) from None
+    return dict(provenance)
+
+
+def read_settings(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the settings of a stored run and its provenance, verified; curves and samples are not read.
+
+    The command among these is the one that makes the run today: defaults may have changed since it was stored.
+
+    Raises
+    ------
+    ResultError
+        Says which file is missing or damaged, and how to make it again.
+    """
+    provenance = read_provenance(folder)
     try:
-        config = json.loads(_verified(folder, provenance, "config.json"))
+        config = json.loads(verified(folder, provenance, "config.json"))
         _check_identity(folder, dict(config))
         provenance |= {"command": _command(dict(config)) or provenance["command"]}
     except ResultError:
@@ -238,7 +248,7 @@ def read_result(folder: Path) -> Result:
         Says which file is missing, damaged or not what it should be, and how to make it again.
     """
     config, provenance = read_settings(folder)
-    data = _verified(folder, provenance, "curves.parquet")
+    data = verified(folder, provenance, "curves.parquet")
     try:
         curves = pd.read_parquet(io.BytesIO(data))
         if list(curves.columns) != CURVES:
@@ -252,7 +262,7 @@ def complete_result(config: Config) -> Result | None:
     """Return the stored run if it is whole and undamaged, else None: then it is to be made, or gone on with."""
     try:
         stored = read_result(config.result_dir)
-        _verified(stored.folder, stored.provenance, "samples.npz")  # the rest was, in reading
+        verified(stored.folder, stored.provenance, "samples.npz")  # the rest was, in reading
     except ResultError:
         return None
     return stored if stored.provenance["complete"] else None
@@ -303,7 +313,8 @@ def with_later_defaults(result: Result, kind: type[Config]) -> Result:
     return replace(result, config={**kind.later_defaults(), **result.config})
 
 
-def _verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
+def verified(folder: Path, provenance: dict[str, Any], name: str) -> bytes:
+    """Return the bytes of one file of a stored run; ResultError where they are not those of its provenance."""
     path, again = folder / name, f"delete the folder and make it again: {provenance['command']}"
     if not path.exists():
         raise ResultError(f"{run_name(folder)}/{name} is missing; {again}")

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..files import digest, to_json, write_atomic
-from ..places import results_dir
+from ..places import checkout, results_dir
 from .store import ResultError, read_result, run_name, stored_folders
 
+RUN_NAME = re.compile(r"\w+/\w+/[0-9a-f]{12}")
 MANIFEST = "manifest.json"  # in the folder of results: run -> checksum of its provenance, which has those of its files
 
 
@@ -52,6 +54,8 @@ class Verification:
 
 def verify() -> Verification:
     """Read every stored result, samples too, and compare it with the manifest where there is one."""
+    if not results_dir().is_dir():
+        raise ResultError(f"{results_dir()}, where results are looked for, is no folder: there is nothing to verify")
     committed, found, sums = manifest(), Verification(), stored_checksums()
     for folder in stored_folders():
         name = run_name(folder)
@@ -78,13 +82,26 @@ def manifest() -> dict[str, str]:
         Where it cannot be read.
     """
     path = results_dir() / MANIFEST
+    own = checkout()
     if not path.exists():
+        if own and path.parent == own / "results":
+            raise ResultError(f"{_shown(path)} is missing: restore it, as with: git checkout {_shown(path)}")
         return {}
     try:
         content = json.loads(path.read_bytes())
+        if strange := [name for name in content if not RUN_NAME.fullmatch(name)]:
+            raise ValueError(f"{strange[0]!r} names no run")
         return {str(name): str(value) for name, value in content.items()}
     except Exception as error:
-        raise ResultError(f"{path} is damaged ({error}); restore it, as with: git checkout {path.name}") from None
+        raise ResultError(
+            f"{_shown(path)} is damaged ({error}); restore it, as with: git checkout {_shown(path)}"
+        ) from None
+
+
+def _shown(path: Path) -> Path:
+    """As it is named at the root of the checkout."""
+    root = checkout()
+    return path.relative_to(root) if root and path.is_relative_to(root) else path
 
 
 def write_manifest() -> Path:

@@ -53,13 +53,9 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
     >>> first_crossing([1, 10, 100], [0.0, 0.0, 0.4], 0.2)
     Timescale(tau=31.62277..., status='interpolated')
     """
-    tau, value = np.asarray(tau, float), np.asarray(value, float)
-    if tau.ndim != 1 or tau.shape != value.shape or len(tau) == 0:
-        raise ValueError(f"tau {tau.shape} and value {value.shape} must be two equally long lists of numbers")
-    if not (np.isfinite(tau).all() and np.isfinite(value).all()):
-        raise ValueError("tau and value hold NaN or infinite numbers: leave out the milestones where nothing is known")
-    if tau[0] <= 0 or (np.diff(tau) <= 0).any():
-        raise ValueError("tau must be positive and increasing")
+    if not np.isfinite(threshold):
+        raise ValueError(f"threshold = {threshold}: must be a finite number")
+    tau, value = checked_curve(tau, value)
     reached = value >= threshold if rising else value <= threshold
     if not reached.any():
         return Timescale(float(tau[-1]), "censored")
@@ -68,6 +64,31 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
         return Timescale(float(tau[0]), "at first point")
     share = (threshold - value[i - 1]) / (value[i] - value[i - 1])
     return Timescale(float(np.exp(np.log(tau[i - 1]) + share * np.log(tau[i] / tau[i - 1]))), "interpolated")
+
+
+def checked_curve(tau: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return a curve as two arrays, (m,).
+
+    Parameters
+    ----------
+    tau, value
+        The curve.
+
+    Raises
+    ------
+    ValueError
+        As `first_crossing`.
+    """
+    if np.ma.isMaskedArray(tau) or np.ma.isMaskedArray(value):
+        raise ValueError("tau or value is a masked array: leave out the milestones where nothing is known")
+    tau, value = np.asarray(tau, float), np.asarray(value, float)
+    if tau.ndim != 1 or tau.shape != value.shape or len(tau) == 0:
+        raise ValueError(f"tau {tau.shape} and value {value.shape} must be two equally long lists of numbers")
+    if not (np.isfinite(tau).all() and np.isfinite(value).all()):
+        raise ValueError("tau and value hold NaN or infinite numbers: leave out the milestones where nothing is known")
+    if tau[0] <= 0 or (np.diff(tau) <= 0).any():
+        raise ValueError("tau must be positive and increasing")
+    return tau, value
 
 
 def times_and_bounds(times: Sequence[Timescale]) -> tuple[NDArray[np.float64], NDArray[np.int_]]:
@@ -97,7 +118,7 @@ def value_at(tau: ArrayLike, value: ArrayLike, when: float) -> float | None:
     when
         The time.
     """
-    tau, value = np.asarray(tau, float), np.asarray(value, float)
+    tau, value = checked_curve(tau, value)
     return float(np.interp(np.log(when), np.log(tau), value)) if tau[0] <= when <= tau[-1] else None
 
 
@@ -148,10 +169,12 @@ def phase_boundary(
     ValueError
         For sizes that do not increase, and numbers out of range.
     """
-    if (np.diff(n) <= 0).any() or len(n) != len(curves) or len(n) == 0:
-        raise ValueError(f"n = {list(n)} must be increasing, with one curve for each of its {len(n)} sizes")
-    if not (0 <= epsilon < 1 and c > 0):
-        raise ValueError(f"epsilon = {epsilon}, c = {c}: need 0 <= epsilon < 1 and c > 0")
+    if len(n) != len(curves) or len(n) == 0 or not (np.diff([0.0, *n]) > 0).all() or not np.isfinite(n[-1]):
+        raise ValueError(f"n = {list(n)} must be positive and increasing, with a curve for each of its {len(n)} sizes")
+    if not (0 <= epsilon < 1 and 0 < c < np.inf and 0 < tau_gen.tau < np.inf):
+        raise ValueError(
+            f"epsilon = {epsilon}, c = {c}, tau_gen = {tau_gen.tau}: need 0 <= epsilon < 1, and c and tau_gen positive"
+        )
     if tau_gen.status != "interpolated":
         return Boundary(float(n[0]), "censored")
     when = c * tau_gen.tau

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -78,6 +78,8 @@ def exponent(x: ArrayLike, tau: Times, censored: ArrayLike | None = None, groups
     """
     x, tau, bound = runs_and_bounds(x, tau, censored)
     groups = np.zeros(len(x)) if groups is None else np.asarray(groups)
+    if groups.shape != x.shape:
+        raise ValueError(f"groups of shape {groups.shape}: give one for each of the {len(x)} runs")
     known = [group for group in np.unique(groups) if (bound[groups == group] == 0).any()]
     keep = np.isin(groups, known)
     if not any(len(np.unique(x[(groups == group) & (bound == 0)])) > 1 for group in known):
@@ -154,6 +156,8 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
         Where no level is crossed at two sizes.
     """
     x = np.asarray(x, float)
+    if x.shape != (len(curves),) or not (np.isfinite(x).all() and (x > 0).all()):
+        raise ValueError(f"x = {x.tolist()}: give a positive number for each of the {len(curves)} curves")
     times = [times_and_bounds([first_crossing(tau, value, level) for tau, value in curves]) for level in levels]
     log_tau, bound = np.log([tau for tau, _ in times]), np.array([side for _, side in times])
     used = np.array([len(np.unique(x[row == 0])) > 1 for row in bound])
@@ -213,16 +217,22 @@ def fit_visit_and_curvature_limits(n: ArrayLike, draws: ArrayLike, tau: ArrayLik
 
 def runs_and_bounds(x: ArrayLike, tau: Times, censored: ArrayLike | None) -> tuple[Floats, Floats, Bounds]:
     """Return x, tau and what is only a bound of every run as arrays of one length, checked; see `exponent`."""
-    if isinstance(tau, Sequence) and any(isinstance(time, Timescale) for time in tau):
-        tau, told = times_and_bounds([time for time in tau if isinstance(time, Timescale)])
+    if np.ma.isMaskedArray(tau) or np.ma.isMaskedArray(x):
+        raise ValueError("x or tau is a masked array: leave the masked runs out")
+    listed = list(tau) if isinstance(tau, Iterable) else []
+    if crossings := [time for time in listed if isinstance(time, Timescale)]:
+        if len(crossings) < len(listed):
+            raise ValueError("tau holds numbers beside times of `first_crossing`: give all of one kind")
+        tau, told = times_and_bounds(crossings)
         censored = told if censored is None else censored
     x, tau = np.asarray(x, float), np.asarray(tau, float)
-    bound = np.zeros(len(x), int) if censored is None else np.asarray(censored).astype(int)
+    sides = np.zeros(len(x)) if censored is None else np.asarray(censored, float)
+    if not np.isin(sides, (-1, 0, 1)).all():
+        raise ValueError("censored holds other numbers than 0 (known), 1 (later than tau) and -1 (earlier)")
+    bound = sides.astype(int)
     if not x.shape == tau.shape == bound.shape or x.ndim != 1:
         raise ValueError(f"x {x.shape}, tau {tau.shape}, censored {bound.shape}: give one of each for every run")
     for name, values in (("x", x), ("tau", tau)):
         if not (np.isfinite(values).all() and (values > 0).all()):
             raise ValueError(f"{name} holds numbers that are not positive and finite")
-    if not np.isin(bound, (-1, 0, 1)).all():
-        raise ValueError("censored holds other numbers than 0 (known), 1 (later than tau) and -1 (earlier)")
     return x, tau, bound

@@ -59,6 +59,8 @@ def predict(
     x, tau, bound = runs_and_bounds(x, tau, censored)
     if not 0 < at < np.inf:
         raise ValueError(f"at = {at}: must be positive and finite")
+    if slope is not None and not np.isfinite(slope):
+        raise ValueError(f"slope = {slope}: must be a finite number, or None for a fitted law")
     ratio, y, count = x / at, np.log(tau), int((bound == 0).sum())
     sizes, fewest = len(np.unique(x[bound == 0])), 1 if slope is not None else 2
     if sizes < fewest:

@@ -268,6 +268,8 @@ def train(
     ------
     DivergedError
         For a loss or a weight that is NaN or infinite; the last good checkpoint stays.
+    ValueError
+        For a batch below 1, a training set without points, and milestones that are no steps.
 
     Examples
     --------
@@ -277,6 +279,10 @@ def train(
     >>> list(train(net, data, make_optimizer(net, "adam", 1e-3), milestones=[2, 5]))
     [2, 5]
     """
+    if batch < 1 or len(data) == 0:
+        raise ValueError(f"batch = {batch}, {len(data)} training points: both are at least 1")
+    if bad := [tau for tau in milestones if tau != int(tau) or tau < 0]:
+        raise ValueError(f"milestones hold {bad[0]}: give whole steps, 0 or more")
     loss = DenoisingLoss(Schedule()) if loss is None else loss
     state = TrainState(net, data, seed, labels, checkpoints, elapsed, ema, extra or {})
     trainer = trainer_cls(state, optimizer, loss, batch)

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.companion.sweeps.tables import run_sweep, sweep_configs, sweep_results
+from diffmemlib.companion.sweeps.tables import read_tables, run_sweep, sweep_configs, sweep_results
 from diffmemlib.places import checkout
 from diffmemlib.runs.store import ResultError
 from diffmemlib.training.ensemble import EnsembleTrainer
@@ -168,3 +168,24 @@ def test_results_have_the_settings_that_were_added_since():
     for name in ("mixture-n", "images-n", "rfnn-n"):
         for c, r in zip(sweep_configs(name), sweep_results(name, "laptop"), strict=True):
             assert r.config == dataclasses.asdict(c)
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        ("[x]\nexperiment = 'gmm'\nfigures = []\nruns = [\n    { n = 16 },\n    { n = [], seed = [0, 1] },\n]",
+         "line 6, x: n is an empty list"),
+        ("[x]\nexperiment = 'gmm'\nfigures = []\nruns = [{ n = 16, tier = 'paper' }]", "line 4, x: a row has the tier"),
+        ("[x]\nexperiment = 'gmm'\nfigures = []\nruns = [{ n = 16 }, { n = 16 }]", "'n': 16.* comes twice"),
+        ("[x]\nexperiment = 'gmm'\nfigures = []\nruns = [{ n = 1" + 400 * "0" + " }]", "line 4, x: "),
+        ("x = " + 3000 * "[" + 3000 * "]", "smoke.toml: "),
+        ("x = 1" + 5000 * "0", "smoke.toml: "),
+        ("[a]\nexperiment = 'gmm'\nfigures = []\nruns = [{ n = 16 }]\n['b c']\nexperiment = 'gmm'\nfigures = []\n"
+         "runs = [\n    { n = 0 },\n]", "line 9, b c: n = 0"),
+    ],
+)  # fmt: skip
+def test_a_row_that_makes_no_run_or_another_is_told_with_its_line(tmp_path, text: str, sentence: str):
+    (tmp_path / "smoke.toml").write_text(text)
+    with pytest.raises(ValueError, match=sentence):
+        for name in read_tables("smoke", tmp_path):
+            sweep_configs(name, "smoke", tmp_path)

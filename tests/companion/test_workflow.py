@@ -233,3 +233,12 @@ def test_costs_of_a_gpu_are_not_counted_on_a_login_node(store, monkeypatch):
 def test_every_table_of_every_tier_names_runs_that_can_be_made():
     for path in sorted((ROOT / "config").glob("*.toml")):
         assert table_runs(path.stem, missing=False), path.name
+
+
+@pytest.mark.parametrize(
+    ("setting", "sentence"),
+    [("budget=-5", "budget = "), ("walltime=abc", "walltime = 'abc'"), ("teir=smoke", "unknown setting teir")],
+)
+def test_settings_of_the_workflow_that_cannot_be_are_told(store, setting: str, sentence: str):
+    done = snakemake("--cores", "1", "--config", "tier=smoke", setting)
+    assert done.returncode != 0 and sentence in done.stderr

@@ -230,3 +230,17 @@ def test_runs_read_what_was_prepared(folder: Path, tmp_path: Path, monkeypatch: 
     out.unlink()
     with pytest.raises(FileNotFoundError, match="python -m diffmemlib data celeba SOURCE --out"):
         load(16)
+
+
+def test_indices_run_from_one(folder: Path, tmp_path: Path):
+    (folder / "000000.jpg").write_bytes((folder / "000001.jpg").read_bytes())
+    with pytest.raises(SourceError, match="holds an image 000000, and CelebA's indices run from 000001"):
+        prepare(folder, tmp_path / "out.npy", count=COUNT + 1, progress=False)
+
+
+def test_a_name_with_escape_codes_is_shown_safely(tmp_path: Path):
+    source = tmp_path / "red\x1b[31m"
+    source.mkdir()
+    with pytest.raises(SourceError) as told:
+        prepare(source, tmp_path / "out.npy", progress=False)
+    assert "\x1b" not in str(told.value) and "red" in str(told.value)

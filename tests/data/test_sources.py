@@ -3,9 +3,11 @@
 import inspect
 import io
 import os
+import re
 import shutil
 import stat
 import struct
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -340,3 +342,94 @@ def test_the_limits_on_the_page_and_of_the_command_are_those_of_the_library():
     assert f"fewer than {own.FEWEST} different ones" in page
     assert f"{DAMAGES} random damages to six formats" in page
     assert inspect.signature(images_command).parameters["most_pixels"].default == picture.MOST_PIXELS
+
+
+def test_a_folder_that_cannot_be_read_is_told(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    (folder / "locked").mkdir()
+    scandir = os.scandir
+
+    def closed(path):
+        if Path(path).name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", closed)
+    inventory = open_source(folder, wanted, "pictures", sorted).inventory
+    assert inventory.left_out["the folder locked, which cannot be read (Permission denied)"] == 1
+
+
+def test_a_link_to_a_folder_is_not_followed_whatever_its_name(folder: Path, tmp_path: Path):
+    (tmp_path / "large").mkdir()
+    for i in range(20):
+        (tmp_path / "large" / f"{i}.png").write_bytes(b"")
+    for name in (".cache", "plain"):
+        (folder / name).symlink_to(tmp_path / "large")
+    left_out = open_source(folder, wanted, "pictures", sorted).inventory.left_out
+    assert left_out["links, pipes and devices (copy what a link leads to if you want it)"] == 2
+    assert not any("hidden or system folder" in reason for reason in left_out)
+
+
+@pytest.mark.parametrize("size", [(1, 200_000), (200_000, 1), (3, 5000)])
+def test_a_strip_is_cut_before_it_is_enlarged(size: tuple[int, int]):
+    """As a whole it would take a hundred times the memory of a picture of as many pixels."""
+    shapes: list[tuple[int, ...]] = []
+    y, x = np.mgrid[: size[1], : size[0]]
+    strip = Image.fromarray(((x + y) // 7 % 2 * 255).astype(np.uint8))
+    from torchvision.transforms import functional as T
+
+    resize = T.resize
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(T, "resize", lambda x, *a, **k: (shapes.append(tuple(x.shape)), resize(x, *a, **k))[1])
+        made = shrink(encode(strip, "PNG"), "a.png", 16)
+    assert made.shape == (1, 16, 16)
+    assert max(shapes[0][1:]) <= 8 * min(shapes[0][1:])
+    middle = size[0] // 2, size[1] // 2
+    short = min(size)
+    box = [max(0, int(m - short / 2)) for m in middle]
+    square = strip.crop((*box, box[0] + short, box[1] + short)).resize((16, 16), Image.Resampling.BILINEAR)
+    assert np.abs(made[0].astype(int) - np.asarray(square, int)).mean() < 40
+
+
+def test_a_colon_in_a_name_does_not_lead_out_of_an_archive(place: Path):
+    with zipfile.ZipFile(place / "a.zip", "w") as file:
+        file.writestr("A:0.png", b"x")
+    assert open_source(place / "a.zip", wanted, "pictures", sorted).names == ["A:0.png"]
+    with zipfile.ZipFile(place / "b.zip", "w") as file:
+        file.writestr("C:/windows/a.png", b"x")
+    with pytest.raises(SourceError, match="leads out of the archive"):
+        open_source(place / "b.zip", wanted, "pictures", sorted)
+
+
+def test_homes_that_do_not_exist_are_told_in_a_sentence(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(SourceError, match="cannot be found"):
+        open_source("~nosuchuser/pictures", wanted, "pictures", sorted)
+    monkeypatch.setenv("DIFFMEM_DATA", "~nosuchuser/data")
+    with pytest.raises(ValueError, match="DIFFMEM_DATA, ~nosuchuser/data, cannot be found"):
+        own.prepare(folder, "mine", 8, progress=False)
+
+
+@pytest.mark.parametrize("value", ["null", "[1]", '"many"'])
+def test_a_manifest_with_a_number_that_is_none_is_damaged(folder: Path, value: str):
+    path = own.prepare(folder, "mine", 8, progress=False)
+    manifest = path.with_suffix(".npy.json")
+    text = re.sub(r'"different": \d+', f'"different": {value}', manifest.read_text())
+    manifest.write_text(text)
+    with pytest.raises(SourceError, match="is damaged"):
+        own.identify("mine", 8)
+
+
+@pytest.mark.parametrize("arguments", [["data", "letters", ""], ["data", "letters", "~nosuchuser/letters"]])
+def test_a_folder_to_write_to_is_a_place_of_its_own(arguments, place: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(place)
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1 and done.output.startswith("Error: The folder for the letters")
+    assert not list(place.glob("*.png"))
+
+
+def test_a_package_that_is_not_installed_is_named_with_what_installs_it(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    monkeypatch.setitem(sys.modules, "torchvision.transforms", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    done = CliRunner().invoke(app, ["data", "letters", str(folder / "letters")])
+    assert done.exit_code == 1
+    assert "this needs the package matplotlib, which is not installed: pip install 'diffmemlib[runs]'" in done.output

@@ -110,3 +110,13 @@ def test_bad_arguments_name_the_argument():
         GaussianMixture(share=2)
     with pytest.raises(ValueError, match="spread = 0"):
         GaussianMixture(spread=0)
+
+
+def test_samples_that_coincide_have_an_infinite_divergence():
+    """A network that has collapsed draws the same points again and again: their distribution has no density."""
+    from diffmemlib.experiments.gmm import _neighbours
+
+    law = GaussianMixture(1, 1.0)
+    x = law.sample(200, 0).float()
+    assert np.isfinite(_neighbours(x, law)).all()
+    assert _neighbours(torch.cat([x, x[:1]]), law) == (np.inf, np.inf, np.inf)

@@ -222,7 +222,7 @@ def test_results_under_an_older_identity_are_moved(store):
     record = json.loads((folder / "provenance.json").read_bytes())
     record["sha256"]["config.json"] = hashlib.sha256(to_json(settings)).hexdigest()
     (folder / "config.json").write_bytes(to_json(settings))
-    (folder / "provenance.json").write_bytes(to_json(record))
+    (folder / "provenance.json").write_bytes(sealed(record))
     folder.rename(folder.with_name(older))
     assert list(rename_results("smoke")) == [(older, now.id)]
     assert complete_result(now) is not None
@@ -230,7 +230,7 @@ def test_results_under_an_older_identity_are_moved(store):
     assert list(rename_results("smoke")) == []
     shutil.copytree(now.result_dir, now.result_dir.with_name(older))
     (now.result_dir.with_name(older) / "config.json").write_bytes(to_json(settings))
-    (now.result_dir.with_name(older) / "provenance.json").write_bytes(to_json(record))
+    (now.result_dir.with_name(older) / "provenance.json").write_bytes(sealed(record))
     with pytest.raises(ResultError, match=f"{older} and {now.id} are one run, and both are stored: remove {older}"):
         list(rename_results("smoke"))
 

@@ -244,7 +244,7 @@ def test_every_way_a_boundary_is_found_or_not(curves, epsilon: float, expected: 
 
 def test_a_boundary_needs_a_known_time_and_sorted_sizes():
     assert phase_boundary([64], flat(0.4), Timescale(5.0, "censored")).status == "censored"
-    with pytest.raises(ValueError, match="must be increasing, with one curve for each of its 2 sizes"):
+    with pytest.raises(ValueError, match="must be positive and increasing, with a curve for each of its 2 sizes"):
         phase_boundary([128, 64], flat(0.1, 0.1), GEN)
     with pytest.raises(ValueError, match=r"epsilon = 1\.0"):
         phase_boundary([64], flat(0.1), GEN, epsilon=1.0)
@@ -305,3 +305,51 @@ def test_a_fit_takes_one_positive_number_for_each_run(x, tau, censored, message:
         exponent(x, tau, censored)
     with pytest.raises(ValueError, match=message):
         predict(x, tau, 4, censored)
+
+
+BAD_CURVES = {
+    "NaN": ([1, 10, 100], [0, np.nan, 0.5], "hold NaN"),
+    "unsorted": ([1, 100, 10], [0, 0, 0.5], "positive and increasing"),
+    "empty": ([], [], "equally long"),
+    "masked": ([1, 10, 100], np.ma.masked_array([0, 0.1, 0.5], mask=[0, 1, 0]), "masked array"),
+}
+
+
+@pytest.mark.parametrize("kind", list(BAD_CURVES))
+def test_a_boundary_takes_no_curve_in_which_something_is_unknown(kind: str):
+    tau, f_mem, sentence = BAD_CURVES[kind]
+    with pytest.raises(ValueError, match=sentence):
+        phase_boundary([10, 20], [(tau, f_mem), ([1, 10, 100], [0, 0, 0])], Timescale(5.0, "interpolated"))
+    with pytest.raises(ValueError, match=sentence):
+        first_crossing(tau, f_mem, 0.2)
+
+
+@pytest.mark.parametrize("n", [[0, 20], [-5, 20], [np.nan, 20], [20, np.inf]])
+def test_a_boundary_takes_no_impossible_sizes(n):
+    with pytest.raises(ValueError, match="must be positive and increasing"):
+        phase_boundary(n, 2 * flat(0.4), Timescale(5.0, "interpolated"))
+
+
+def test_numbers_that_are_none_are_refused_as_levels_and_slopes():
+    with pytest.raises(ValueError, match="threshold = nan"):
+        first_crossing([1, 10], [0, 1], np.nan)
+    with pytest.raises(ValueError, match="slope = nan"):
+        predict([32, 64], [100, 200], 128, slope=np.nan)
+    with pytest.raises(ValueError, match="threshold = nan"):
+        collapse_exponent([1, 2], [([1, 10], [0, 1]), ([1, 10], [0, 1])], [np.nan, 0.5])
+
+
+def test_runs_and_what_is_said_of_them_are_of_one_length_and_kind():
+    x, tau = [32, 64, 128], [1000, 2000, 4100]
+    crossings = [Timescale(t, "interpolated") for t in tau]
+    assert exponent(x, np.array(crossings, object)).value == exponent(x, tau).value
+    for call, sentence in (
+        (lambda: exponent(x, tau, groups=[0, 1]), "give one for each of the 3 runs"),
+        (lambda: exponent(x, [*crossings[:2], 4100]), "all of one kind"),
+        (lambda: exponent(x, np.ma.masked_array(tau, mask=[0, 1, 0])), "masked array"),
+        (lambda: exponent(x, tau, censored=[0, 0.7, 0]), "other numbers than 0"),
+        (lambda: collapse_exponent([1, 2, 3], [([1, 10], [0, 1])] * 2, [0.5]), "for each of the 2 curves"),
+        (lambda: collapse_exponent([1, -2], [([1, 10], [0, 1])] * 2, [0.5]), "positive number"),
+    ):
+        with pytest.raises(ValueError, match=sentence):
+            call()

@@ -291,3 +291,15 @@ def test_a_checkpoint_under_another_steps_name_is_refused(tmp_path):
     files.write(9, data)
     with pytest.raises(ValueError, match=r"the checkpoint of step 9 .* \(it holds step 6\); remove it"):
         run(12, checkpoints=files)
+
+
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [({"batch": 0}, "batch = 0"), ({"batch": -1}, "batch = -1"), ({"data": torch.zeros(0, 2)}, "0 training points"),
+     ({"milestones": [2.5]}, "milestones hold 2.5"), ({"milestones": [-1, 5]}, "milestones hold -1")],
+)  # fmt: skip
+def test_a_training_that_cannot_be_is_refused_before_its_first_step(change, sentence: str):
+    net = ResidualMLP(d=2, width=8)
+    options = {"data": torch.zeros(8, 2), "milestones": [2], "batch": 4} | change
+    with pytest.raises(ValueError, match=sentence):
+        list(train(net, options.pop("data"), make_optimizer(net, "sgd", 0.1), **options))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from tqdm import tqdm
 
 from ...experiments.registry import EXPERIMENTS
 from ...experiments.unet import UNetConfig
@@ -38,7 +39,7 @@ def estimate(configs: Sequence[Config], device: str = "cpu") -> list[Cost]:
     speeds: dict[Any, tuple[float, float] | str] = {}
     stored: dict[tuple[type[Config], str], list[Record]] = {}  # read once, however many runs are asked for
     costs = []
-    for c in configs:
+    for c in tqdm(configs, desc="timing", unit=" runs", delay=2, leave=False):
         for tier in (c.tier, "laptop"):
             if (type(c), tier) not in stored:
                 stored[type(c), tier] = _records(type(c), tier)

@@ -35,8 +35,8 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
         raise ValueError(f"tier = {tier!r}: {folder} has no {path.name}; it has {tiers}")
     try:
         sweeps = tomllib.loads(read_text(path))
-    except tomllib.TOMLDecodeError as error:
-        raise ValueError(f"{path.name}: {error}") from None  # which names line and column
+    except (ValueError, RecursionError) as error:  # tomllib's own names line and column
+        raise ValueError(f"{path.name}: {error}") from None
     defaults = sweeps.pop("defaults", {})
     if not isinstance(defaults, dict) or not all(
         name in list(EXPERIMENTS) and isinstance(row, dict) for name, row in defaults.items()
@@ -55,14 +55,26 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
             raise ValueError(f'{where}: figures is a list of texts, such as ["9"]')
         if not isinstance(runs, list) or not all(isinstance(row, dict) for row in runs):
             raise ValueError(f"{where}: runs is a list of parameters in braces, such as [{{ n = 64 }}]")
+        for i, row in enumerate(runs):
+            if fault := _fault(row):
+                raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {fault}")
         sweep["runs"] = [{**defaults.get(sweep["experiment"], {}), **row} for row in runs]
     return sweeps
+
+
+def _fault(row: dict[str, Any]) -> str | None:
+    """What is wrong with a row, whatever the experiment."""
+    if "tier" in row:
+        return "a row has the tier of its file, and no other"
+    empty = [name for name, value in row.items() if value == []]
+    return f"{empty[0]} is an empty list, of which no run comes" if empty else None
 
 
 def _line(path: Path, name: str, row: int | None = None) -> int:
     """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
     lines = read_text(path).splitlines()
-    header = next((i for i, line in enumerate(lines) if line.strip() == f"[{name}]"), 0)
+    headers = (f"[{name}]", f'["{name}"]', f"['{name}']")
+    header = next((i for i, line in enumerate(lines) if line.split("#")[0].strip() in headers), 0)
     row_here = -1
     for i in range(header, len(lines)):
         row_here += lines[i].split("#")[0].count("{")
@@ -88,10 +100,14 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
             try:
                 configs.append(kind.from_parameters(parameters))
                 configs[-1].check_data()
-            except ValueError as error:
+            except (ValueError, OverflowError) as error:
                 raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {error}") from None
-    if len({c.id for c in configs}) != len(configs) or not configs:
-        raise ValueError(f"{path.name}, line {_line(path, name)}, {name}: needs at least one run, and none twice")
+    twice = [c for i, c in enumerate(configs) if c.id in {other.id for other in configs[:i]}]
+    if twice or not configs:
+        which = f" ({twice[0].parameters} comes twice)" if twice else ""
+        raise ValueError(
+            f"{path.name}, line {_line(path, name)}, {name}: needs at least one run, and none twice{which}"
+        )
     return configs
 
 

@@ -1,0 +1,176 @@
+"""From the runs of a probe to the answer: when samples are good, when copies come, and where to stop with all data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import inf, isfinite
+from typing import Literal
+
+import pandas as pd
+
+from ..timescales.crossings import Timescale, first_crossing
+from ..timescales.power_laws import Interval, geometric_mean
+from ..timescales.prediction import predict
+from .training import COPIES, Run
+
+WIDEST = 100.0  # ratio of the ends of an interval that still says something
+GOOD = 2.0  # times the distance of the training points themselves
+Status = Literal["window", "no window", "not good", "no copies", "too few", "nothing"]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How long one may train on all points, by the network of the probe.
+
+    Parameters
+    ----------
+    status : str
+        "window", stop between tau_gen and the low end of tau_mem; "no window", that low end comes before the samples
+        are good; "not good", the samples of no run became good; "no copies", no run saw copies; "too few" runs
+        saw them to tell how their time grows with n; "nothing", no run was measured.
+    n : int
+        All points.
+    tau_gen : tuple or None
+        Steps from which on samples are good, with the ends of its 95% interval.
+    tau_mem : tuple or None
+        Steps at which copies come in one more run, on n points, with the ends of its 95% interval.
+    stop : float or None
+        Step to stop at: the low end of tau_mem.
+    longest : float
+        The last step at which a run was measured.
+    """
+
+    status: Status
+    n: int
+    tau_gen: Interval | None
+    tau_mem: Interval | None
+    stop: float | None
+    longest: float
+
+
+def good_level(run: Run) -> float:
+    """Return the distance from which on the samples of a run count as good.
+
+    It is twice that of its own training points, which say what n points can tell of the data, or that of the Gaussian
+    with the data's mean and covariance where this is more.
+    """
+    return max(run.gaussian, GOOD * run.copies)
+
+
+def good_from(run: Run) -> Timescale:
+    """Return when the distance of a run's samples first falls to its level."""
+    curve = run.curve("distance")
+    return first_crossing(curve["step"], curve["value"], good_level(run), rising=False)
+
+
+def copies_from(run: Run) -> Timescale:
+    """Return when f_mem first exceeds that of held-out data by 0.02."""
+    curve = run.curve("f_mem")
+    return first_crossing(curve["step"], curve["value"], run.baseline + COPIES)
+
+
+def times(runs: Sequence[Run]) -> pd.DataFrame:
+    """Return n, seed, good_from and copies_from (a `Timescale` each) of every run that was measured."""
+    rows = [(r.n, r.seed, good_from(r), copies_from(r)) for r in runs]
+    table = pd.DataFrame(rows, columns=["n", "seed", "good_from", "copies_from"])
+    return table.sort_values(["n", "seed"], ignore_index=True)
+
+
+def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
+    """Return tau_mem of one more run on n points, by `predict`; None where it can be told within a factor of 100."""
+    try:
+        found = predict([r.n for r in runs], [copies_from(r) for r in runs], n)
+    except ValueError:
+        return None
+    return found if found[2] < WIDEST * found[1] else None
+
+
+def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
+    """Return the geometric mean of the times from which on samples are good, with its interval; None of no run."""
+    found = [good_from(r) for r in runs]
+    try:
+        return geometric_mean(found)
+    except ValueError:
+        seen = [t.tau for t in found if t.status != "censored"]
+        return (seen[0], 0.0, inf) if len(seen) == 1 else (max(seen), 0.0, inf) if seen else None
+
+
+def answer(runs: Sequence[Run], n: int) -> Answer:
+    """Return what the runs say of a training on n points.
+
+    Parameters
+    ----------
+    runs
+        Of one probe.
+    n
+        All points.
+    """
+    runs = [r for r in runs if len(r.curves)]
+    if not runs:
+        return Answer("nothing", n, None, None, None, 0.0)
+    longest = float(max(r.curves["step"].max() for r in runs))
+    tau_gen, tau_mem = tau_gen_of(runs), tau_mem_at(runs, n)
+    if tau_mem is None:
+        sizes = {r.n for r in runs if copies_from(r).status == "interpolated"}
+        return Answer("too few" if sizes else "no copies", n, tau_gen, None, None, longest)
+    if tau_gen is None:
+        return Answer("not good", n, None, tau_mem, None, longest)
+    status: Status = "window" if tau_gen[0] <= tau_mem[1] else "no window"
+    return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest)
+
+
+def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
+    """Return the answer in words, the advice first.
+
+    Parameters
+    ----------
+    found
+        The answer.
+    batch
+        Points in a step.
+    steps_per_second
+        Of the probe, for minutes.
+    """
+
+    def span(steps: float) -> str:
+        epochs, minutes = steps * batch / found.n, steps / max(steps_per_second, 1e-9) / 60
+        return f"step {steps:,.0f} ({epochs:,.3g} epochs, {minutes:,.3g} minutes of training here)"
+
+    if found.status == "nothing":
+        return ["Nothing was measured in the time given: give more minutes."]
+    if found.status == "no copies":
+        return [
+            f"No copies were seen, in any run, up to step {found.longest:,.0f}: nothing can be predicted from that but "
+            "that copies come later. Give more minutes, until the smallest runs memorise."
+        ]
+    if found.status == "too few":
+        return [
+            "Copies were seen, and in too few trainings, or at too few sizes, to tell how their time grows with n. "
+            "Give more minutes: the same command goes on."
+        ]
+    assert found.tau_mem is not None
+    value, low, high = found.tau_mem
+    copies = (
+        f"On all {found.n:,} points copies are expected at {span(value)}, and with 95% confidence between step "
+        f"{low:,.0f} and step {high:,.0f}."
+    )
+    if found.status == "not good":
+        return [
+            "The samples of no run became good, by the measure used here, so there is no window to name. "
+            "More data, or a network that suits them better, is the remedy, not more training.",
+            copies,
+        ]
+    assert found.tau_gen is not None and found.stop is not None
+    good = f"Samples are good from about step {found.tau_gen[0]:,.0f} on"
+    if isfinite(found.tau_gen[2]):
+        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"
+    if found.status == "no window":
+        return [
+            f"Copies may come before the samples are good: the low end of their time, step {low:,.0f}, is earlier. "
+            "Stop there and the samples are poor, go on and some are copies. More data widen the window; more minutes "
+            "narrow the interval.",
+            good + ".",
+            copies,
+        ]
+    return [f"Stop at {span(found.stop)}.", good + ".", copies]

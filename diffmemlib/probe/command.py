@@ -1,0 +1,97 @@
+"""The probe as one call: read, train for the minutes given, answer, report; the same call goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from .._version import __version__
+from ..data.inventory import SourceError
+from ..files import run_lock, to_json, write_atomic
+from ..runs.provenance import device_name
+from . import report
+from .answer import Answer, answer, sentences
+from .data import read
+from .model import choose_model
+from .plan import Plan
+
+SHORTEST = 1.0  # minutes
+
+
+def probe(
+    source: str, out: Path, minutes: float = 20.0, *, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (),
+    skip_bad: bool = False, device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
+) -> Answer:  # fmt: skip
+    """Tell how long one may train on the data of a source; writes report.html and report.json into a folder.
+
+    Parameters
+    ----------
+    source
+        A folder or zip of images, or a file with an array or a table; see `data.read`.
+    out
+        The folder of the report. What was trained is kept in it, so that the same call goes on where it was
+        interrupted, and one with more minutes adds to it.
+    minutes
+        Of training, in all calls together.
+    size, grey, columns, skip_bad
+        Of `data.read`.
+    device
+        As torch calls it.
+    workers
+        Trainings at once; a core each on a CPU, one on a GPU, unless given.
+    tell
+        What is said along the way is handed to it.
+
+    Returns
+    -------
+    Answer
+        Also in the report.
+
+    Raises
+    ------
+    SourceError
+        Where the data cannot be taken.
+    ValueError
+        For minutes out of range.
+    RunBusyError
+        Where another process is at the same folder.
+    """
+    if not SHORTEST <= minutes < 1e6:
+        raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more")
+    out = out.expanduser().absolute()
+    if out.exists() and not out.is_dir():
+        raise SourceError(f"--out {out.name} is a file: give a folder")
+    with run_lock(out / "probe"):
+        data = read(source, out, size, grey, columns, skip_bad)
+        tell("\n".join(data.found))
+        model = choose_model(data.kind, device, len(data.pool))
+        state, key = out / "probe.json", data.checksum
+        spent = _spent(state, key)
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        plan = Plan(out, model, data, device, workers or (1 if device != "cpu" else cores))
+        left = 60 * minutes - spent
+        if left > 0:
+            tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "
+                 "command goes on.")  # fmt: skip
+            for used in plan.carry_out(left):
+                write_atomic(state, to_json({"checksum": key, "seconds": spent + used}))
+            spent = _spent(state, key)
+        runs = plan.known()
+        found = answer(runs, data.count)
+        facts = {"seconds": spent, "device": device_name(device), "version": __version__}
+        page, _ = report.write(out, source, data, model, runs, found, facts)
+        for sentence in sentences(found, model.batch, report.steps_per_second(runs)):
+            tell(sentence)
+        tell(f"The report: {page}")
+    return found
+
+
+def _spent(state: Path, checksum: str) -> float:
+    """Seconds of earlier calls on the same data; 0 where there were none, or what was written cannot be read."""
+    try:
+        told = json.loads(state.read_bytes())
+        return float(told["seconds"]) if told["checksum"] == checksum else 0.0
+    except (OSError, ValueError, KeyError, TypeError):
+        return 0.0

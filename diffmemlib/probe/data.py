@@ -1,0 +1,219 @@
+"""The data of a probe: what was found, what was done to it, and its split into a pool and held-out data."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..data import own, prepared
+from ..data.inventory import SourceError, open_source, quoted
+from ..data.picture import MOST_PIXELS
+from ..files import digest
+from ..metrics.memorization import near_duplicates
+from .tables import SUFFIXES, read_array
+
+Kind = Literal["images", "vectors"]
+MOST = 2**31  # numbers that are taken from an array
+
+
+@dataclass(frozen=True)
+class Data:
+    """Points as the networks see them, and how to turn samples back.
+
+    Parameters
+    ----------
+    kind : str
+        "images", (m, channels, side, side), or "vectors", (m, d).
+    pool, held_out : Tensor
+        float32, in the units of the networks: (x - centre)/spread.
+    centre, spread : Tensor
+        Of the numbers in the file (of images: in [0, 1]), broadcast over points.
+    found : tuple of str
+        What was found and what was done to it, as sentences.
+    checksum : str
+        Of all points.
+    """
+
+    kind: Kind
+    pool: Tensor
+    held_out: Tensor
+    centre: Tensor
+    spread: Tensor
+    found: tuple[str, ...]
+    checksum: str
+
+    @property
+    def count(self) -> int:
+        """Points in all."""
+        return len(self.pool) + len(self.held_out)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of a point."""
+        return tuple(self.pool.shape[1:])
+
+    def units(self, x: Tensor) -> Tensor:
+        """Return points in the units of the file; of images in [0, 1], what lies outside cut off."""
+        back = x * self.spread + self.centre
+        return back.clamp(0, 1) if self.kind == "images" else back
+
+
+def read(
+    source: str, out: Path, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (), skip_bad: bool = False,
+    progress: bool = True,
+) -> Data:  # fmt: skip
+    """Return the data of a folder or zip of images, or of a file with an array or a table.
+
+    Parameters
+    ----------
+    source
+        As typed.
+    out
+        Folder of the probe, where prepared images are kept.
+    size
+        Side that images are brought to, a multiple of 4.
+    grey
+        Whether colours are turned to grey.
+    columns
+        Of a table, or the name of an array in a file of several; see `tables.read_array`.
+    skip_bad
+        Whether to leave out pictures that cannot be taken.
+    progress
+        Whether to show it.
+
+    Raises
+    ------
+    SourceError
+        Where it cannot be taken, with what to do.
+    """
+    prepared.check_options(out / "data.npy", size)
+    path = Path(source).expanduser()
+    if path.is_file() and path.suffix.lower() in SUFFIXES:
+        array = read_array(path.with_suffix(path.suffix), columns)
+        points, found = _from_array(array, quoted(path.name), size, grey)
+    else:
+        if columns:
+            raise SourceError(f"--column is for tables and arrays ({', '.join(SUFFIXES)}), not for {quoted(source)}")
+        points, found = _from_images(source, out, size, grey, skip_bad, progress)
+    return _split(points, found, quoted(path.name))
+
+
+def _from_images(
+    source: str, out: Path, size: int, grey: bool, skip_bad: bool, progress: bool
+) -> tuple[NDArray[np.uint8], list[str]]:
+    what = f"{own.SOURCE}, or a file {', '.join(SUFFIXES)}"
+    images = open_source(source, lambda file: file.lower().endswith(own.SUFFIXES), what, sorted)
+    if len(images.names) < own.FEWEST:
+        raise SourceError(
+            f"{quoted(images.name)} holds {len(images.names)} images, and {own.FEWEST} are the fewest; give {what}.\n"
+            + images.inventory.lines()
+        )
+    file = prepared.prepare(
+        images, out / "data.npy", size, progress, fewest=own.FEWEST, skip_bad=skip_bad, most_pixels=MOST_PIXELS,
+        colour=False if grey else None,
+    )  # fmt: skip
+    manifest = prepared.manifest_of(file, "")
+    array = prepared.load(file, size, "").numpy()
+    done = f"The shorter side of each was brought to {size} pixels (--size) and the central square cut out."
+    colours = f"{manifest['coloured']} have colours, which were {'turned to grey' if array.shape[1] == 1 else 'kept'}"
+    found = [images.inventory.lines(), done]
+    found += (
+        [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
+        if (manifest["coloured"])
+        else []
+    )
+    found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."] if manifest["skipped"] else []
+    return array, found
+
+
+def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[NDArray[Any], list[str]]:
+    found = [f"{name} holds {array.dtype} of shape {array.shape}."]
+    if array.size > MOST:
+        raise SourceError(f"{name} holds {array.size / 1e9:.1f} thousand million numbers; take a part of the points")
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
+        raise SourceError(f"{name} holds NaN or infinite numbers in {bad} of {len(array)} points: leave these out")
+    if array.ndim == 2:
+        return array.astype(np.float64), [*found, f"Each row is a vector of {array.shape[1]} numbers."]
+    if array.ndim not in (3, 4):
+        raise SourceError(
+            f"{name} has shape {array.shape}: give vectors (points, numbers) or images (points, height, width[, "
+            "channels])"
+        )
+    images = array[:, None] if array.ndim == 3 else array
+    if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3, 4):
+        images = np.moveaxis(images, -1, 1)
+    if images.shape[1] == 4:
+        raise SourceError(f"{name} holds images with four channels: leave the alpha channel out")
+    if images.shape[1] not in (1, 3):
+        raise SourceError(f"{name} has shape {array.shape}: images have 1 channel or 3, first or last")
+    return _as_bytes(images, name, size, grey, found)
+
+
+def _as_bytes(
+    images: NDArray[Any], name: str, size: int, grey: bool, found: list[str]
+) -> tuple[NDArray[np.uint8], list[str]]:
+    """Images of any range and size as bytes of one."""
+    low, high = float(images.min()), float(images.max())
+    if images.dtype == np.uint8:
+        x = torch.from_numpy(np.ascontiguousarray(images)).float() / 255
+    elif 0 <= low and high <= 1:
+        x = torch.from_numpy(np.ascontiguousarray(images)).float()
+    elif -1 <= low < 0 and high <= 1:
+        x = (torch.from_numpy(np.ascontiguousarray(images)).float() + 1) / 2
+    else:
+        raise SourceError(f"{name} runs from {low:g} to {high:g}: give images as bytes, in [0, 1] or in [-1, 1]")
+    height, width = x.shape[-2:]
+    if (height, width) != (size, size):
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        x = x[..., top : top + side, left : left + side]
+        if side != size:
+            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
+        found = [*found, f"Each image of {height} x {width} was cut to its central square and brought to {size} pixels "
+                 "(--size)."]  # fmt: skip
+    if grey and x.shape[1] == 3:
+        x = (x * torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
+        found = [*found, "Colours were turned to grey."]
+    return (x * 255).round().clamp(0, 255).byte().numpy(), found
+
+
+def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
+    count = len(points)
+    flat = points.reshape(count, -1)
+    _, first = np.unique(flat, axis=0, return_index=True)
+    different = points[np.sort(first)]
+    if len(different) < own.FEWEST:
+        raise SourceError(f"{name} holds {len(different)} different points, and {own.FEWEST} are the fewest")
+    images = points.dtype == np.uint8 and points.ndim == 4
+    x = torch.from_numpy(np.ascontiguousarray(different))
+    x = x.double() / 255 if images else x.double()
+    if images:
+        centre, spread = x.mean().reshape(1), x.std().reshape(1)
+    else:
+        constant = x.std(0) == 0
+        if constant.any():
+            x, found = x[:, ~constant], [*found, f"{int(constant.sum())} columns that never change were left out."]
+        centre, spread = x.mean(0), x.std(0)
+        found = [*found, "Each column was brought to mean 0 and standard deviation 1, and distances are taken there."]
+    if (repeats := count - len(different)) > 0:
+        found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]
+    units = ((x - centre) / spread).float()
+    twins = near_duplicates(units)
+    order = torch.from_numpy(np.random.Generator(np.random.Philox(own.SPLIT_SEED)).permutation(len(units)))
+    held_out = len(units) // 4
+    found = [
+        *found,
+        f"{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from something new.",
+        f"{len(units) - held_out} points are there to train on, and {held_out} are held out.",
+    ]
+    kind: Kind = "images" if images else "vectors"
+    return Data(kind, units[order[held_out:]], units[order[:held_out]], centre.float(), spread.float(), tuple(found),
+                digest(units.numpy().tobytes()))  # fmt: skip

@@ -1,0 +1,145 @@
+"""The figures of a probe's report, as bytes or text that a page can hold."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+
+from .answer import Answer, copies_from, good_from, good_level, tau_mem_at
+from .data import Data
+from .training import COPIES, Run, chosen
+
+GOOD, MEMORY = "#0072b2", "#d55e00"  # distinct without colour vision
+GAP, ZOOM = 2, 4
+STYLE: Any = {
+    "font.size": 11,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "grid.alpha": 0.25,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "diffmemlib",
+}
+
+
+def svg(figure: Figure) -> str:
+    """Return a figure as the text of an SVG element."""
+    file = io.StringIO()
+    figure.savefig(file, format="svg", metadata={"Date": None})
+    plt.close(figure)
+    text = file.getvalue()
+    return text[text.index("<svg") :]
+
+
+def curves(runs: Sequence[Run]) -> Figure:
+    """Draw distance and f_mem of every run, against steps and, f_mem, against steps divided by n."""
+    sizes = sorted({r.n for r in runs})
+    shades = dict(zip(sizes, plt.colormaps["viridis"](np.linspace(0.8, 0.05, len(sizes))), strict=True))
+    with plt.rc_context(STYLE):
+        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+        for run in runs:
+            distance, f_mem = run.curve("distance"), run.curve("f_mem")
+            label = f"n = {run.n}" if run.seed == min(r.seed for r in runs if r.n == run.n) else None
+            left.plot(distance["step"], distance["value"], color=shades[run.n], lw=1.4, label=label)
+            middle.plot(f_mem["step"], f_mem["value"], color=shades[run.n], lw=1.4)
+            right.plot(f_mem["step"] / run.n, f_mem["value"], color=shades[run.n], lw=1.4)
+            if (good := good_from(run)).status == "interpolated":
+                left.plot(good.tau, good_level(run), "o", color=GOOD, ms=5, zorder=3)
+        left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance to held-out data")
+        left.legend(frameon=False, fontsize=9)
+        for axis, label in ((middle, "training steps"), (right, "training steps / n")):
+            axis.axhline(COPIES + np.mean([r.baseline for r in runs]), color=MEMORY, ls="--", lw=1)
+            axis.set(xscale="log", xlabel=label, ylabel="share of copies", ylim=(0, None))
+    return figure
+
+
+def window(runs: Sequence[Run], found: Answer) -> Figure:
+    """Draw both times of every run against n, and what is predicted up to all points."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+        for run in runs:
+            for time, color in ((good_from(run), GOOD), (copies_from(run), MEMORY)):
+                marker = {"interpolated": "o", "censored": "^", "at first point": "v"}[time.status]
+                fill = color if time.status == "interpolated" else "none"
+                axis.plot(run.n, time.tau, marker, color=color, mfc=fill, ms=6, zorder=3)
+        sizes = np.geomspace(min(r.n for r in runs), found.n, 25)
+        told = [(n, *interval) for n in sizes if (interval := tau_mem_at(runs, float(n)))]
+        if told:
+            n, value, low, high = np.array(told).T
+            axis.plot(n, value, color=MEMORY, lw=1.4)
+            axis.fill_between(n, low, high, color=MEMORY, alpha=0.15, lw=0)
+        if found.tau_gen:
+            axis.axhline(found.tau_gen[0], color=GOOD, lw=1.4)
+        axis.axvline(found.n, color="#666666", ls=":", lw=1.2)
+        axis.annotate("all your data", (found.n, 0.02), xycoords=("data", "axes fraction"), ha="right",
+                      xytext=(-4, 0), textcoords="offset points", fontsize=9)  # fmt: skip
+        axis.plot([], [], "o", color=GOOD, label="samples are good from here on")
+        axis.plot([], [], "o", color=MEMORY, label="copies come here (line and band: predicted, 95%)")
+        axis.plot([], [], "^", color="#666666", mfc="none", label="not before here: the run ended")
+        axis.set(xscale="log", yscale="log", xlabel="training points n", ylabel="training steps")
+        axis.legend(frameon=False, fontsize=9)
+    return figure
+
+
+def pictures(run: Run, data: Data) -> list[tuple[int, str]]:
+    """Return, for every milestone of a run, its step and a picture of samples beside what they are nearest to."""
+    points = data.pool[chosen(data, run.n, run.seed)]
+    draw = _tile if data.kind == "images" else _scatter
+    return [
+        (int(step), draw(run, data, points, i)) for i, step in enumerate(run.arrays.get("step", np.zeros(0)).tolist())
+    ]
+
+
+def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
+    """Samples over their nearest training images, copies framed."""
+    frame = (np.array([(1.0, 1.0, 1.0), plt.matplotlib.colors.to_rgb(MEMORY)]) * 255).astype(np.uint8)
+    nearest = data.units(points[run.arrays["nearest"][milestone]]).numpy()
+    rows = []
+    for images in (run.arrays["samples"][milestone], nearest):
+        cells = []
+        for image, copy in zip(images, run.arrays["copy"][milestone], strict=True):
+            large = (image * 255).round().astype(np.uint8).repeat(ZOOM, 1).repeat(ZOOM, 2)
+            cell = np.tile(frame[int(copy)], (large.shape[1] + 2 * GAP, large.shape[2] + 2 * GAP, 1))
+            cell[GAP:-GAP, GAP:-GAP] = large.transpose(1, 2, 0)
+            cells.append(np.pad(cell, ((1, 1), (1, 1), (0, 0)), constant_values=255))
+        rows.append(np.concatenate(cells, axis=1))
+    return _png(np.concatenate(rows))
+
+
+def _scatter(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
+    """Samples among the training points, along the two directions in which the data vary most."""
+    with plt.rc_context(STYLE):
+        figure, axis = plt.subplots(figsize=(5, 4), layout="constrained", dpi=90)
+        directions = torch.pca_lowrank(data.pool, q=min(2, data.shape[0]))[2].numpy()
+        samples = (torch.from_numpy(run.arrays["samples"][milestone]) - data.centre) / data.spread
+        shown = [_plane(x.numpy() @ directions) for x in (points, samples)]
+        copy = run.arrays["copy"][milestone]
+        axis.plot(*shown[0].T, ".", color="#999999", ms=4, label="training points")
+        axis.plot(*shown[1][~copy].T, "o", color=GOOD, ms=3, label="samples")
+        axis.plot(*shown[1][copy].T, "o", color=MEMORY, ms=4, label="copies")
+        axis.set(xlabel="first principal component", ylabel="second principal component", xlim=(-5, 5), ylim=(-5, 5))
+        axis.legend(frameon=False, fontsize=9, loc="upper left")
+        figure.canvas.draw()
+        image = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
+        plt.close(figure)
+    return _png(image)
+
+
+def _plane(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Of data of one dimension the second coordinate is 0."""
+    return x if x.shape[1] == 2 else np.concatenate([x, np.zeros_like(x)], axis=1)
+
+
+def _png(pixels: NDArray[np.uint8]) -> str:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG", optimize=True)
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,177 @@
+"""Which trainings a probe makes, in what order, and how they share the cores and the minutes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import multiprocessing.context
+import os
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from .data import Data
+from .model import Model
+from .training import Run, read_run, run_folder, train_one, work
+
+SEEDS = 3  # of a size, at most
+GROWTH = 1.15  # of a run's time as a power of n that is planned with
+SPARE = 1.25  # times the expected seconds that must be left
+EVERY = 30.0  # seconds between two lines of progress
+
+Job = tuple[int, int]  # n and seed
+
+
+def order(smallest: int, pool: int) -> list[Job]:
+    """Return the trainings worth making, the most telling first: two sizes, two seeds each, then larger ones.
+
+    Parameters
+    ----------
+    smallest
+        The smallest n.
+    pool
+        Points that there are.
+    """
+    sizes, n = [], smallest
+    while n <= pool:
+        sizes.append(n)
+        n *= 2
+    # Of a size 2^i times the smallest, seed j comes at i + 1.5 j: cheap repetitions before dear sizes.
+    jobs = [(i + 1.5 * seed, n, seed) for i, n in enumerate(sizes) for seed in range(SEEDS)]
+    return [(n, seed) for _, n, seed in sorted(jobs)]
+
+
+def expected_seconds(n: int, runs: Sequence[Run]) -> float | None:
+    """Return how long a training on n points will take until copies are plain, from those that are through; else None.
+
+    Parameters
+    ----------
+    n
+        Its size.
+    runs
+        Of the probe so far.
+    """
+    through = [r.seconds * (n / r.n) ** GROWTH for r in runs if r.ended == "copies"]
+    return max(through) if through else None
+
+
+def choose(jobs: Sequence[Job], taken: set[Job], runs: Sequence[Run], left: float) -> Job | None:
+    """Return the next training that the seconds left allow, or None.
+
+    As long as none is through, the two smallest sizes are tried: nothing is known of their time.
+
+    Parameters
+    ----------
+    jobs
+        In order.
+    taken
+        Those that are under way or done.
+    runs
+        What is known so far.
+    left
+        Seconds.
+    """
+    free = [job for job in jobs if job not in taken]
+    sizes = sorted({n for n, _ in jobs})[:2]
+    for n, seed in free:
+        expected = expected_seconds(n, runs)
+        if (expected is None and n in sizes and seed == 0) or (expected is not None and expected * SPARE <= left):
+            return n, seed
+    return None
+
+
+@dataclass
+class Plan:
+    """The trainings of a probe, under way.
+
+    Parameters
+    ----------
+    out, model, data
+        Of the probe.
+    device
+        As torch calls it.
+    workers
+        Trainings at once.
+    """
+
+    out: Path
+    model: Model
+    data: Data
+    device: str
+    workers: int
+
+    def known(self) -> list[Run]:
+        """Return what is known of each training that was ever begun."""
+        jobs = order(self.model.smallest, len(self.data.pool))
+        found = [
+            read_run(run_folder(self.out, self.model, self.data, n, seed), self.model, n, seed) for n, seed in jobs
+        ]
+        return [run for run in found if run is not None]
+
+    def carry_out(self, seconds: float, stream: TextIO | None = None) -> Iterator[float]:
+        """Make trainings until the seconds are over or nothing more fits; yields seconds used, now and then.
+
+        One at a time runs in this process; more run in processes of one core each.
+
+        Parameters
+        ----------
+        seconds
+            From now.
+        stream
+            Where progress is told; standard error unless given.
+        """
+        began, told, stream = time.monotonic(), 0.0, stream or sys.stderr
+        jobs = order(self.model.smallest, len(self.data.pool))
+        done = {(r.n, r.seed) for r in self.known() if r.ended != "time"}
+        running: dict[Job, multiprocessing.context.SpawnProcess] = {}
+        tried: set[Job] = set()
+        context = multiprocessing.get_context("spawn")
+        try:
+            while True:
+                used = time.monotonic() - began
+                for job in [job for job, process in running.items() if not process.is_alive()]:
+                    process = running.pop(job)
+                    if process.exitcode:
+                        raise RuntimeError(
+                            f"the training on n = {job[0]}, seed {job[1]}, ended with status {process.exitcode}; what "
+                            "it printed stands above"
+                        )
+                runs = self.known()
+                while len(running) < self.workers and used < seconds:
+                    following = choose(jobs, done | tried, runs, seconds - used)
+                    if following is None:
+                        break
+                    tried.add(following)
+                    arguments = (self.out, self.model, self.data, *following, seconds - used, self.device)
+                    if self.workers == 1:
+                        train_one(*arguments, show_progress=True)
+                        used, runs = time.monotonic() - began, self.known()
+                        continue
+                    running[following] = context.Process(target=work, args=(*arguments, os.getpid()), daemon=True)
+                    running[following].start()
+                if not running:
+                    return
+                if used - told > EVERY:
+                    told = used
+                    stream.write(progress_line(used, seconds, runs, list(running)) + "\n")
+                    stream.flush()
+                yield used
+                time.sleep(0.5)
+        finally:
+            for process in running.values():
+                process.terminate()
+            for process in running.values():
+                process.join(30)
+
+
+def progress_line(used: float, seconds: float, runs: Sequence[Run], running: Sequence[Job]) -> str:
+    """Return what is under way, in a line."""
+    reached = {(r.n, r.seed): int(r.curves["step"].max()) for r in runs if len(r.curves)}
+    parts = [f"n = {n} seed {seed}: measured to step {reached.get((n, seed), 0):,}" for n, seed in running]
+    through = sum(r.ended == "copies" for r in runs)
+    return (
+        f"{used / 60:.1f} of {seconds / 60:.1f} minutes, {max(seconds - used, 0) / 60:.1f} left at most; "
+        f"{through} trainings through; " + "; ".join(parts)
+    )

@@ -1,0 +1,161 @@
+"""The report of a probe: one HTML file that opens without a network, and the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from ..files import to_json, write_atomic
+from ..timescales.crossings import Timescale
+from .answer import Answer, sentences, times
+from .data import Data
+from .model import Model
+from .training import COPIES, Run
+
+BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}
+CSS = """
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f2f4f7; --line: #d5d9e0; --accent: #d55e00 }
+@media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #15181c; --soft: #20252b; --line: #3a4149 } }
+body { font: 17px/1.55 system-ui, sans-serif; color: var(--ink); background: var(--paper); margin: 0 auto;
+  padding: 1rem; max-width: 60rem }
+h1 { font-size: 1.6rem } h2 { font-size: 1.2rem; margin-top: 2.2rem }
+.answer { border-left: 5px solid var(--accent); background: var(--soft); padding: .8rem 1.2rem }
+.answer p:first-child { font-size: 1.3rem; font-weight: 600; margin: 0 0 .5rem }
+figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { max-width: 100%; height: auto; background: #fff;
+  border-radius: 4px } figcaption { font-size: .9rem; opacity: .85 }
+.pixels { image-rendering: pixelated; width: 100% }
+table { border-collapse: collapse; font-size: .95rem } td, th { padding: .25rem .8rem; text-align: right;
+  border-bottom: 1px solid var(--line) } input[type=range] { width: 100% } .wide { overflow-x: auto }
+"""
+SCRIPT = """
+const frames = JSON.parse(document.getElementById('frames').textContent);
+const slider = document.getElementById('slider'), image = document.getElementById('frame');
+const show = () => { const [step, source, text] = frames[slider.value];
+  image.src = source; image.alt = text; document.getElementById('now').textContent = text; };
+slider.addEventListener('input', show); show();
+"""
+
+
+def write(
+    out: Path, source: str, data: Data, model: Model, runs: Sequence[Run], found: Answer, facts: dict[str, Any]
+) -> tuple[Path, Path]:  # fmt: skip
+    """Write report.html and report.json into a folder, and return their paths.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    source
+        The data, as typed.
+    data, model, runs, found
+        Of the probe.
+    facts
+        Seconds used, device, version and the like, for both.
+    """
+    rate = steps_per_second(runs)
+    told = sentences(found, model.batch, rate)
+    page, content = out / "report.html", out / "report.json"
+    write_atomic(content, to_json({
+        "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
+        "steps_per_second": rate, "runs": [_as_json(run) for run in runs], **facts,
+    }))  # fmt: skip
+    write_atomic(page, html(source, data, model, runs, found, told, facts).encode())
+    return page, content
+
+
+def steps_per_second(runs: Sequence[Run]) -> float:
+    """Return the middle rate of the runs; 0 of none."""
+    rates = sorted(run.steps_per_second for run in runs if run.steps_per_second > 0)
+    return rates[len(rates) // 2] if rates else 0.0
+
+
+def html(
+    source: str, data: Data, model: Model, runs: Sequence[Run], found: Answer, told: Sequence[str],
+    facts: dict[str, Any],
+) -> str:  # fmt: skip
+    """Return the text of the page."""
+    measured = [run for run in runs if len(run.curves)]
+    first, *rest = told
+    parts = [
+        f"<h1>How long may a diffusion model train on {escape(Path(source).name)}?</h1>",
+        f'<div class="answer"><p>{escape(first)}</p>' + "".join(f"<p>{escape(s)}</p>" for s in rest) + "</div>",
+    ]
+    if measured:
+        parts += _of_runs(data, measured, found)
+    parts += ["<h2>What was found</h2>", *(f"<p>{escape(line).replace(chr(10), '<br>')}</p>" for line in data.found)]
+    parts += ["<h2>What this rests on</h2>", *(f"<p>{escape(line)}</p>" for line in assumptions(model, facts))]
+    return (
+        '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
+        f'content="width=device-width, initial-scale=1"><title>How long to train: {escape(Path(source).name)}</title>'
+        f"<style>{CSS}</style></head><body>{''.join(parts)}</body></html>\n"
+    )
+
+
+def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
+    from . import figures  # brings matplotlib
+
+    last = max(runs, key=lambda r: (r.n, len(r.curves)))
+    share = last.curve("f_mem").set_index("step")["value"]
+    frames = [
+        (step, picture, f"n = {last.n}, step {step:,}: {share[step]:.1%} of all samples are copies")
+        for step, picture in figures.pictures(last, data)
+    ]
+    kind = "Samples (top) over the training images nearest to them; copies are framed."
+    if data.kind == "vectors":
+        kind = "Samples among training points, along the two directions in which the data vary most."
+    rows = "".join(
+        f"<tr><td>{row.n}</td><td>{row.seed}</td><td>{_text(row.good_from)}</td><td>{_text(row.copies_from)}</td></tr>"
+        for row in times(runs).itertuples()
+    )
+    return [
+        "<h2>The window</h2>",
+        f"<figure>{figures.svg(figures.window(runs, found))}<figcaption>Both times of every training that was made, "
+        "against the number of points it learned.</figcaption></figure>",
+        "<h2>Watch it happen</h2>",
+        f'<figure><img id="frame" class="{"pixels" if data.kind == "images" else ""}" alt="">'
+        f'<input id="slider" type="range" min="0" max="{len(frames) - 1}" value="0" aria-label="training time">'
+        f'<p id="now" aria-live="polite"></p><figcaption>{kind}</figcaption></figure>',
+        f'<script type="application/json" id="frames">{json.dumps(frames).replace("<", "&lt;")}</script>',
+        f"<script>{SCRIPT}</script>",
+        "<h2>The trainings</h2>",
+        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data; a dot where "
+        "samples become good. Middle and right: share of copies; dashed, the level at which copies "
+        "have come.</figcaption></figure>",
+        '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
+        f"</tr></thead><tbody>{rows}</tbody></table></div>"
+        "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
+    ]
+
+
+def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
+    """Return what the answer rests on, as sentences."""
+    net = f"a U-Net with {model.width} channels" if model.kind == "images" else f"a residual MLP of width {model.width}"
+    return [
+        f"The clock is that of {net}, trained by Adam at a rate of {model.lr:g} in batches of {model.batch}. Another "
+        "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
+        "network of your own, use MemorizationMonitor in its training loop.",
+        f"A sample is a copy where its nearest training point is less than a third as far away as the second nearest. "
+        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}.",
+        "Samples are good when their Fréchet distance to held-out data, between features of an untrained network, is "
+        "at most twice that of the training points themselves, or that of the Gaussian with the data's mean and "
+        "covariance where this is more. That is a low bar: look at them.",
+        "How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n; the "
+        "interval holds what either of the two allows, for one more training.",
+        f"Made by diffmemlib {facts['version']} on {facts['device']} in {facts['seconds'] / 60:.1f} minutes.",
+    ]
+
+
+def _text(time: Timescale) -> str:
+    return escape(f"{BOUND[time.status]}{time.tau:,.0f}")
+
+
+def _as_json(run: Run) -> dict[str, Any]:
+    curves = {metric: part.drop(columns="metric").to_dict("list") for metric, part in run.curves.groupby("metric")}
+    return {
+        "n": run.n, "seed": run.seed, "ended": run.ended, "seconds": run.seconds, "baseline": run.baseline,
+        "copies": run.copies, "gaussian": run.gaussian, "steps_per_second": run.steps_per_second, "curves": curves,
+    }  # fmt: skip

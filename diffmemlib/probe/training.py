@@ -1,0 +1,189 @@
+"""One training of a probe: on n points, until copies are plain or time is up; it goes on where it stopped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+
+from ..files import NumberedFiles, run_lock, to_json, write_atomic
+from ..randomness import derive_seed
+from ..runs.measurements import Arrays, Measurement, curves_table, read_all, stack_arrays, start_afresh_if_lost
+from ..training.loop import DivergedError, train
+from ..training.progress import Progress
+from .data import Data
+from .model import Measure, Model
+
+COPIES = 0.02  # share above that of held-out data at which copies have come
+PLAIN = 0.12  # share above it at which a run has shown what it is made for, and ends
+CHECKPOINT_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is known of one training.
+
+    Parameters
+    ----------
+    n : int
+        Points that it learned.
+    seed : int
+        Of their choice and of all else.
+    curves : DataFrame
+        Columns step, metric, value, low, high.
+    arrays : dict
+        Samples at each milestone, and the places of their nearest training points.
+    baseline : float
+        Share of held-out data that meets the criterion of copies.
+    copies, gaussian : float
+        Distances of copies and of the Gaussian; see `model.Measure`.
+    seconds : float
+        It took, with measuring.
+    steps_per_second : float
+        Of training alone.
+    ended : str
+        "copies", "time", or "diverged".
+    """
+
+    n: int
+    seed: int
+    curves: pd.DataFrame
+    arrays: Arrays
+    baseline: float
+    copies: float
+    gaussian: float
+    seconds: float
+    steps_per_second: float
+    ended: str
+
+    def curve(self, metric: str) -> pd.DataFrame:
+        """Return the rows of a metric."""
+        return self.curves[self.curves["metric"] == metric].sort_values("step")
+
+
+def chosen(data: Data, n: int, seed: int) -> np.ndarray:
+    """Return which points of the pool a run learns: others for each n and seed, so that runs err independently."""
+    order = np.random.Generator(np.random.Philox(derive_seed(seed, "train", n))).permutation(len(data.pool))
+    return order[:n]
+
+
+def run_folder(out: Path, model: Model, data: Data, n: int, seed: int) -> Path:
+    """Return where a training lies: by all that decides it."""
+    text = json.dumps([asdict(model), data.checksum, n, seed], sort_keys=True)
+    return out / "runs" / f"n{n}-seed{seed}-{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def train_one(
+    out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str = "cpu",
+    should_stop: Callable[[], bool] = lambda: False, show_progress: bool = False,
+) -> Run:  # fmt: skip
+    """Train on n points until copies are plain or the seconds are over; the same call resumes.
+
+    Parameters
+    ----------
+    out
+        Folder of the probe.
+    model, data
+        Of the probe.
+    n, seed
+        Of the run.
+    seconds
+        From now.
+    device
+        As torch calls it.
+    should_stop
+        Asked at every step too.
+    show_progress
+        Whether to show steps, rate and remaining time.
+
+    Raises
+    ------
+    RunBusyError
+        Where another process is at it.
+    """
+    folder, end = run_folder(out, model, data, n, seed), time.monotonic() + seconds
+    with run_lock(folder):
+        if (stored := read_run(folder, model, n, seed)) and stored.ended != "time":
+            return stored
+        points = data.pool[chosen(data, n, seed)]
+        own = derive_seed(seed, "run", n)
+        measure = Measure(model, data, points, own, device)
+        net = model.network(data, derive_seed(own, "weights"), device)
+        log = NumberedFiles(folder / "milestones", ".npz", folder.name)
+        states = NumberedFiles(folder / "states", ".safetensors", folder.name)
+        milestones = model.milestones()
+        for files in (log, states):
+            files.tidy()
+        start_afresh_if_lost(log, states, milestones)
+        before = read_facts(folder).get("seconds", 0.0)
+        began, measuring, tau, ended = time.monotonic(), 0.0, 0, "time"
+        first = states.latest()
+        start = first[0] if first else 0
+        progress = Progress(milestones[-1], f"n = {n}, seed {seed}") if show_progress else None
+        facts = {"n": n, "seed": seed, "baseline": measure.baseline, **measure.landmarks}
+
+        def keep(ended: str) -> None:
+            now = time.monotonic()
+            rate = (tau - start) / max(now - began - measuring, 1e-9) if tau > start else 0.0
+            told = {"seconds": before + now - began, "steps_per_second": rate, "ended": ended}
+            write_atomic(folder / "run.json", to_json(facts | told))
+
+        try:
+            for tau in train(
+                net, points.to(device), model.optimizer(net), model.loss(), seed=own, milestones=milestones,
+                batch=model.batch, checkpoints=states, checkpoint_seconds=CHECKPOINT_SECONDS, progress=progress,
+                should_stop=lambda: time.monotonic() > end or should_stop(),
+            ):  # fmt: skip
+                now = time.monotonic()
+                if log.read(tau) is None:
+                    net.eval()
+                    metrics, arrays = measure(net, tau)
+                    net.train()
+                    log.write(tau, Measurement(metrics, arrays, before + now - began, device, tau).pack())
+                    measuring += time.monotonic() - now
+                else:
+                    metrics = read_all(log, [tau])[tau].metrics
+                if metrics["f_mem"][0] >= measure.baseline + PLAIN:
+                    ended = "copies"
+                    break
+                keep("time")
+        except (DivergedError, FloatingPointError):
+            ended = "diverged"
+        keep(ended)
+        stored = read_run(folder, model, n, seed)
+        assert stored is not None
+        return stored
+
+
+def read_facts(folder: Path) -> dict[str, float]:
+    """Return what was written of a training beside its measurements; empty where nothing can be read."""
+    try:
+        return dict(json.loads((folder / "run.json").read_bytes()))
+    except (OSError, ValueError):
+        return {}
+
+
+def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
+    """Return what is known of a training; None where it has not begun."""
+    facts = read_facts(folder)
+    if not facts:
+        return None
+    measured = read_all(NumberedFiles(folder / "milestones", ".npz", folder.name), model.milestones())
+    return Run(
+        n, seed, curves_table(measured), stack_arrays(measured), facts["baseline"], facts["copies"], facts["gaussian"],
+        facts["seconds"], facts["steps_per_second"], str(facts["ended"]),
+    )  # fmt: skip
+
+
+def work(out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str, parent: int) -> None:
+    """Train in a process of its own, on one core; ends when its parent does."""
+    torch.set_num_threads(1)
+    train_one(out, model, data, n, seed, seconds, device, should_stop=lambda: os.getppid() != parent)
