@@ -71,12 +71,13 @@ def probe(
         spent = _spent(state, key)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         plan = Plan(out, model, data, device, workers or (1 if device != "cpu" else cores))
-        left = 60 * minutes - spent
+        trained = sum(run.seconds for run in plan.known()) / plan.workers  # also where the last call was killed
+        left = 60 * minutes - max(spent, trained)
         if left > 0:
             tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "
                  "command goes on.")  # fmt: skip
             for used in plan.carry_out(left):
-                write_atomic(state, to_json({"checksum": key, "seconds": spent + used}))
+                write_atomic(state, to_json({"checksum": key, "seconds": 60 * minutes - left + used}))
             spent = _spent(state, key)
         runs = plan.known()
         found = answer(runs, data.count)

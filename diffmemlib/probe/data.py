@@ -96,7 +96,7 @@ def read(
     prepared.check_options(out / "data.npy", size)
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in SUFFIXES:
-        array = read_array(path.with_suffix(path.suffix), columns)
+        array = read_array(path, columns)
         points, found = _from_array(array, quoted(path.name), size, grey)
     else:
         if columns:

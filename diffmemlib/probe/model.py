@@ -41,7 +41,8 @@ class Model:
     width : int
         W of the U-Net, or of the residual MLP.
     batch : int
-        Points in a step, the same at every n.
+        Draws of a point, a time and a noise in each step, the same at every n, since their noise is part of the clock:
+        where n is less, every point is drawn several times.
     lr : float
         Of Adam.
     smallest : int
@@ -93,15 +94,15 @@ class Model:
 
 # Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size.
 MODELS: dict[tuple[Kind, str], Model] = {
-    ("images", "cpu"): Model("images", 16, 16, 1e-3, 32, 120, "ddim", 25, 100, 6),
-    ("vectors", "cpu"): Model("vectors", 128, 32, 6e-4, 64, 400, "euler_maruyama", 999, 100, 6),
-    ("images", "cuda"): Model("images", 32, 64, 5e-4, 128, 500, "ddim", 50, 100, 8),
-    ("vectors", "cuda"): Model("vectors", 128, 32, 6e-4, 64, 1000, "euler_maruyama", 999, 100, 8),
+    ("images", "cpu"): Model("images", 16, 32, 1e-3, 32, 120, "ddim", 25, 100, 6),
+    ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 64, 400, "euler_maruyama", 999, 100, 6),
+    ("images", "cuda"): Model("images", 32, 128, 5e-4, 128, 500, "ddim", 50, 100, 8),
+    ("vectors", "cuda"): Model("vectors", 128, 128, 6e-4, 64, 1000, "euler_maruyama", 999, 100, 8),
 }
 
 
 def choose_model(kind: Kind, device: str, pool: int) -> Model:
-    """Return the model for data and device; of small data sets the smallest n is less, and so is the batch.
+    """Return the model for data and device; of small data sets the smallest n is less.
 
     Parameters
     ----------
@@ -116,8 +117,7 @@ def choose_model(kind: Kind, device: str, pool: int) -> Model:
     smallest = model.smallest
     while smallest > 16 and 8 * smallest > pool:
         smallest //= 2
-    batch = min(model.batch, smallest // 2)
-    return Model(**{**vars(model), "smallest": smallest, "batch": batch})
+    return Model(**{**vars(model), "smallest": smallest})
 
 
 class Measure:

@@ -134,9 +134,9 @@ class Plan:
                 for job in [job for job, process in running.items() if not process.is_alive()]:
                     process = running.pop(job)
                     if process.exitcode:
-                        raise RuntimeError(
-                            f"the training on n = {job[0]}, seed {job[1]}, ended with status {process.exitcode}; what "
-                            "it printed stands above"
+                        raise ChildProcessError(
+                            f"the training on n = {job[0]}, seed {job[1]}, ended with status {process.exitcode}; why "
+                            "stands above, and what was trained before is kept"
                         )
                 runs = self.known()
                 while len(running) < self.workers and used < seconds:
@@ -152,6 +152,7 @@ class Plan:
                     running[following] = context.Process(target=work, args=(*arguments, os.getpid()), daemon=True)
                     running[following].start()
                 if not running:
+                    yield time.monotonic() - began
                     return
                 if used - told > EVERY:
                     told = used

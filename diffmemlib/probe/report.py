@@ -116,10 +116,11 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f"<figure>{figures.svg(figures.window(runs, found))}<figcaption>Both times of every training that was made, "
         "against the number of points it learned.</figcaption></figure>",
         "<h2>Watch it happen</h2>",
-        f'<figure><img id="frame" class="{"pixels" if data.kind == "images" else ""}" alt="">'
-        f'<input id="slider" type="range" min="0" max="{len(frames) - 1}" value="0" aria-label="training time">'
-        f'<p id="now" aria-live="polite"></p><figcaption>{kind}</figcaption></figure>',
-        f'<script type="application/json" id="frames">{json.dumps(frames).replace("<", "&lt;")}</script>',
+        f'<figure><img id="frame" class="{"pixels" if data.kind == "images" else ""}" src="{frames[-1][1]}" '
+        f'alt="{frames[-1][2]}"><input id="slider" type="range" min="0" max="{len(frames) - 1}" '
+        f'value="{len(frames) - 1}" aria-label="training time"><p id="now" aria-live="polite">{frames[-1][2]}</p>'
+        f"<figcaption>{kind}</figcaption></figure>",
+        f'<script type="application/json" id="frames">{_json_in_html(frames)}</script>',
         f"<script>{SCRIPT}</script>",
         "<h2>The trainings</h2>",
         f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data; a dot where "
@@ -147,6 +148,11 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
         "interval holds what either of the two allows, for one more training.",
         f"Made by diffmemlib {facts['version']} on {facts['device']} in {facts['seconds'] / 60:.1f} minutes.",
     ]
+
+
+def _json_in_html(content: Any) -> str:
+    """JSON in which nothing can end the element that holds it."""
+    return json.dumps(content).replace("<", "\\u003c")
 
 
 def _text(time: Timescale) -> str:

@@ -33,17 +33,17 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
     SourceError
         Names the file, says what is wrong with it and what to do.
     """
-    name = quoted(path.name)
+    name, suffix = quoted(path.name), path.suffix.lower()
     if path.stat().st_size > MOST_BYTES:
         raise SourceError(f"{name} has {path.stat().st_size / 2**30:.0f} GiB; {MOST_BYTES / 2**30:.0f} are the most")
     try:
-        if path.suffix in (".csv", ".tsv", ".parquet"):
-            return _numbers(_table(path), columns, name)
-        arrays = _arrays(path)
+        if suffix in (".csv", ".tsv", ".parquet"):
+            return _numbers(_table(path, suffix), columns, name)
+        arrays = _arrays(path, suffix)
     except SourceError:
         raise
     except Exception as error:  # whatever a reader raises, the file is not what its name says
-        raise SourceError(f"{name} cannot be read as {path.suffix} ({error})") from None
+        raise SourceError(f"{name} cannot be read as {suffix} ({error})") from None
     if len(columns) > 1:
         raise SourceError(f"{name}: give one --column, the name of an array, not {len(columns)}")
     if columns and columns[0] not in arrays:
@@ -56,24 +56,35 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
     return array
 
 
-def _arrays(path: Path) -> dict[str, NDArray[Any]]:
-    if path.suffix == ".safetensors":
+def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
+    if suffix == ".safetensors":
         import safetensors.torch
 
         tensors = safetensors.torch.load_file(path)
         return {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
     with open(path, "rb") as file:
         loaded = np.load(file, allow_pickle=False)
-        return {name: loaded[name] for name in loaded.files} if path.suffix == ".npz" else {"": loaded}
+        return {name: loaded[name] for name in loaded.files} if suffix == ".npz" else {"": loaded}
 
 
-def _table(path: Path) -> pd.DataFrame:
-    if path.suffix == ".parquet":
+def _table(path: Path, suffix: str) -> pd.DataFrame:
+    if suffix == ".parquet":
         return pd.read_parquet(path)
+    text = read_text(path)
+    first = text.lstrip().split("\n", 1)[0]
+    if not first:
+        raise SourceError(f"{quoted(path.name)} is empty: give a line of names, then a line for each point")
+    separator = "\t" if suffix == ".tsv" else next((s for s in (",", ";", "\t") if s in first), ",")
+    named = not all(_is_number(cell) for cell in first.split(separator))
+    return pd.read_csv(io.StringIO(text), sep=separator, header=0 if named else None, skipinitialspace=True)
+
+
+def _is_number(cell: str) -> bool:
     try:
-        return pd.read_csv(io.StringIO(read_text(path)), sep="\t" if path.suffix == ".tsv" else None, engine="python")
-    except pd.errors.EmptyDataError:
-        raise SourceError(f"{quoted(path.name)} is empty: give a line of names, then a line for each point") from None
+        float(cell.strip().strip('"'))
+    except ValueError:
+        return False
+    return True
 
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[np.float64]:

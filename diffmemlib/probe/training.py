@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -14,7 +15,7 @@ import numpy as np
 import pandas as pd
 import torch
 
-from ..files import NumberedFiles, run_lock, to_json, write_atomic
+from ..files import NumberedFiles, RunBusyError, run_lock, to_json, write_atomic
 from ..randomness import derive_seed
 from ..runs.measurements import Arrays, Measurement, curves_table, read_all, stack_arrays, start_afresh_if_lost
 from ..training.loop import DivergedError, train
@@ -114,6 +115,7 @@ def train_one(
         if (stored := read_run(folder, model, n, seed)) and stored.ended != "time":
             return stored
         points = data.pool[chosen(data, n, seed)]
+        drawn = points.repeat(-(-model.batch // n), *(1 for _ in data.shape))
         own = derive_seed(seed, "run", n)
         measure = Measure(model, data, points, own, device)
         net = model.network(data, derive_seed(own, "weights"), device)
@@ -138,7 +140,7 @@ def train_one(
 
         try:
             for tau in train(
-                net, points.to(device), model.optimizer(net), model.loss(), seed=own, milestones=milestones,
+                net, drawn.to(device), model.optimizer(net), model.loss(), seed=own, milestones=milestones,
                 batch=model.batch, checkpoints=states, checkpoint_seconds=CHECKPOINT_SECONDS, progress=progress,
                 should_stop=lambda: time.monotonic() > end or should_stop(),
             ):  # fmt: skip
@@ -186,4 +188,9 @@ def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
 def work(out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str, parent: int) -> None:
     """Train in a process of its own, on one core; ends when its parent does."""
     torch.set_num_threads(1)
-    train_one(out, model, data, n, seed, seconds, device, should_stop=lambda: os.getppid() != parent)
+    try:
+        train_one(out, model, data, n, seed, seconds, device, should_stop=lambda: os.getppid() != parent)
+    except (OSError, MemoryError, RunBusyError, ValueError) as error:
+        sys.exit(f"Error: {error}")
+    except KeyboardInterrupt:  # of the terminal, which reaches all of its processes
+        sys.exit(130)

@@ -1,0 +1,91 @@
+"""From curves to the answer, on runs whose times are known."""
+
+from math import inf
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.probe.answer import answer, copies_from, good_from, good_level, sentences, times
+from diffmemlib.probe.training import Run
+
+
+def made(n: int, seed: int = 0, late: float = 1.0, end: float = 1e7, gen: float = 500.0, offset: float = 0.0) -> Run:
+    """Good from `gen` on; f_mem passes 0.02 above its baseline of 0.01 at late * (offset + 30 n)."""
+    tau = np.geomspace(10, 1e7, 241)
+    tau = tau[tau <= end]
+    curves = {
+        "distance": 0.4 * gen / tau,
+        "f_mem": np.clip(0.03 + 0.2 * np.log(tau / (late * (offset + 30 * n))), 0, 1),
+    }
+    rows = [(t, name, v, v, v) for name, values in curves.items() for t, v in zip(tau, values, strict=True)]
+    table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
+    return Run(n, seed, table, {}, baseline=0.01, copies=0.2, gaussian=0.15, seconds=10.0, steps_per_second=50.0,
+               ended="copies")  # fmt: skip
+
+
+def several(sizes=(32, 64, 128), **options) -> list[Run]:
+    rng = np.random.default_rng(0)
+    return [made(n, seed, late=float(np.exp(0.1 * rng.standard_normal())), **options) for n in sizes for seed in (0, 1)]
+
+
+def test_times_of_a_run_are_those_it_was_made_with():
+    run = made(64)
+    assert good_level(run) == 0.4  # twice the distance of the training points, which is more than the Gaussian's
+    assert good_from(run).tau == pytest.approx(500, rel=0.03)
+    assert copies_from(run).tau == pytest.approx(30 * 64, rel=0.03)
+    assert times([made(128), run])["n"].tolist() == [64, 128]
+
+
+def test_the_window_of_all_points_holds_the_true_times():
+    found = answer(several(), 2048)
+    assert found.status == "window"
+    assert found.tau_gen is not None and found.tau_gen[1] <= 500 * 1.03 and found.tau_gen[2] >= 500 * 0.97
+    value, low, high = found.tau_mem
+    assert low < 30 * 2048 < high and 0.4 < value / (30 * 2048) < 2.5
+    assert found.stop == low
+    first, good, copies = sentences(found, batch=16, steps_per_second=50)
+    epochs = low * 16 / 2048
+    assert first == f"Stop at step {low:,.0f} ({epochs:,.3g} epochs, {low / 50 / 60:,.3g} minutes of training here)."
+    assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
+
+
+def test_an_offset_does_not_lead_the_prediction_astray():
+    """As in the full batches of this book: 900 + 12 n, where a pure power predicts far too little."""
+    found = answer(several((32, 64, 128, 256), offset=75 * 30), 8192)
+    assert found.tau_mem[1] < 75 * 30 + 30 * 8192 < found.tau_mem[2]
+
+
+@pytest.mark.parametrize(
+    ("runs", "status", "words"),
+    [
+        ([], "nothing", "Nothing was measured"),
+        ([made(32, end=800), made(64, end=800)], "no copies", "No copies were seen, in any run, up to step 7"),
+        ([made(32), made(32, 1, 1.1), made(64, end=800)], "too few", "too few trainings"),
+        (several(gen=1e9), "not good", "did not become good|no run became good"),
+        (several(gen=5e6), "no window", "Copies may come before the samples are good"),
+    ],
+)
+def test_where_nothing_can_be_predicted_it_says_so_and_what_to_do(runs, status, words):
+    found = answer(runs, 1000)
+    assert found.status == status
+    assert found.stop is None or status == "no window"
+    text = " ".join(sentences(found, 16, 50.0))
+    assert pd.Series([text]).str.contains(words).all()
+    assert "nan" not in text.lower() and "inf" not in text.replace("information", "")
+
+
+def test_copies_from_the_start_are_bounds_and_no_times():
+    runs = [made(n, late=1e-3) for n in (32, 64, 128)]
+    assert all(copies_from(r).status == "at first point" for r in runs)
+    assert answer(runs, 1000).status in ("no copies", "too few")
+
+
+def test_an_interval_that_says_nothing_is_no_prediction():
+    found = answer([made(32), made(64)], 4096)
+    assert found.status == "too few" and found.tau_mem is None
+
+
+def test_a_single_run_that_became_good_gives_a_time_without_an_interval():
+    found = answer([made(32), made(64, gen=1e9)], 1000)
+    assert found.tau_gen is None or found.tau_gen[2] == inf or found.tau_gen[2] > 500

@@ -1,0 +1,242 @@
+"""The command from a source to its report: in seconds, interrupted, killed, with a full disk, on images and vectors."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.files import RunBusyError, run_lock
+from diffmemlib.probe import command, model as probe_model, plan, training
+from diffmemlib.probe.answer import answer
+from diffmemlib.probe.data import Data, read
+from diffmemlib.probe.model import MODELS, Model
+from diffmemlib.probe.training import Run, read_run, run_folder, train_one
+
+TINY = {
+    "vectors": Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 20, 6),
+    "images": Model("images", 8, 8, 1e-2, 16, 40, "ddim", 3, 4, 3),
+}
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for kind, model in TINY.items():
+        monkeypatch.setitem(probe_model.MODELS, (kind, "cpu"), model)
+
+
+@pytest.fixture
+def vectors(tmp_path: Path) -> Path:
+    path = tmp_path / "vectors.npy"
+    np.save(path, GaussianMixture(8, 1.0).sample(200, 0).numpy())
+    return path
+
+
+@pytest.fixture
+def data(vectors: Path, tmp_path: Path) -> Data:
+    return read(str(vectors), tmp_path / "out", progress=False)
+
+
+def same(a: Run, b: Run) -> None:
+    pd.testing.assert_frame_equal(a.curves, b.curves)
+    for name, values in a.arrays.items():
+        np.testing.assert_array_equal(values, b.arrays[name])
+
+
+class Steps:
+    """Asked at every step; says stop at one of them."""
+
+    def __init__(self, stop: int) -> None:
+        self.left = stop
+
+    def __call__(self) -> bool:
+        self.left -= 1
+        return self.left == 0
+
+
+def test_a_training_stopped_anywhere_goes_on_to_the_same_numbers(tmp_path, data, monkeypatch):
+    monkeypatch.setattr(training, "PLAIN", 2.0)  # it ends by time
+    whole = train_one(tmp_path / "a", TINY["vectors"], data, 8, 0, 60, should_stop=Steps(300))
+    for stop in (7, 20, 33, 150, 90):  # 300 in all
+        parts = train_one(tmp_path / "b", TINY["vectors"], data, 8, 0, 60, should_stop=Steps(stop))
+    same(whole, parts)
+    assert parts.ended == "time" and parts.seconds > 0
+
+
+def test_a_training_ends_where_copies_are_plain_and_is_then_read(tmp_path, data):
+    one = train_one(tmp_path, TINY["vectors"], data, 8, 0, 60)
+    assert one.ended == "copies"
+    f_mem = one.curve("f_mem")["value"].to_numpy()
+    assert f_mem[-1] >= one.baseline + training.PLAIN > f_mem[:-1].max()
+    began = time.monotonic()
+    same(one, train_one(tmp_path, TINY["vectors"], data, 8, 0, 60))
+    assert time.monotonic() - began < 5
+
+
+def test_runs_of_other_seeds_and_sizes_learn_other_points(data):
+    points = {(n, s): set(training.chosen(data, n, s).tolist()) for n in (16, 32) for s in (0, 1)}
+    assert not points[16, 0] <= points[32, 0], "or their errors would go together"
+    assert points[16, 0] != points[16, 1]
+
+
+def test_one_that_diverges_is_told_as_such(tmp_path, data):
+    wild = Model(**{**vars(TINY["vectors"]), "lr": 1e30})
+    run = train_one(tmp_path, wild, data, 8, 0, 60)
+    assert run.ended == "diverged"
+    assert answer([run], 100).status in ("nothing", "no copies", "not good")
+
+
+def test_the_command_on_vectors_writes_a_report_and_the_same_as_json(tmp_path, vectors, tiny, monkeypatch):
+    out = tmp_path / "report"
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+    found = command.probe(str(vectors), out, 0.4, workers=1, tell=lambda text: None)
+    told = json.loads((out / "report.json").read_bytes())
+    assert told["answer"]["status"] == found.status
+    assert told["answer"]["n"] == 200
+    assert len(told["runs"]) >= 4 and {r["n"] for r in told["runs"]} >= {8, 16}
+    assert told["seconds"] <= 60
+    page = (out / "report.html").read_text()
+    assert told["sentences"][0] in page.replace("&#x27;", "'").replace("&gt;", ">")
+    check_page(page)
+    # The same call once more trains nothing, and says the same.
+    again = command.probe(str(vectors), out, 0.4, workers=1, tell=lambda text: None)
+    assert again == found
+    # Other data in the same folder are other runs.
+    np.save(vectors, GaussianMixture(8, 1.0).sample(200, 1).numpy())
+    assert not plan.Plan(out, TINY["vectors"], read(str(vectors), out, progress=False), "cpu", 1).known()
+
+
+def check_page(page: str) -> None:
+    """Nothing is asked of a network, frames are there, and no name of a file can end an element."""
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page.replace("xlink:href=", "x="))
+    assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<!DOCTYPE[^>]*>|<rdf:RDF.*?</rdf:RDF>', "", page, flags=re.S)
+    frames = json.loads(re.findall(r'id="frames">(.*?)</script>', page, re.S)[0])
+    assert len(frames) > 3 and all(source.startswith("data:image/png;base64,") for _, source, _ in frames)
+    assert page.count("<svg") == 2
+
+
+def test_the_command_on_coloured_pictures_with_a_hostile_name(tmp_path, tiny, monkeypatch):
+    from PIL import Image
+
+    folder = tmp_path / "<script>alert(1)<"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(150):
+        Image.fromarray(rng.integers(0, 256, (9, 9, 3), dtype=np.uint8)).save(folder / f"{i}.png")
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+    out = tmp_path / "report"
+    said: list[str] = []
+    command.probe(str(folder), out, 0.15, size=8, workers=1, tell=said.append)
+    page = (out / "report.html").read_text()
+    assert "<script>alert" not in page and "&lt;script&gt;alert(1)&lt;" in page
+    check_page(page)
+    told = json.loads((out / "report.json").read_bytes())
+    assert told["model"]["kind"] == "images" and told["model"]["batch"] == 8 and told["runs"]
+    assert any("150 have colours, which were kept" in line for line in told["found"])
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from diffmemlib.probe import command, model
+model.MODELS["vectors", "cpu"] = model.Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 20, 6)
+if __name__ == "__main__":
+    command.SHORTEST = 0.0
+    command.probe(sys.argv[1], Path(sys.argv[2]), 0.5, workers=2)
+"""
+
+
+@pytest.mark.slow
+def test_a_command_that_is_killed_goes_on_and_its_trainings_end_with_it(tmp_path, vectors):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    line = [sys.executable, str(tmp_path / "script.py"), str(vectors), str(tmp_path / "report")]
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    first = subprocess.Popen(line, start_new_session=True, **quiet)
+    milestones = tmp_path / "report" / "runs"
+    end = time.monotonic() + 60
+    while time.monotonic() < end and len(list(milestones.glob("*/milestones/*.npz"))) < 4:
+        time.sleep(0.2)
+    os.kill(first.pid, signal.SIGKILL)  # itself alone: its workers see that it is gone
+    first.wait()
+    seen = {p.name for p in milestones.glob("*/milestones/*.npz")}
+    assert len(seen) >= 4
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        try:
+            for lock in milestones.glob("*.lock"):
+                with run_lock(lock.with_suffix("")):
+                    pass
+            break
+        except RunBusyError:
+            time.sleep(0.5)
+    else:
+        pytest.fail("a training outlived the command by half a minute")
+    done = subprocess.run(line, capture_output=True, text=True, timeout=150)
+    assert done.returncode == 0, done.stderr
+    assert seen <= {p.name for p in milestones.glob("*/milestones/*.npz")}, "nothing was made again"
+    assert (tmp_path / "report" / "report.html").exists() and "The report: " in done.stdout
+
+
+def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path, vectors, tiny, monkeypatch):
+    from diffmemlib import files
+
+    real, count = files.os.replace, 0
+
+    def full(*arguments):
+        nonlocal count
+        count += 1
+        if count > 12:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match=r"No space left on device.*what was written before is whole"):
+        command.probe(str(vectors), tmp_path / "report", 1.0, workers=1, tell=lambda text: None)
+    monkeypatch.setattr(files.os, "replace", real)
+    data = read(str(vectors), tmp_path / "report", progress=False)
+    run = read_run(run_folder(tmp_path / "report", TINY["vectors"], data, 8, 0), TINY["vectors"], 8, 0)
+    assert run is not None and len(run.curves) > 0
+
+
+def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
+    with run_lock(tmp_path / "report" / "probe"), pytest.raises(RunBusyError, match="another process"):
+        command.probe(str(vectors), tmp_path / "report", 1.0, workers=1, tell=lambda text: None)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["x.npy", "--minutes", "0.5"], "--minutes 0.5: give 1 or more"),
+        (["x.npy", "--minutes", "nan"], "--minutes nan"),
+        (["x.npy", "--out", "x.npy"], "--out x.npy is a file: give a folder"),
+        (["x.npy", "--device", "cuda"], "cuda"),
+        (["nothing.npy"], "nothing.npy does not exist"),
+        (["x.npy", "--column", "a"], "holds no array 'a'"),
+    ],
+)
+def test_arguments_that_cannot_be_end_in_one_sentence(tmp_path, vectors, arguments, sentence, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.move(vectors, tmp_path / "x.npy")
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("a CUDA device is here")
+    done = CliRunner().invoke(app, ["probe", *arguments])
+    assert done.exit_code == 1 and done.output.startswith("Error: ") and sentence in done.output, done.output
+
+
+def test_the_model_of_small_data_has_room_for_four_sizes():
+    assert probe_model.choose_model("images", "cpu", 10_000) == MODELS["images", "cpu"]
+    small = probe_model.choose_model("vectors", "cpu", 105)
+    assert small.smallest == 16 and small.batch == MODELS["vectors", "cpu"].batch
+    assert probe_model.choose_model("images", "cuda:1", 10**6).width == 32

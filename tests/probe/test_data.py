@@ -1,0 +1,176 @@
+"""What a probe reads: each kind of source with what it says of it, and each kind of fault in one sentence."""
+
+import io
+import pickle
+import re
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import safetensors.numpy
+import torch
+from PIL import Image
+
+from diffmemlib.data.inventory import SourceError
+from diffmemlib.data.own import FEWEST
+from diffmemlib.probe.data import Data, read
+
+COUNT = 160
+RNG = np.random.default_rng(0)
+VECTORS = RNG.normal(5, 3, (COUNT, 4))
+GREY = RNG.integers(0, 256, (COUNT, 12, 12), dtype=np.uint8)
+COLOUR = RNG.integers(0, 256, (COUNT, 12, 12, 3), dtype=np.uint8)
+
+
+def probe_data(path: Path | str, out: Path, **options) -> Data:
+    return read(str(path), out, progress=False, **options)
+
+
+def save(path: Path, array) -> Path:
+    frame = pd.DataFrame(array, columns=list("abcd")) if np.ndim(array) == 2 else None
+    writers = {
+        ".npy": lambda: np.save(path, array), ".npz": lambda: np.savez(path, only=array),
+        ".safetensors": lambda: safetensors.numpy.save_file({"x": array}, path),
+        ".csv": lambda: frame.to_csv(path, index=False), ".tsv": lambda: frame.to_csv(path, index=False, sep="\t"),
+        ".parquet": lambda: frame.to_parquet(path),
+    }  # fmt: skip
+    writers[path.suffix]()
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet"])
+def test_vectors_of_every_kind_of_file_are_the_same_data(tmp_path, suffix: str):
+    data = probe_data(save(tmp_path / f"x{suffix}", VECTORS), tmp_path)
+    assert data.kind == "vectors" and data.shape == (4,) and data.count == COUNT
+    assert len(data.held_out) == COUNT // 4
+    back = torch.cat([data.units(data.held_out), data.units(data.pool)]).double().numpy()
+    np.testing.assert_allclose(back[np.lexsort(back.T)], VECTORS[np.lexsort(VECTORS.T)], rtol=1e-5)
+    whole = torch.cat([data.pool, data.held_out]).double()
+    torch.testing.assert_close(whole.mean(0), torch.zeros(4).double(), atol=1e-5, rtol=0)
+    torch.testing.assert_close(whole.std(0), torch.ones(4).double(), atol=1e-4, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("array", "shape"),
+    [(GREY, (1, 8, 8)), (COLOUR, (3, 8, 8)), (np.moveaxis(COLOUR, -1, 1) / 255.0, (3, 8, 8)),
+     (GREY[..., None], (1, 8, 8)), (GREY / 127.5 - 1, (1, 8, 8))],
+    ids=["grey", "channels last", "channels first in [0, 1]", "one channel", "in [-1, 1]"],
+)  # fmt: skip
+def test_images_in_an_array_are_known_by_their_shape_and_range(tmp_path, array, shape):
+    data = probe_data(save(tmp_path / "x.npy", array), tmp_path, size=8)
+    assert data.kind == "images" and data.shape == shape
+    shown = data.units(data.pool)
+    assert 0 <= float(shown.min()) < 0.2 and 0.8 < float(shown.max()) <= 1
+    assert any("12 x 12" in line for line in data.found)
+
+
+def test_colour_may_be_turned_to_grey(tmp_path):
+    data = probe_data(save(tmp_path / "x.npy", COLOUR), tmp_path, size=12, grey=True)
+    assert data.shape == (1, 12, 12)
+
+
+def pictures(folder: Path, count: int = COUNT, mode: str = "RGB") -> Path:
+    folder.mkdir()
+    for i in range(count):
+        picture = Image.fromarray(COLOUR[i % COUNT])
+        (folder / f"{i:03d}.png").write_bytes(png(picture.convert(mode) if mode != "RGB" else picture))
+    return folder
+
+
+def png(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "PNG")
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "P", "L"])
+def test_a_folder_or_zip_of_pictures_of_any_mode(tmp_path, mode: str):
+    folder = pictures(tmp_path / "pictures", mode=mode)
+    with zipfile.ZipFile(tmp_path / "pictures.zip", "w") as file:
+        for path in sorted(folder.iterdir()):
+            file.write(path, path.name)
+    one, two = (probe_data(tmp_path / name, tmp_path / name[-3:], size=8) for name in ("pictures", "pictures.zip"))
+    assert one.checksum == two.checksum and one.shape == ((1, 8, 8) if mode == "L" else (3, 8, 8))
+    assert one.found[0].startswith(f"{COUNT} files taken: {COUNT} .png")
+
+
+def test_what_repeats_never_changes_or_is_near_is_said(tmp_path):
+    array = np.concatenate([VECTORS, VECTORS[:10], VECTORS[:7] + 1e-6])
+    data = probe_data(save(tmp_path / "x.npy", np.column_stack([array[:, :3], np.ones(len(array))])), tmp_path)
+    text = "\n".join(data.found)
+    assert data.shape == (3,)
+    assert "1 columns that never change were left out" in text
+    assert f"10 of {COUNT + 17} points equal an earlier one" in text
+    (twins,) = re.findall(rf"(\d+) of {COUNT + 7} have a near-duplicate", text)
+    assert 14 <= int(twins) < 30  # in three dimensions some are near by chance
+
+
+def test_a_table_without_names_loses_no_line_and_columns_can_be_chosen(tmp_path):
+    (tmp_path / "x.csv").write_text("\n".join(";".join(f"{v:.6f}" for v in row) for row in VECTORS))
+    assert probe_data(tmp_path / "x.csv", tmp_path).count == COUNT
+    save(tmp_path / "y.csv", VECTORS)
+    assert probe_data(tmp_path / "y.csv", tmp_path, columns=("b", "d")).shape == (2,)
+
+
+def csv(text: str):
+    return lambda path: path.with_suffix(".csv").write_text(text)
+
+
+def rows(first: str, other: str) -> str:
+    return "a,b\n" + first + "\n" + "\n".join(f"{i},{i * i}" for i in range(COUNT)) + other
+
+
+BAD = {
+    "text": (csv(rows("1,x", "")), ".csv", "columns without numbers: b. Choose those to take.*such as a"),
+    "gaps": (csv(rows("1,", "\n,7")), ".csv", "gaps in 2 of 162 rows, in the columns a, b"),
+    "empty": (csv(""), ".csv", "is empty: give a line of names"),
+    "ragged": (csv("a,b\n1,2,3,4\n1\n"), ".csv", "cannot be read as .csv|without numbers|different points|gaps"),
+    "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", "holds NaN or infinite numbers in"),
+    "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 different points, and {FEWEST} are the fewest"),
+    "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "1 different points"),
+    "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "1 different points"),
+    "pickle": (lambda p: p.write_bytes(pickle.dumps(VECTORS)), ".npy", "cannot be read as .npy"),
+    "objects": (lambda p: np.save(p, np.array([{"a": 1}] * 9), allow_pickle=True), ".npy", "cannot be read as .npy"),
+    "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", "leave the alpha channel out"),
+    "range": (lambda p: np.save(p, 1000 * RNG.random((200, 8, 8))), ".npy", "as bytes, in .0, 1. or in"),
+    "shape": (lambda p: np.save(p, RNG.random(200)), ".npy", "has shape .200,.: give vectors"),
+    "two arrays": (lambda p: np.savez(p, a=VECTORS, b=GREY), ".npz", "holds 2 arrays .a, b.: choose one with --column"),
+    "text array": (lambda p: np.save(p, np.array([["a", "b"]] * 200)), ".npy", "give numbers, a point a row"),
+    "cut": (lambda p: p.write_bytes(b"\x93NUMPY\x01\x00v\x00{'descr'"), ".npy", "cannot be read as .npy"),
+    "parquet": (lambda p: p.write_bytes(b"PAR1nothing"), ".parquet", "cannot be read as .parquet"),
+    "tensors": (lambda p: p.write_bytes(b"\xff" * 40), ".safetensors", "cannot be read as .safetensors"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(BAD))
+def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
+    write, suffix, sentence = BAD[kind]
+    path = tmp_path / f"x{suffix}"
+    write(path)
+    with pytest.raises(SourceError, match=sentence) as told:
+        probe_data(path, tmp_path / "out", size=8)
+    assert "x" + suffix in str(told.value)
+    assert not (tmp_path / "out" / "data.npy").exists()
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "sentence"),
+    [
+        ("nowhere", {}, "does not exist; give a folder or zip of images"),
+        ("empty", {}, "empty holds 0 images, and 140 are the fewest"),
+        ("few", {}, "few holds 20 images"),
+        ("few", {"columns": ("a",)}, "--column is for tables and arrays"),
+        ("few", {"size": 10}, "--size 10: the U-Net takes sides that are multiples of 4"),
+        ("x.csv", {"columns": ("z",)}, "has no column z; it has a, b, c, d"),
+        ("", {}, "the source is empty"),
+    ],
+)
+def test_a_source_that_cannot_be_taken_is_told_with_what_to_give(tmp_path, monkeypatch, source, options, sentence):
+    (tmp_path / "empty").mkdir()
+    pictures(tmp_path / "few", 20)
+    save(tmp_path / "x.csv", VECTORS)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(SourceError, match=sentence):
+        probe_data(source, tmp_path / "out", **options)

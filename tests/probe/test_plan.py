@@ -1,0 +1,43 @@
+"""Which trainings come first, what fits the minutes, and that nothing is begun which cannot end."""
+
+from dataclasses import replace
+
+from test_answer import made
+
+from diffmemlib.probe.plan import GROWTH, SPARE, choose, expected_seconds, order, progress_line
+
+
+def test_two_sizes_and_their_repetitions_come_before_larger_ones():
+    jobs = order(32, 300)
+    assert jobs[0] == (32, 0) and jobs[1] == (64, 0)
+    assert jobs.index((64, 1)) < jobs.index((256, 0))
+    assert {n for n, _ in jobs} == {32, 64, 128, 256} and len(jobs) == len(set(jobs)) == 12
+
+
+def test_the_time_of_a_larger_run_is_told_from_those_that_are_through():
+    fast, slow = made(32), replace(made(32, 1), seconds=20.0)
+    assert expected_seconds(128, [fast, slow]) == 20.0 * 4**GROWTH
+    assert expected_seconds(128, [replace(fast, ended="time")]) is None
+
+
+def test_before_anything_is_known_the_two_smallest_sizes_are_tried():
+    jobs = order(32, 300)
+    assert choose(jobs, set(), [], 100.0) == (32, 0)
+    assert choose(jobs, {(32, 0)}, [], 100.0) == (64, 0)
+    assert choose(jobs, {(32, 0), (64, 0)}, [], 100.0) is None
+
+
+def test_only_what_fits_is_begun():
+    jobs, runs = order(32, 300), [replace(made(32), seconds=40.0)]
+    taken = {(32, 0), (64, 0)}
+    assert choose(jobs, taken, runs, 40.0 * SPARE + 1) == (32, 1)
+    assert choose(jobs, taken, runs, 40.0) is None
+    assert choose(jobs, taken | {(32, 1), (64, 1), (32, 2), (64, 2)}, runs, 40.0 * 4**GROWTH * SPARE + 1) == (128, 0)
+
+
+def test_progress_tells_time_left_and_what_is_under_way():
+    line = progress_line(90.0, 600.0, [made(32)], [(32, 0), (64, 1)])
+    assert line.startswith(
+        "1.5 of 10.0 minutes, 8.5 left at most; 1 trainings through; n = 32 seed 0: measured to step "
+    )
+    assert line.endswith("n = 64 seed 1: measured to step 0")
