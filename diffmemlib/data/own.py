@@ -21,6 +21,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 RESERVED = ("digits", "celeba", "nan", "inf", "infinity", "none", "null", "true", "false")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
 SOURCE = f"a folder or zip of images ({', '.join(SUFFIXES)})"
+LOOKED_AT = 10_000  # images that are looked at for near-duplicates
 FEWEST = 140  # different images: the quarter that is held out must outnumber the 32 features of a Frechet distance
 SPLIT_SEED = 20253  # files often lie in the order of their kinds: one fixed permutation before the split
 EXACT = re.compile(rf"{NAME.pattern}@[0-9a-f]{{12}}")  # in a run's settings: the checksum's first digits
@@ -154,7 +155,8 @@ def summary(name: str, side: int) -> str:
     dataset = identify(name, side)
     pool, test = load(dataset, side)
     manifest = prepared.manifest_of(prepared_path(name, side), "")
-    count, twins = int(manifest["count"]), near_duplicates(torch.cat([pool, test]))
+    count, twins = int(manifest["count"]), near_duplicates(torch.cat([pool, test]), sample=LOOKED_AT)
+    about = "about " if len(pool) + len(test) > LOOKED_AT else ""
     lines = []
     if found := manifest.get("inventory"):  # not in those of an earlier version
         lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines()]
@@ -169,7 +171,7 @@ def summary(name: str, side: int) -> str:
     lines += [
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "
         f"training sets from, {len(test)} held out",
-        f"{twins} have another one much nearer than usual (a near-duplicate); a copy of such an image does not count "
+        f"{about}{twins} have another one much nearer than usual (a near-duplicate); a copy of such an image does not count "
         "as one",
         f"in runs: -p dataset {name} -p side {side}, or exactly dataset = {dataset!r}",
     ]

@@ -274,10 +274,11 @@ def wilson(hits: np.ndarray) -> tuple[float, float, float]:
     return share, float(low), float(high)
 
 
-def near_duplicates(train: Any, k: float = 1 / 3) -> int:
+def near_duplicates(train: Any, k: float = 1 / 3, sample: int | None = None) -> int:
     """Return the number of training points with a near-duplicate; see `NeighbourIndex.has_near_duplicate`.
 
-    Points like these blind the test d1/d2 < k: a copy of one is as near to the other.
+    Points like these blind the test d1/d2 < k: a copy of one is as near to the other. The work grows with the square of
+    the number of points, or with ``sample`` times it.
 
     Parameters
     ----------
@@ -285,9 +286,16 @@ def near_duplicates(train: Any, k: float = 1 / 3) -> int:
         (n, ...), or a `NeighbourIndex` of it.
     k
         The ratio that counts as a jump.
+    sample
+        Points to look at, chosen at random, where there are more; what is returned is then an estimate. All unless
+        given.
     """
     index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
-    return int(index.has_near_duplicate(k=k).sum())
+    count = len(index.train)
+    if sample is None or sample >= count:
+        return int(index.has_near_duplicate(k=k).sum())
+    chosen = np.random.Generator(np.random.Philox(0)).choice(count, sample, replace=False)
+    return round(count * float(index.has_near_duplicate(chosen, k).mean()))
 
 
 def _check_k(k: float) -> None:

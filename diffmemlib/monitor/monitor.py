@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..files import digest
 from ..metrics.inputs import Kind, as_points, check_alike
-from ..metrics.memorization import NeighbourIndex, wilson_interval
+from ..metrics.memorization import NeighbourIndex, near_duplicates, wilson_interval
 from .evidence import copies_to_stop, log_evidence
 
 if TYPE_CHECKING:
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 A_DECADE = 8  # default milestones
 FIRST, LAST = 100, 10**8  # of them
 PART = 256  # points whose features are taken at once
+LOOKED_AT = 2000  # training points that are looked at for near-duplicates
 NEAR = 0.01  # share of training points with a near-duplicate from which on that is said
 POWER = 2000  # trainings that `power` simulates
 
@@ -128,10 +129,11 @@ class MemorizationMonitor:
         points = self._points(train, "train")
         self._index = NeighbourIndex(points)
         self._train_digest = digest(self._index.train.cpu().numpy().tobytes())
-        self._near_duplicate = self._index.has_near_duplicate(k=k)
-        if (near := int(self._near_duplicate.sum())) > NEAR * len(points):
+        self._near_duplicate: dict[int, bool] = {}  # of the training points that were nearest to something
+        if (near := near_duplicates(self._index, k, sample=LOOKED_AT)) > NEAR * len(points):
+            about = "about " if len(points) > LOOKED_AT else ""
             warnings.warn(
-                f"{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as near to "
+                f"{about}{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as near to "
                 "the other and is not counted, so the monitor sees fewer copies than there are; leave near-duplicates "
                 "out, of the training too",
                 stacklevel=2,
@@ -288,8 +290,11 @@ class MemorizationMonitor:
         points = self._points(x, name)
         check_alike(Kind.of(points), self._index.kind, name)
         near = self._index.two_nearest(points)
-        blind = self._near_duplicate[near.index[:, 0]]
-        return _Counted(len(points), int(near.memorized(self.k).sum()), int(blind.sum()))
+        nearest = near.index[:, 0].tolist()
+        new = sorted(set(nearest) - set(self._near_duplicate))
+        self._near_duplicate |= zip(new, self._index.has_near_duplicate(np.array(new, int), self.k), strict=True)
+        blind = sum(bool(self._near_duplicate[i]) for i in nearest)
+        return _Counted(len(points), int(near.memorized(self.k).sum()), blind)
 
 
 @dataclass(frozen=True)

@@ -206,12 +206,13 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     if (repeats := count - len(different)) > 0:
         found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]
     units = ((x - centre) / spread).float()
-    twins = near_duplicates(units)
+    twins = near_duplicates(units, sample=own.LOOKED_AT)
+    about = "About " if len(units) > own.LOOKED_AT else ""
     order = torch.from_numpy(np.random.Generator(np.random.Philox(own.SPLIT_SEED)).permutation(len(units)))
     held_out = len(units) // 4
     found = [
         *found,
-        f"{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from something new.",
+        f"{about}{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from something new.",
         f"{len(units) - held_out} points are there to train on, and {held_out} are held out.",
     ]
     kind: Kind = "images" if images else "vectors"

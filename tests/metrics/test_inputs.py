@@ -123,3 +123,12 @@ def test_the_empirical_score_takes_arrays():
     x, train = RNG.standard_normal((5, 2)), RNG.standard_normal((4, 2))
     ours = empirical_score(x, 0.1, train, memory=1e9)
     torch.testing.assert_close(ours, empirical_score(torch.from_numpy(x), 0.1, torch.from_numpy(train)))
+
+
+def test_near_duplicates_of_many_points_are_estimated_from_a_few():
+    train = RNG.standard_normal((3000, 6))
+    train[1000:1500] = train[:500] + 1e-6
+    exact, estimate = near_duplicates(train), near_duplicates(train, sample=500)
+    assert exact >= 1000
+    assert abs(estimate - exact) < 4 * 3000 * (0.36 * 0.64 / 500) ** 0.5
+    assert near_duplicates(train, sample=3000) == exact
