@@ -171,8 +171,8 @@ def summary(name: str, side: int) -> str:
     lines += [
         f"{count} images, {count - len(pool) - len(test)} equal to an earlier one and left out: {len(pool)} to take "
         f"training sets from, {len(test)} held out",
-        f"{about}{twins} have another one much nearer than usual (a near-duplicate); a copy of such an image does not count "
-        "as one",
+        f"{about}{twins} have another one much nearer than usual (a near-duplicate); a copy of such an image does not "
+        "count as one",
         f"in runs: -p dataset {name} -p side {side}, or exactly dataset = {dataset!r}",
     ]
     return "\n".join(lines)

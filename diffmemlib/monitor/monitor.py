@@ -133,9 +133,9 @@ class MemorizationMonitor:
         if (near := near_duplicates(self._index, k, sample=LOOKED_AT)) > NEAR * len(points):
             about = "about " if len(points) > LOOKED_AT else ""
             warnings.warn(
-                f"{about}{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as near to "
-                "the other and is not counted, so the monitor sees fewer copies than there are; leave near-duplicates "
-                "out, of the training too",
+                f"{about}{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as "
+                "near to the other and is not counted, so the monitor sees fewer copies than there are; leave "
+                "near-duplicates out, of the training too",
                 stacklevel=2,
             )
         found = self._count(held_out, "held_out")

@@ -212,7 +212,8 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     held_out = len(units) // 4
     found = [
         *found,
-        f"{about}{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from something new.",
+        f"{about}{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from "
+        "something new.",
         f"{len(units) - held_out} points are there to train on, and {held_out} are held out.",
     ]
     kind: Kind = "images" if images else "vectors"
