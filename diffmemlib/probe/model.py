@@ -44,7 +44,7 @@ class Model:
         Draws of a point, a time and a noise in each step, the same at every n, since their noise is part of the clock:
         where n is less, every point is drawn several times.
     lr : float
-        Of Adam.
+        Of Adam. There is no dropout, with which copies come later.
     smallest : int
         n of the smallest training set.
     samples : int
@@ -84,7 +84,7 @@ class Model:
     def network(self, data: Data, seed: int, device: str) -> nn.Module:
         """Return a new network for the data."""
         if self.kind == "images":
-            net = seeded(seed, lambda: UNet(self.width, channels=data.shape[0]))
+            net = seeded(seed, lambda: UNet(self.width, dropout=0.0, channels=data.shape[0]))
             net.to(memory_format=torch.channels_last)
             if device == "cpu":
                 use_cpu_layers(net)
@@ -94,7 +94,7 @@ class Model:
 
 # Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size.
 MODELS: dict[tuple[Kind, str], Model] = {
-    ("images", "cpu"): Model("images", 16, 32, 1e-3, 32, 120, "ddim", 25, 100, 6),
+    ("images", "cpu"): Model("images", 16, 16, 2e-3, 32, 120, "ddim", 25, 100, 6),
     ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 64, 400, "euler_maruyama", 999, 100, 6),
     ("images", "cuda"): Model("images", 32, 128, 5e-4, 128, 500, "ddim", 50, 100, 8),
     ("vectors", "cuda"): Model("vectors", 128, 128, 6e-4, 64, 1000, "euler_maruyama", 999, 100, 8),
