@@ -24,6 +24,8 @@
 # **You need** the model of the last page, and what a resolvent is. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
+import json
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
@@ -34,7 +36,17 @@ from diffmemlib.companion.figures.interactive import show
 from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.places import checkout
 from diffmemlib.rfnn.spectrum import spectrum
+
+grid = json.loads((checkout() / "book" / "measured" / "theory-grid.json").read_text())
+glue("grid-points", grid["points"], display=False)
+glue("grid-refused", len(grid["refused"]), display=False)
+for name in ("psi", "t"):
+    low, high = grid["ratios" if name == "psi" else "times"]
+    glue(f"grid-{name}", f"{low:g} to {high:g}", display=False)
+for name in ("masses", "losses"):
+    glue(f"grid-{name}", f"{grid[name]:.1g}", display=False)
 
 # %% [markdown]
 # ## From tanh to Gaussians
@@ -100,6 +112,12 @@ from diffmemlib.rfnn.spectrum import spectrum
 # and $\mathrm{Im}\,q$ and $\mathrm{Im}\,r$ are positive, which only the physical one has, and a whole spectrum only if
 # its masses sum to one.
 #
+# **How far does it hold?** `make bench ARGS="--theory 2048"` tries the spectrum and the learning curves of [](score-error)
+# at {glue:text}`grid-points` points spread evenly over $\log\psi_p$, $\log\psi_n$ (from {glue:text}`grid-psi`) and $\log t$
+# (from {glue:text}`grid-t`). When it was last run, the library refused {glue:text}`grid-refused` of them. The masses
+# summed to one within {glue:text}`grid-masses`, and the losses agreed with those on other contours with more nodes within
+# {glue:text}`grid-losses`.
+#
 # ## True features
 
 # %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
@@ -133,7 +151,8 @@ frame("The spectrum in the limit", table.set_index(["variances", "part"]))
 #   $\Sigma$.
 # - A smaller bulk next to the delta, again of mass $1/\psi_p$, which Theorem 3.2 does not have: it holds to leading order
 #   for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It is the noise part $b^2YY^T$ of {eq}`eq-rf-gaussian`
-#   pressed down between data. The last of the training loss goes with it: overfitting goes on beyond $\tau_\mathrm{mem}$.
+#   in the directions that the data leave free. The last of the training loss goes with it: overfitting goes on beyond
+#   $\tau_\mathrm{mem}$.
 # - The delta at $s^2$, directions that no data point touches; nothing is learned there.
 #
 # Move $\psi_n$ and watch the times:

@@ -17,18 +17,19 @@
 # %% [markdown]
 # # Your own data
 #
-# **What you will see.** How to ask of a small set of your own images: how long may I train before the model memorises?
-# Four commands go from a folder of pictures to this page drawn from your runs. The page as it stands is drawn from a
-# folder of letters, and puts its own advice to the test: it predicts, from runs on few images, when copies appear in a
-# training on more, and then looks.
+# **What you will see.** How to ask of a small data set of your own: how long may I train before the model memorises?
+# One command answers it within the minutes that you give it. The second half of the page takes hours instead: a table of
+# runs on a folder of letters, which puts the advice to the test. It predicts, from runs on few images, when copies appear
+# in a training on more, and then looks.
 #
-# **You need** [](images.ipynb) for what is measured, some hours of a CPU core, and at least {glue:text}`own-fewest`
-# images. **Reading time**: ten minutes.
+# **You need** [](images.ipynb) for what is measured, and at least {glue:text}`own-fewest` images or vectors.
+# **Reading time**: twelve minutes.
 
 # %% tags=["parameters"]
 sweep = "letters"  # of config/<tier>.toml, or of the tables in $DIFFMEM_CONFIG
 
 # %% tags=["remove-input"]
+import json
 from math import fsum
 
 import matplotlib.pyplot as plt
@@ -44,6 +45,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
+from diffmemlib.places import checkout
 
 runs = sweep_results(sweep)
 smaller, largest = window.smaller_and_largest(runs)
@@ -65,11 +67,57 @@ glue("own-real", f"{facts.get(f'{estimate.UNTRAINED}_real', float('nan')):.2f}",
 glue("own-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", display=False)
 
+# %% tags=["remove-input"]
+told = json.loads((checkout() / "book" / "measured" / "probe-letters.json").read_text())
+model, through = told["model"], [r for r in told["runs"] if r["ended"] == "copies"]
+glue("probe-minutes", f"{told['seconds'] / 60:.0f}", display=False)
+glue("probe-device", told["device"], display=False)
+glue("probe-n", f"{told['answer']['n']:,}", display=False)
+glue("probe-runs", len(told["runs"]), display=False)
+glue("probe-through", len(through), display=False)
+glue("probe-sizes", ", ".join(str(n) for n in sorted({r["n"] for r in told["runs"]})), display=False)
+glue("probe-batch", model["batch"], display=False)
+glue("probe-lr", f"{model['lr']:g}", display=False)
+for i in range(3):
+    glue(f"probe-says-{i}", told["sentences"][i] if i < len(told["sentences"]) else "", display=False)
+
 # %% [markdown]
-# ## Four commands
+# ## One command
 #
-# **1. Turn the pictures into a data set.** A folder or a zip, files of any usual kind; they become grey squares of 16 or
-# 32 pixels (the shorter side shrunk, the middle cut out). The name is yours.
+# ```bash
+# .venv/bin/python -m diffmemlib probe DATA --minutes 20 --out report
+# ```
+#
+# `DATA` is a folder or zip of pictures, grey or in colour; or a file with an array of images or vectors (`.npy`, `.npz`,
+# `.safetensors`); or a table of numbers (`.csv`, `.parquet`), of which `--column` chooses columns. The command says first
+# what it found, what it left out and what it did to it. Then it trains a small network on parts of the data, several
+# trainings at once, from few points to more, until each makes copies or the minutes are over. From the times that it saw
+# it predicts both times for a training on *all* the data. Interrupt it as you like: the same command goes on, and one
+# with more minutes adds to what was trained.
+#
+# It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes on two cores
+# ({glue:text}`probe-device`). It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which
+# {glue:text}`probe-through` reached plain copies, and said:
+#
+# > {glue:text}`probe-says-0` {glue:text}`probe-says-1` {glue:text}`probe-says-2`
+#
+# The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a network: both times against $n$ with
+# what is predicted, a slider over training time with samples over the training images nearest to them, the curves, and
+# what the answer rests on. Beside it lies the same as JSON.
+#
+# Read the answer for what it is. Its clock is that of the probe's own network and rule of training (here a U-Net, Adam at
+# {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network, learning rate or augmentation is another
+# clock, which no probe can tell: train with the probe's settings, or put a [monitor](monitor) into your own loop. Where
+# the data do not support a prediction, since nothing was memorised in the time given or in too few trainings, it says so
+# instead of guessing.
+#
+# ## The long way: four commands
+#
+# A table of runs says which sizes and settings, and may take hours, on a cluster too.
+#
+# **1. Turn the pictures into a data set.** A folder or a zip, files of any usual kind; they become squares of 16 or
+# 32 pixels (the shorter side shrunk, the middle cut out), in colour where they have colours, unless you say `--grey`. The
+# name is yours.
 #
 # ```bash
 # .venv/bin/python -m diffmemlib data images FOLDER --name mine --size 16
@@ -246,6 +294,7 @@ record(runs, table, "own-losses")
 # - **A different rule of training is a different clock.** Learning rate, batch, width and augmentation all move
 #   $\tau_\mathrm{mem}$ ([](images-full-batch.ipynb), [](images-capacity.ipynb)). Predict with the settings that you will
 #   use.
-# - **Grey and square.** The U-Net here has one channel. Colour is turned to grey, as the paper does with its faces.
+# - **Square.** Pictures are cut to their central square. Colours are kept, unless you say `--grey`, as the paper does
+#   with its faces.
 # - **An untrained network sees less than a trained one.** For photographs, `features = "inception"` in the table gives the
 #   FID, where the weights are at hand.

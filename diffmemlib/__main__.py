@@ -238,7 +238,10 @@ def bench(
         if theory:
             from .bench.theory import theory_grid, theory_report
 
-            typer.echo(theory_report(theory_grid(theory)))
+            found = theory_grid(theory)
+            path = output_dir() / "bench-theory.json" if out is None else typed_path(out, "--out")
+            write_atomic(path, to_json(found))
+            typer.echo(f"{theory_report(found)}\nwrote {path.name}")
             return
         kind = check_device(device).split(":")[0]
         path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")

@@ -9,6 +9,7 @@ import numpy as np
 from scipy.stats import qmc
 from tqdm import tqdm
 
+from .._version import __version__
 from ..rfnn.learning_curves import contour_losses, learning_curves
 from ..rfnn.model import BranchError, Model
 from ..rfnn.spectrum import spectrum
@@ -61,7 +62,10 @@ def theory_grid(points: int = 2000, seed: int = 0, progress: bool = True) -> dic
         other = contour_losses(model, sigma_t, 2 * delta / psi_p * tau[:, None], OTHER_NODES, OTHER_HEIGHTS)
         ours = np.array([curves.train, curves.test])
         losses = max(losses, float(np.max(abs(ours - other) / np.maximum(abs(other), 1))))
-    return {"points": points, "refused": refused, "masses": masses, "losses": losses}
+    return {
+        "points": points, "refused": refused, "masses": masses, "losses": losses, "ratios": RATIOS, "times": TIMES,
+        "version": __version__,
+    }  # fmt: skip
 
 
 def theory_report(found: dict[str, Any]) -> str:

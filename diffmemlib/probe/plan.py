@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TextIO
 
@@ -122,23 +123,32 @@ class Plan:
         stream
             Where progress is told; standard error unless given.
         """
-        began, told, stream = time.monotonic(), 0.0, stream or sys.stderr
+        began, stream = time.monotonic(), stream or sys.stderr
         jobs = order(self.model.smallest, len(self.data.pool))
         done = {(r.n, r.seed) for r in self.known() if r.ended != "time"}
         running: dict[Job, multiprocessing.context.SpawnProcess] = {}
         tried: set[Job] = set()
         context = multiprocessing.get_context("spawn")
+        told = began
+
+        def tell(under_way: Sequence[Job]) -> None:
+            nonlocal told
+            if (now := time.monotonic()) - told > EVERY:
+                told = now
+                stream.write(progress_line(now - began, seconds, self.known(), under_way) + "\n")
+                stream.flush()
+
         try:
+            runs = self.known()
             while True:
                 used = time.monotonic() - began
                 for job in [job for job, process in running.items() if not process.is_alive()]:
-                    process = running.pop(job)
+                    process, runs = running.pop(job), self.known()
                     if process.exitcode:
                         raise ChildProcessError(
                             f"the training on n = {job[0]}, seed {job[1]}, ended with status {process.exitcode}; why "
                             "stands above, and what was trained before is kept"
                         )
-                runs = self.known()
                 while len(running) < self.workers and used < seconds:
                     following = choose(jobs, done | tried, runs, seconds - used)
                     if following is None:
@@ -146,18 +156,16 @@ class Plan:
                     tried.add(following)
                     arguments = (self.out, self.model, self.data, *following, seconds - used, self.device)
                     if self.workers == 1:
-                        train_one(*arguments, show_progress=True)
+                        train_one(*arguments, each_step=partial(tell, [following]))
                         used, runs = time.monotonic() - began, self.known()
+                        yield used
                         continue
                     running[following] = context.Process(target=work, args=(*arguments, os.getpid()), daemon=True)
                     running[following].start()
                 if not running:
                     yield time.monotonic() - began
                     return
-                if used - told > EVERY:
-                    told = used
-                    stream.write(progress_line(used, seconds, runs, list(running)) + "\n")
-                    stream.flush()
+                tell(list(running))
                 yield used
                 time.sleep(0.5)
         finally:

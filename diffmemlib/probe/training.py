@@ -19,7 +19,6 @@ from ..files import NumberedFiles, RunBusyError, run_lock, to_json, write_atomic
 from ..randomness import derive_seed
 from ..runs.measurements import Arrays, Measurement, curves_table, read_all, stack_arrays, start_afresh_if_lost
 from ..training.loop import DivergedError, train
-from ..training.progress import Progress
 from .data import Data
 from .model import Measure, Model
 
@@ -84,7 +83,7 @@ def run_folder(out: Path, model: Model, data: Data, n: int, seed: int) -> Path:
 
 def train_one(
     out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str = "cpu",
-    should_stop: Callable[[], bool] = lambda: False, show_progress: bool = False,
+    should_stop: Callable[[], bool] = lambda: False, each_step: Callable[[], None] = lambda: None,
 ) -> Run:  # fmt: skip
     """Train on n points until copies are plain or the seconds are over; the same call resumes.
 
@@ -102,8 +101,8 @@ def train_one(
         As torch calls it.
     should_stop
         Asked at every step too.
-    show_progress
-        Whether to show steps, rate and remaining time.
+    each_step
+        Called at every step, to tell how far the training is.
 
     Raises
     ------
@@ -129,8 +128,11 @@ def train_one(
         began, measuring, tau, ended = time.monotonic(), 0.0, 0, "time"
         first = states.latest()
         start = first[0] if first else 0
-        progress = Progress(milestones[-1], f"n = {n}, seed {seed}") if show_progress else None
         facts = {"n": n, "seed": seed, "baseline": measure.baseline, **measure.landmarks}
+
+        def asked() -> bool:
+            each_step()
+            return time.monotonic() > end or should_stop()
 
         def keep(ended: str) -> None:
             now = time.monotonic()
@@ -141,8 +143,8 @@ def train_one(
         try:
             for tau in train(
                 net, drawn.to(device), model.optimizer(net), model.loss(), seed=own, milestones=milestones,
-                batch=model.batch, checkpoints=states, checkpoint_seconds=CHECKPOINT_SECONDS, progress=progress,
-                should_stop=lambda: time.monotonic() > end or should_stop(),
+                batch=model.batch, checkpoints=states, checkpoint_seconds=CHECKPOINT_SECONDS,
+                should_stop=asked,
             ):  # fmt: skip
                 now = time.monotonic()
                 if log.read(tau) is None:
