@@ -94,8 +94,8 @@ class Model:
 
 # Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size.
 MODELS: dict[tuple[Kind, str], Model] = {
-    ("images", "cpu"): Model("images", 16, 16, 2e-3, 32, 120, "ddim", 25, 100, 6),
-    ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 64, 400, "euler_maruyama", 999, 100, 6),
+    ("images", "cpu"): Model("images", 16, 16, 2e-3, 16, 120, "ddim", 25, 100, 6),
+    ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 32, 400, "euler_maruyama", 999, 100, 6),
     ("images", "cuda"): Model("images", 32, 128, 5e-4, 128, 500, "ddim", 50, 100, 8),
     ("vectors", "cuda"): Model("vectors", 128, 128, 6e-4, 64, 1000, "euler_maruyama", 999, 100, 8),
 }

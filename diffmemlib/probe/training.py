@@ -23,7 +23,7 @@ from .data import Data
 from .model import Measure, Model
 
 COPIES = 0.02  # share above that of held-out data at which copies have come
-PLAIN = 0.12  # share above it at which a run has shown what it is made for, and ends
+PLAIN = 0.06  # share above it at which a run has shown what it is made for, and ends
 CHECKPOINT_SECONDS = 20.0
 
 
