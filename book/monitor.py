@@ -2,22 +2,6 @@
 # jupyter:
 #   jupytext:
 #     cell_metadata_filter: tags,mystnb,-all
-#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
-#     text_representation:
-#       extension: .py
-#       format_name: percent
-#       format_version: '1.3'
-#   kernelspec:
-#     display_name: Python 3 (ipykernel)
-#     language: python
-#     name: python3
-# ---
-
-# %%
-# ---
-# jupyter:
-#   jupytext:
-#     cell_metadata_filter: tags,mystnb,-all
 #     formats: ipynb,py:percent
 #     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
 #     text_representation:
@@ -28,6 +12,7 @@
 #     display_name: Python 3 (ipykernel)
 #     language: python
 #     name: python3
+# ---
 
 # %% [markdown]
 # # Stop in time: a monitor for your own loop
@@ -66,6 +51,9 @@ glue("stop-held-out", f"{watched.baseline_size:,}", display=False)
 glue("stop-held-out-copies", watched.baseline_copies, display=False)
 glue("stop-said", len(said), display=False)
 glue("stop-runs", len(stops), display=False)
+unsaid = stops[stops["stop said at"].isna()]
+late = unsaid["tau_mem"].str.lstrip("<> ").astype(float) >= 0.8 * unsaid["run ends at"]
+glue("stop-late", int(late.sum()), display=False)
 glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max():.0%}", display=False)
 
 # %% [markdown]
@@ -97,8 +85,8 @@ glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max
 # among all trainings that make no more copies than fresh data would, it stops at most one in twenty, *all looks
 # together* (`alpha=0.05`). What it keeps is the capital of a gambler who bets that more copies come than among the
 # held-out data. No such bet gains on average where that is false, so the capital reaches twenty with a probability of
-# at most one in twenty {cite:p}`ramdas2023`. Where it is true, the capital grows exponentially, and one or two looks
-# decide.
+# at most one in twenty {cite:p}`ramdas2023`. Where copies are clearly more frequent, the capital grows exponentially, and
+# one or two looks decide.
 #
 # Here it watches a run of [](mixture) with $n = 128$, from its stored samples, {glue:text}`stop-samples` at each of
 # {glue:text}`stop-looks` milestones, beside {glue:text}`stop-held-out` held-out points of which
@@ -117,10 +105,10 @@ record([example], table, "monitor")
 # The loss on held-out data turned upwards before. Losses cost no sampling: give them to `update` as `loss_train` and
 # `loss_test`, at more steps than you can afford to sample at, and look sooner when they part.
 #
-# Is it in time? The next table has every run of that figure. Where stop is said, the share of copies among all
-# samples of the run lies between {glue:text}`stop-share`, and it was said in {glue:text}`stop-said` of
-# {glue:text}`stop-runs` runs. In the other one copies appear at the last milestone. These milestones
-# are a third apart; more frequent looks, and more samples at each, stop sooner.
+# Is it in time? The next table has every run behind the first figure of [](mixture). Stop was said in
+# {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and there {glue:text}`stop-share` of all samples of the run were
+# copies. In {glue:text}`stop-late` of the others copies appear in the last fifth of the run only. The milestones of these runs are
+# a third apart; more frequent looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -134,14 +122,15 @@ frame("The monitor on the stored runs, 200 samples a look; tau_mem is where f_me
 # %% [markdown]
 # ## How few copies can it tell?
 #
-# That is decided by how many samples you draw at a look, and by how many held-out data there are: with few of these one
-# cannot know that fresh data do not meet the criterion as often. The table has the share of copies that one look tells
-# with a probability of 80%, after ten looks without copies, if none of the held-out data meets the criterion.
+# That is decided by how many samples you draw at a look, and by how many held-out data there are. With few of these one
+# cannot know that fresh data do not meet the criterion as often, and then no number of looks helps. The table has the
+# share of copies that one look detects with a probability of 80%, after ten looks without copies, if none of the held-out
+# data meets the criterion.
 
 # %% tags=["remove-input"]
 told = monitored.told([200, 1000, 5000, 20_000], [128, 512, 2048])
 shown = told.rename(columns="{} samples".format).map(lambda f: f"{f:.1%}")
-frame("The share of copies that one look tells", shown)
+frame("The share of copies that one look detects", shown)
 
 # %% tags=["remove-input"]
 record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-power")
@@ -165,7 +154,8 @@ record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-
 #             break
 # ```
 #
-# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`:
+# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`. It mirrors pictures
+# at random unless you make it with `augment_horizontal_flip=False`; else hand over the pictures and their mirror images.
 #
 # ```python
 # monitor = MemorizationMonitor(torch.stack(list(trainer.ds)), held_out)
@@ -193,6 +183,7 @@ record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-
 # - **Copies in another sense.** Distances are taken between the numbers that you hand over. A picture that is shifted by a
 #   pixel is far from its original; give `features=`, a function to something that does not see such changes.
 # - **Copies of near-duplicates.** Where a training point has a near-duplicate, a copy is as near to the other one and does
-#   not count. The monitor warns of such data, and says for every look how many samples it is blind for.
-# - **Copies rarer than it can tell.** A model that copies one picture in ten thousand is not stopped by 512 samples.
+#   not count. The monitor warns of such data, and says for every look how many samples it is blind to.
+# - **Copies rarer than it can detect.** A model that copies one picture in ten thousand is not stopped by 512 samples.
+# - **Held-out data of another kind.** They stand for fresh data: draw them from the same source, by chance.
 # - **Samples that are not independent.** Draw new noise for every sample and every look.

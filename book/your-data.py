@@ -77,6 +77,7 @@ glue("probe-runs", len(told["runs"]), display=False)
 glue("probe-through", len(through), display=False)
 glue("probe-sizes", ", ".join(str(n) for n in sorted({r["n"] for r in told["runs"]})), display=False)
 glue("probe-batch", model["batch"], display=False)
+glue("probe-width", model["width"], display=False)
 glue("probe-lr", f"{model['lr']:g}", display=False)
 for i in range(3):
     glue(f"probe-says-{i}", told["sentences"][i] if i < len(told["sentences"]) else "", display=False)
@@ -89,11 +90,11 @@ for i in range(3):
 # ```
 #
 # `DATA` is a folder or zip of pictures, grey or in colour; or a file with an array of images or vectors (`.npy`, `.npz`,
-# `.safetensors`); or a table of numbers (`.csv`, `.parquet`), of which `--column` chooses columns. The command says first
-# what it found, what it left out and what it did to it. Then it trains a small network on parts of the data, several
-# trainings at once, from few points to more, until each makes copies or the minutes are over. From the times that it saw
-# it predicts both times for a training on *all* the data. Interrupt it as you like: the same command goes on, and one
-# with more minutes adds to what was trained.
+# `.safetensors`); or a table of numbers (`.csv`, `.tsv`, `.parquet`), of which `--column` chooses columns. The command says
+# first what it found, what it left out and what it did to it. Then it trains a small network on parts of the data, several
+# trainings at once, from few points to more, until each makes copies or the minutes are over. It reads from them when
+# samples become good, and predicts when copies will appear in a training on *all* the data. Interrupt it as you like: the
+# same command goes on, and one with more minutes adds to what was trained.
 #
 # It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes on two cores
 # ({glue:text}`probe-device`). It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which
@@ -105,11 +106,12 @@ for i in range(3):
 # what is predicted, a slider over training time with samples over the training images nearest to them, the curves, and
 # what the answer rests on. Beside it lies the same as JSON.
 #
-# Read the answer for what it is. Its clock is that of the probe's own network and rule of training (here a U-Net, Adam at
-# {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network, learning rate or augmentation is another
-# clock, which no probe can tell: train with the probe's settings, or put a [monitor](monitor) into your own loop. Where
-# the data do not support a prediction, since nothing was memorised in the time given or in too few trainings, it says so
-# instead of guessing.
+# Read the answer for what it is. Its clock is that of the probe's own network and rule of training (here a U-Net with
+# {glue:text}`probe-width` channels, Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network,
+# learning rate or augmentation is another clock, which no probe can tell; there, put a [monitor](monitor) into your own
+# loop. Where the data do not support a prediction, since nothing was memorised in the time given or in too few trainings,
+# it says so instead of guessing. How often its intervals hold on data of other kinds has not been measured yet: what is
+# known of them are the simulations behind `predict`, and the one test below.
 #
 # ## The long way: four commands
 #

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image as Picture, Transpose
 
 MOST_PIXELS = 64_000_000  # of one picture
+CHUNK = 1024  # pictures that are looked at together
 TINT = 16  # difference of the channels, in bytes, that JPEG alone does not make of a grey picture
 LONGEST = 8  # times the shorter side, up to which a picture is resized as a whole
 ENOUGH = 8  # a large picture is first averaged over whole blocks, to no less than this many times its final size
@@ -77,8 +78,11 @@ def planes(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) ->
 
 def coloured(pictures: np.ndarray) -> int:
     """Return how many pictures, `planes` of each in (m, 4, size, size), are more than shades of grey."""
-    colours = pictures[:, 1:].astype(np.int16)
-    return int((np.ptp(colours, axis=1).max((1, 2)) > TINT).sum())
+    found = 0
+    for start in range(0, len(pictures), CHUNK):
+        colours = pictures[start : start + CHUNK, 1:]
+        found += int((colours.max(1) - colours.min(1) > TINT).any((1, 2)).sum())
+    return found
 
 
 def holds_frames(data: bytes, most_pixels: int = MOST_PIXELS) -> bool:

@@ -119,8 +119,8 @@ class MemorizationMonitor:
     ) -> None:  # fmt: skip
         if not 0 < alpha < 1:
             raise ValueError(f"alpha = {alpha}: the rate of false alarms lies between 0 and 1")
-        if not 0 <= tolerance < 1:
-            raise ValueError(f"tolerance = {tolerance}: a share of samples, at least 0 and below 1")
+        if not 0 <= tolerance <= 0.5:
+            raise ValueError(f"tolerance = {tolerance}: a share of samples, from 0 to 0.5")
         if not 0 < k < 1:
             raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
         self.k, self.alpha, self.tolerance = k, alpha, tolerance
@@ -128,9 +128,12 @@ class MemorizationMonitor:
         self.milestones = _milestones(milestones)
         points = self._points(train, "train")
         self._index = NeighbourIndex(points)
-        self._train_digest = digest(self._index.train.cpu().numpy().tobytes())
+        self._digests = {"train": _digest(train, "train"), "held_out": _digest(held_out, "held_out")}
         self._near_duplicate: dict[int, bool] = {}  # of the training points that were nearest to something
-        if (near := near_duplicates(self._index, k, sample=LOOKED_AT)) > NEAR * len(points):
+        fresh = self._points(held_out, "held_out")
+        by_chance = near_duplicates(fresh, k, sample=LOOKED_AT) / len(fresh) if len(fresh) > 1 else 0.0
+        near = near_duplicates(self._index, k, sample=LOOKED_AT)
+        if near > max(NEAR, 2 * by_chance) * len(points):  # in few dimensions many are, of any data
             about = "about " if len(points) > LOOKED_AT else ""
             warnings.warn(
                 f"{about}{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as "
@@ -183,19 +186,21 @@ class MemorizationMonitor:
         low, high = wilson_interval(value, seen.samples) if seen.samples else (np.nan, np.nan)
         log_e = self._log_evidence([*self._seen, seen])
         stop = self.stop or log_e >= -log(self.alpha)
-        look = Look(step, seen.samples, seen.copies, seen.blind, value, float(low), float(high),
+        look = Look(int(step), seen.samples, seen.copies, seen.blind, value, float(low), float(high),
                     exp(log_e), stop, *losses)  # fmt: skip
         self.looks.append(look)
         return look
 
     def copies_to_stop(self, samples: int) -> int | None:
-        """Return how many copies among so many samples at the next look would say stop; None where no number does.
+        """Return how many copies among so many samples at the next look say stop; None where no number does.
 
         Parameters
         ----------
         samples
             At that look.
         """
+        if self.stop:
+            return 0
         before = [s.copies for s in self._seen if s.samples], [s.samples for s in self._seen if s.samples]
         counts = self.baseline_copies, self.baseline_size
         return copies_to_stop(samples, self.alpha, *counts, self.tolerance, before)
@@ -214,6 +219,10 @@ class MemorizationMonitor:
         seed
             Of the simulation, of 2000 trainings.
         """
+        if not 0 <= f_mem <= 1:
+            raise ValueError(f"f_mem = {f_mem}: a share of samples, from 0 to 1")
+        if self.stop:
+            return 1.0
         drawn = np.random.default_rng(seed).binomial(samples, f_mem, size=(POWER, looks))
         stopped: dict[tuple[int, ...], bool] = {}
 
@@ -257,14 +266,13 @@ class MemorizationMonitor:
         for name, value in self._settings.items():
             if name not in state or state[name] != value:
                 raise ValueError(
-                    f"the state of a monitor whose {name} is {state.get(name)!r} does not continue one of {value!r}"
+                    f"the state is that of another monitor: its {name} is {state.get(name)!r}, and here it is {value!r}"
                 )
         self.looks = [Look(**look) for look in state["looks"]]
 
     @property
     def _settings(self) -> dict[str, Any]:
-        return {"train": self._train_digest, "held_out": [self.baseline_copies, self.baseline_size], "k": self.k,
-                "alpha": self.alpha, "tolerance": self.tolerance}  # fmt: skip
+        return {**self._digests, "k": self.k, "alpha": self.alpha, "tolerance": self.tolerance}
 
     @property
     def _seen(self) -> list[_Counted]:
@@ -302,6 +310,11 @@ class _Counted:
     samples: int
     copies: int
     blind: int
+
+
+def _digest(x: Any, name: str) -> str:
+    """Of the numbers as they are handed over, before any features."""
+    return digest(as_points(x, name).cpu().contiguous().view(torch.uint8).numpy().tobytes())
 
 
 def _milestones(steps: Iterable[int] | None) -> tuple[int, ...]:

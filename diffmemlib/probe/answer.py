@@ -12,11 +12,11 @@ import pandas as pd
 from ..timescales.crossings import Timescale, first_crossing
 from ..timescales.power_laws import Interval, geometric_mean
 from ..timescales.prediction import predict
-from .training import COPIES, Run
+from .training import Run
 
 WIDEST = 100.0  # ratio of the ends of an interval that still says something
 GOOD = 2.0  # times the distance of the training points themselves
-Status = Literal["window", "no window", "not good", "no copies", "too few", "nothing"]
+Status = Literal["window", "no window", "not good", "no copies", "from the start", "too few", "nothing"]
 
 
 @dataclass(frozen=True)
@@ -27,8 +27,9 @@ class Answer:
     ----------
     status : str
         "window", stop between tau_gen and the low end of tau_mem; "no window", that low end comes before the samples
-        are good; "not good", the samples of no run became good; "no copies", no run saw copies; "too few" runs
-        saw them to tell how their time grows with n; "nothing", no run was measured.
+        are good; "not good", the samples of no run became good; "no copies", no run saw copies; "from the start", all
+        that did had them at the first look; "too few" runs saw them to tell how their time grows with n; "nothing", no
+        run was measured.
     n : int
         All points.
     tau_gen : tuple or None
@@ -55,7 +56,7 @@ def good_level(run: Run) -> float:
     It is twice that of its own training points, which say what n points can tell of the data, or that of the Gaussian
     with the data's mean and covariance where this is more.
     """
-    return max(run.gaussian, GOOD * run.copies)
+    return max(run.gaussian_distance, GOOD * run.copies_distance)
 
 
 def good_from(run: Run) -> Timescale:
@@ -65,9 +66,9 @@ def good_from(run: Run) -> Timescale:
 
 
 def copies_from(run: Run) -> Timescale:
-    """Return when f_mem first exceeds that of held-out data by 0.02."""
+    """Return when f_mem first reaches the level at which copies have come; see `training.copies_level`."""
     curve = run.curve("f_mem")
-    return first_crossing(curve["step"], curve["value"], run.baseline + COPIES)
+    return first_crossing(curve["step"], curve["value"], run.level)
 
 
 def times(runs: Sequence[Run]) -> pd.DataFrame:
@@ -78,7 +79,7 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
-    """Return tau_mem of one more run on n points, by `predict`; None where it can be told within a factor of 100."""
+    """Return tau_mem of one more run on n points, by `predict`; None where its interval spans a factor of 100."""
     try:
         found = predict([r.n for r in runs], [copies_from(r) for r in runs], n)
     except ValueError:
@@ -87,13 +88,17 @@ def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
 
 
 def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
-    """Return the geometric mean of the times from which on samples are good, with its interval; None of no run."""
+    """Return the geometric mean of the times from which on samples are good, with its interval.
+
+    None where they became good in fewer than two runs, and not in all.
+    """
     found = [good_from(r) for r in runs]
     try:
         return geometric_mean(found)
     except ValueError:
-        seen = [t.tau for t in found if t.status != "censored"]
-        return (seen[0], 0.0, inf) if len(seen) == 1 else (max(seen), 0.0, inf) if seen else None
+        if any(t.status == "censored" for t in found):
+            return None
+        return max(t.tau for t in found), 0.0, inf
 
 
 def answer(runs: Sequence[Run], n: int) -> Answer:
@@ -112,11 +117,14 @@ def answer(runs: Sequence[Run], n: int) -> Answer:
     longest = float(max(r.curves["step"].max() for r in runs))
     tau_gen, tau_mem = tau_gen_of(runs), tau_mem_at(runs, n)
     if tau_mem is None:
-        sizes = {r.n for r in runs if copies_from(r).status == "interpolated"}
-        return Answer("too few" if sizes else "no copies", n, tau_gen, None, None, longest)
+        seen = {copies_from(r).status for r in runs}
+        status: Status = (
+            "no copies" if seen == {"censored"} else "too few" if "interpolated" in seen else "from the start"
+        )
+        return Answer(status, n, tau_gen, None, None, longest)
     if tau_gen is None:
         return Answer("not good", n, None, tau_mem, None, longest)
-    status: Status = "window" if tau_gen[0] <= tau_mem[1] else "no window"
+    status = "window" if tau_gen[0] <= tau_mem[1] else "no window"
     return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest)
 
 
@@ -130,12 +138,13 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
     batch
         Points in a step.
     steps_per_second
-        Of the probe, for minutes.
+        Rate of the probe, for minutes; 0 where it is not known.
     """
 
     def span(steps: float) -> str:
-        epochs, minutes = steps * batch / found.n, steps / max(steps_per_second, 1e-9) / 60
-        return f"step {steps:,.0f} ({epochs:,.3g} epochs, {minutes:,.3g} minutes of training here)"
+        epochs, minutes = steps * batch / found.n, steps / steps_per_second / 60 if steps_per_second else None
+        took = "" if minutes is None else f", {minutes:,.3g} minutes of training here"
+        return f"step {steps:,.0f} ({epochs:,.3g} epochs{took})"
 
     if found.status == "nothing":
         return ["Nothing was measured in the time given: give more minutes."]
@@ -144,9 +153,15 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
             f"No copies were seen, in any run, up to step {found.longest:,.0f}: nothing can be predicted from that but "
             "that copies come later. Give more minutes, until the smallest runs memorise."
         ]
+    if found.status == "from the start":
+        return [
+            "Copies were there at the first look, in every training that made any: these are too few points for the "
+            "time to be told, or the criterion is met by chance. Give more data, or more minutes, so that larger parts "
+            "of them are tried."
+        ]
     if found.status == "too few":
         return [
-            "Copies were seen, and in too few trainings, or at too few sizes, to tell how their time grows with n. "
+            "Copies were seen, but in too few trainings, or at too few sizes, to tell how their time grows with n. "
             "Give more minutes: the same command goes on."
         ]
     assert found.tau_mem is not None
@@ -157,14 +172,14 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
     )
     if found.status == "not good":
         return [
-            "The samples of no run became good, by the measure used here, so there is no window to name. "
+            "In no two trainings did the samples become good, by the measure used here: there is no window to name. "
             "More data, or a network that suits them better, is the remedy, not more training.",
             copies,
         ]
     assert found.tau_gen is not None and found.stop is not None
     good = f"Samples are good from about step {found.tau_gen[0]:,.0f} on"
     if isfinite(found.tau_gen[2]):
-        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"
+        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f}, from trainings on few points)"
     if found.status == "no window":
         return [
             f"Copies may come before the samples are good: the low end of their time, step {low:,.0f}, is earlier. "

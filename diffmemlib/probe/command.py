@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 from .._version import __version__
-from ..data.inventory import SourceError
-from ..files import run_lock, to_json, write_atomic
+from ..data.inventory import SourceError, quoted
+from ..files import digest, run_lock, to_json, write_atomic
 from ..runs.provenance import device_name
 from . import report
 from .answer import Answer, answer, sentences
@@ -18,6 +19,7 @@ from .model import choose_model
 from .plan import Plan
 
 SHORTEST = 1.0  # minutes
+EVERY = 5.0  # seconds between two records of the time used
 
 
 def probe(
@@ -57,42 +59,49 @@ def probe(
         For minutes out of range.
     RunBusyError
         Where another process is at the same folder.
+    ChildProcessError
+        Where a training failed; what it printed says why.
     """
     if not SHORTEST <= minutes < 1e6:
-        raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more")
+        raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more, and less than a million")
     out = out.expanduser().absolute()
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
+    name = quoted(Path(source).expanduser().resolve().name)
     with run_lock(out / "probe"):
         data = read(source, out, size, grey, columns, skip_bad)
         tell("\n".join(data.found))
         model = choose_model(data.kind, device, len(data.pool))
-        state, key = out / "probe.json", data.checksum
+        state = out / "probe.json"
+        key = digest(to_json({"data": data.checksum, "model": asdict(model), "device": device.split(":")[0]}))
         spent = _spent(state, key)
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
         plan = Plan(out, model, data, device, workers or (1 if device != "cpu" else cores))
-        trained = sum(run.seconds for run in plan.known()) / plan.workers  # also where the last call was killed
-        left = 60 * minutes - max(spent, trained)
+        left = 60 * minutes - spent
         if left > 0:
             tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "
                  "command goes on.")  # fmt: skip
+            written = 0.0
             for used in plan.carry_out(left):
-                write_atomic(state, to_json({"checksum": key, "seconds": 60 * minutes - left + used}))
-            spent = _spent(state, key)
+                if used - written > EVERY or used < written:
+                    written = used
+                    write_atomic(state, to_json({"key": key, "seconds": spent + used}))
+            write_atomic(state, to_json({"key": key, "seconds": spent + used}))
+            spent += used
         runs = plan.known()
         found = answer(runs, data.count)
         facts = {"seconds": spent, "device": device_name(device), "version": __version__}
-        page, _ = report.write(out, source, data, model, runs, found, facts)
+        page, _ = report.write(out, name, data, model, runs, found, facts)
         for sentence in sentences(found, model.batch, report.steps_per_second(runs)):
             tell(sentence)
         tell(f"The report: {page}")
     return found
 
 
-def _spent(state: Path, checksum: str) -> float:
-    """Seconds of earlier calls on the same data; 0 where there were none, or what was written cannot be read."""
+def _spent(state: Path, key: str) -> float:
+    """Seconds of earlier calls on the same data by the same model; 0 where nothing is told of any."""
     try:
         told = json.loads(state.read_bytes())
-        return float(told["seconds"]) if told["checksum"] == checksum else 0.0
+        return float(told["seconds"]) if told["key"] == key else 0.0
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0

@@ -21,6 +21,8 @@ from .tables import SUFFIXES, read_array
 
 Kind = Literal["images", "vectors"]
 MOST = 2**31  # numbers that are taken from an array
+LARGEST = 1e30  # of them
+ROUNDING = 1e-3  # by which fractions may exceed 1
 
 
 @dataclass(frozen=True)
@@ -49,6 +51,13 @@ class Data:
     found: tuple[str, ...]
     checksum: str
 
+    def __getstate__(self) -> dict[str, Any]:
+        """As arrays: tensors would be handed to another process in shared memory, of which containers have little."""
+        return {k: v.numpy() if isinstance(v, Tensor) else v for k, v in vars(self).items()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        vars(self).update({k: torch.from_numpy(v) if isinstance(v, np.ndarray) else v for k, v in state.items()})
+
     @property
     def count(self) -> int:
         """Points in all."""
@@ -59,7 +68,7 @@ class Data:
         """Of a point."""
         return tuple(self.pool.shape[1:])
 
-    def units(self, x: Tensor) -> Tensor:
+    def in_file_units(self, x: Tensor) -> Tensor:
         """Return points in the units of the file; of images in [0, 1], what lies outside cut off."""
         back = x * self.spread + self.centre
         return back.clamp(0, 1) if self.kind == "images" else back
@@ -135,11 +144,15 @@ def _from_images(
 
 def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[NDArray[Any], list[str]]:
     found = [f"{name} holds {array.dtype} of shape {array.shape}."]
+    if array.dtype.kind == "f":
+        array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)  # also of another order of bytes
     if array.size > MOST:
-        raise SourceError(f"{name} holds {array.size / 1e9:.1f} thousand million numbers; take a part of the points")
+        raise SourceError(f"{name} holds {array.size / 1e9:.1f} billion numbers; take a part of the points")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
         bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
         raise SourceError(f"{name} holds NaN or infinite numbers in {bad} of {len(array)} points: leave these out")
+    if array.dtype.kind == "f" and np.abs(array).max() > LARGEST:
+        raise SourceError(f"{name} holds numbers above {LARGEST:g}: rescale the data")
     if array.ndim == 2:
         return array.astype(np.float64), [*found, f"Each row is a vector of {array.shape[1]} numbers."]
     if array.ndim not in (3, 4):
@@ -154,6 +167,12 @@ def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[
         raise SourceError(f"{name} holds images with four channels: leave the alpha channel out")
     if images.shape[1] not in (1, 3):
         raise SourceError(f"{name} has shape {array.shape}: images have 1 channel or 3, first or last")
+    short, long = sorted(images.shape[2:])
+    if short < 4 or long > 8 * short:
+        raise SourceError(
+            f"{name} has shape {array.shape}, which would be {len(images)} images of {images.shape[2]} x "
+            f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other"
+        )
     return _as_bytes(images, name, size, grey, found)
 
 
@@ -162,12 +181,13 @@ def _as_bytes(
 ) -> tuple[NDArray[np.uint8], list[str]]:
     """Images of any range and size as bytes of one."""
     low, high = float(images.min()), float(images.max())
-    if images.dtype == np.uint8:
-        x = torch.from_numpy(np.ascontiguousarray(images)).float() / 255
-    elif 0 <= low and high <= 1:
-        x = torch.from_numpy(np.ascontiguousarray(images)).float()
-    elif -1 <= low < 0 and high <= 1:
-        x = (torch.from_numpy(np.ascontiguousarray(images)).float() + 1) / 2
+    x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
+    if 0 <= low and high <= 1 + ROUNDING:
+        pass
+    elif -1 - ROUNDING <= low < 0 and high <= 1 + ROUNDING:
+        x = (x + 1) / 2
+    elif 0 <= low and high <= 255:
+        x = x / 255
     else:
         raise SourceError(f"{name} runs from {low:g} to {high:g}: give images as bytes, in [0, 1] or in [-1, 1]")
     height, width = x.shape[-2:]
@@ -218,4 +238,4 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     ]
     kind: Kind = "images" if images else "vectors"
     return Data(kind, units[order[held_out:]], units[order[:held_out]], centre.float(), spread.float(), tuple(found),
-                digest(units.numpy().tobytes()))  # fmt: skip
+                digest(b"".join(v.numpy().tobytes() for v in (units, centre, spread))))  # fmt: skip

@@ -16,7 +16,7 @@ from PIL import Image
 
 from .answer import Answer, copies_from, good_from, good_level, tau_mem_at
 from .data import Data
-from .training import COPIES, Run, chosen
+from .training import Run, chosen
 
 GOOD, MEMORY = "#0072b2", "#d55e00"  # distinct without colour vision
 GAP, ZOOM = 2, 4
@@ -57,7 +57,7 @@ def curves(runs: Sequence[Run]) -> Figure:
         left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance to held-out data")
         left.legend(frameon=False, fontsize=9)
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):
-            axis.axhline(COPIES + np.mean([r.baseline for r in runs]), color=MEMORY, ls="--", lw=1)
+            axis.axhline(np.mean([r.level for r in runs]), color=MEMORY, ls="--", lw=1)
             axis.set(xscale="log", xlabel=label, ylabel="share of copies", ylim=(0, None))
     return figure
 
@@ -93,16 +93,17 @@ def window(runs: Sequence[Run], found: Answer) -> Figure:
 def pictures(run: Run, data: Data) -> list[tuple[int, str]]:
     """Return, for every milestone of a run, its step and a picture of samples beside what they are nearest to."""
     points = data.pool[chosen(data, run.n, run.seed)]
-    draw = _tile if data.kind == "images" else _scatter
-    return [
-        (int(step), draw(run, data, points, i)) for i, step in enumerate(run.arrays.get("step", np.zeros(0)).tolist())
-    ]
+    steps = enumerate(run.arrays.get("step", np.zeros(0)).tolist())
+    if data.kind == "images":
+        return [(int(step), _tile(run, data, points, i)) for i, step in steps]
+    directions = _principal(data.pool)
+    return [(int(step), _scatter(run, data, points, directions, i)) for i, step in steps]
 
 
 def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
     """Samples over their nearest training images, copies framed."""
     frame = (np.array([(1.0, 1.0, 1.0), plt.matplotlib.colors.to_rgb(MEMORY)]) * 255).astype(np.uint8)
-    nearest = data.units(points[run.arrays["nearest"][milestone]]).numpy()
+    nearest = data.in_file_units(points[run.arrays["nearest"][milestone]]).numpy()
     rows = []
     for images in (run.arrays["samples"][milestone], nearest):
         cells = []
@@ -115,18 +116,30 @@ def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
     return _png(np.concatenate(rows))
 
 
-def _scatter(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
+def _principal(pool: torch.Tensor) -> NDArray[np.float64]:
+    """The directions, one or two, in which the data vary most, each with its largest entry positive."""
+    _, vectors = np.linalg.eigh(np.cov(pool.double().numpy(), rowvar=False).reshape(pool.shape[1], -1))
+    directions = vectors[:, ::-1][:, :2]
+    return directions * np.sign(directions[np.abs(directions).argmax(0), range(directions.shape[1])])
+
+
+def _scatter(run: Run, data: Data, points: torch.Tensor, directions: NDArray[np.float64], milestone: int) -> str:
     """Samples among the training points, along the two directions in which the data vary most."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5, 4), layout="constrained", dpi=90)
-        directions = torch.pca_lowrank(data.pool, q=min(2, data.shape[0]))[2].numpy()
+        limit = 1.2 * float(np.abs(data.pool.double().numpy() @ directions).max())
         samples = (torch.from_numpy(run.arrays["samples"][milestone]) - data.centre) / data.spread
-        shown = [_plane(x.numpy() @ directions) for x in (points, samples)]
+        shown = [_plane(x.double().numpy() @ directions) for x in (points, samples)]
         copy = run.arrays["copy"][milestone]
         axis.plot(*shown[0].T, ".", color="#999999", ms=4, label="training points")
         axis.plot(*shown[1][~copy].T, "o", color=GOOD, ms=3, label="samples")
         axis.plot(*shown[1][copy].T, "o", color=MEMORY, ms=4, label="copies")
-        axis.set(xlabel="first principal component", ylabel="second principal component", xlim=(-5, 5), ylim=(-5, 5))
+        axis.set(
+            xlabel="first principal component",
+            ylabel="second principal component",
+            xlim=(-limit, limit),
+            ylim=(-limit, limit),
+        )
         axis.legend(frameon=False, fontsize=9, loc="upper left")
         figure.canvas.draw()
         image = np.asarray(figure.canvas.buffer_rgba())[..., :3]  # type: ignore[attr-defined]
@@ -134,7 +147,7 @@ def _scatter(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
     return _png(image)
 
 
-def _plane(x: NDArray[np.float32]) -> NDArray[np.float32]:
+def _plane(x: NDArray[np.float64]) -> NDArray[np.float64]:
     """Of data of one dimension the second coordinate is 0."""
     return x if x.shape[1] == 2 else np.concatenate([x, np.zeros_like(x)], axis=1)
 

@@ -28,6 +28,7 @@ FEATURES = 32  # behind the distance of samples to held-out data
 KEPT = {"images": 12, "vectors": 200}  # samples that the report shows
 LOSS_POINTS = 256  # at most, for the losses
 T_LOSS = 0.01
+FAR = 1e6  # standard deviations of the data, at which a network has diverged
 
 
 @dataclass(frozen=True)
@@ -140,7 +141,7 @@ class Measure:
         Share of the held-out data that meet the criterion of copies for these training points.
     landmarks : dict
         Distances to the held-out data: of as many draws from the n training points as there are samples ("copies"), and
-        from the Gaussian with the mean and covariance of all data ("gaussian").
+        from the Gaussian with the mean and covariance of the pool ("gaussian").
     """
 
     def __init__(self, model: Model, data: Data, train: Tensor, seed: int, device: str = "cpu") -> None:
@@ -167,8 +168,8 @@ class Measure:
             steps=model.sampling_steps, device=self.device,
             batch_size=256 if self.device == "cpu" else 4096,
         )  # fmt: skip
-        if not torch.isfinite(x).all():
-            raise FloatingPointError(f"what the network makes at step {tau} is not finite")
+        if not float(x.abs().max()) < FAR:  # or no number
+            raise FloatingPointError(f"what the network makes at step {tau} is far from all data")
         near = self.index.two_nearest(x)
         metrics: Metrics = {"f_mem": wilson(near.memorized()), "distance": self._distance(x)}
         k_loss = schedule.timestep_at(T_LOSS)
@@ -177,7 +178,7 @@ class Measure:
             metrics["loss_" + name] = loss_interval(losses)
         kept = slice(KEPT[model.kind])
         arrays: Arrays = {
-            "samples": self.data.units(x[kept]).numpy().astype(np.float32),
+            "samples": self.data.in_file_units(x[kept]).numpy().astype(np.float32),
             "nearest": near.index[kept, 0].astype(np.int64),
             "copy": near.memorized()[kept],
         }
@@ -187,8 +188,8 @@ class Measure:
 def features_of(data: Data) -> Callable[[Tensor], np.ndarray]:
     """Return what distances are taken between, 32 features: of an untrained network, or random Fourier features."""
     if data.kind == "images":
-        net = untrained_features(data.units(data.held_out))
-        return lambda x: np.concatenate([net(data.units(part)).double().numpy() for part in x.split(256)])
+        net = untrained_features(data.in_file_units(data.held_out))
+        return lambda x: np.concatenate([net(data.in_file_units(part)).double().numpy() for part in x.split(256)])
     g = generator(0, "features")
     # Random Fourier features: bounded, so that a few samples far away do not decide.
     into = torch.randn(data.shape[0], FEATURES, generator=g) / data.shape[0] ** 0.5

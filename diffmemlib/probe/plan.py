@@ -26,7 +26,7 @@ Job = tuple[int, int]  # n and seed
 
 
 def order(smallest: int, pool: int) -> list[Job]:
-    """Return the trainings worth making, the most telling first: two sizes, two seeds each, then larger ones.
+    """Return the trainings worth making, the most telling first: two sizes, then by turns repetitions and larger sizes.
 
     Parameters
     ----------
@@ -75,10 +75,13 @@ def choose(jobs: Sequence[Job], taken: set[Job], runs: Sequence[Run], left: floa
         Seconds.
     """
     free = [job for job in jobs if job not in taken]
+    spent = {(r.n, r.seed): r.seconds for r in runs}
     sizes = sorted({n for n, _ in jobs})[:2]
     for n, seed in free:
         expected = expected_seconds(n, runs)
-        if (expected is None and n in sizes and seed == 0) or (expected is not None and expected * SPARE <= left):
+        if (expected is None and n in sizes and seed == 0) or (
+            expected is not None and max(expected - spent.get((n, seed), 0.0), 0.1 * expected) * SPARE <= left
+        ):
             return n, seed
     return None
 

@@ -50,7 +50,7 @@ def write(
     out
         The folder.
     source
-        The data, as typed.
+        The name of the data.
     data, model, runs, found
         Of the probe.
     facts
@@ -81,7 +81,7 @@ def html(
     measured = [run for run in runs if len(run.curves)]
     first, *rest = told
     parts = [
-        f"<h1>How long may a diffusion model train on {escape(Path(source).name)}?</h1>",
+        f"<h1>How long may a diffusion model train on {escape(source)}?</h1>",
         f'<div class="answer"><p>{escape(first)}</p>' + "".join(f"<p>{escape(s)}</p>" for s in rest) + "</div>",
     ]
     if measured:
@@ -90,7 +90,7 @@ def html(
     parts += ["<h2>What this rests on</h2>", *(f"<p>{escape(line)}</p>" for line in assumptions(model, facts))]
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>How long to train: {escape(Path(source).name)}</title>'
+        f'content="width=device-width, initial-scale=1"><title>How long to train: {escape(source)}</title>'
         f"<style>{CSS}</style></head><body>{''.join(parts)}</body></html>\n"
     )
 
@@ -98,7 +98,7 @@ def html(
 def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
     from . import figures  # brings matplotlib
 
-    last = max(runs, key=lambda r: (r.n, len(r.curves)))
+    last = max(runs, key=lambda r: (r.ended == "copies", r.n, len(r.curves)))
     share = last.curve("f_mem").set_index("step")["value"]
     frames = [
         (step, picture, f"n = {last.n}, step {step:,}: {share[step]:.1%} of all samples are copies")
@@ -140,7 +140,8 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
         "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
         "network of your own, use MemorizationMonitor in its training loop.",
         f"A sample is a copy where its nearest training point is less than a third as far away as the second nearest. "
-        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}.",
+        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}, or by 3.5 standard "
+        "errors where this is more.",
         "Samples are good when their Fréchet distance to held-out data, between features of an untrained network, is "
         "at most twice that of the training points themselves, or that of the Gaussian with the data's mean and "
         "covariance where this is more. That is a low bar: look at them.",
@@ -163,5 +164,6 @@ def _as_json(run: Run) -> dict[str, Any]:
     curves = {metric: part.drop(columns="metric").to_dict("list") for metric, part in run.curves.groupby("metric")}
     return {
         "n": run.n, "seed": run.seed, "ended": run.ended, "seconds": run.seconds, "baseline": run.baseline,
-        "copies": run.copies, "gaussian": run.gaussian, "steps_per_second": run.steps_per_second, "curves": curves,
+        "level": run.level, "copies_distance": run.copies_distance, "gaussian_distance": run.gaussian_distance,
+        "steps_per_second": run.steps_per_second, "curves": curves,
     }  # fmt: skip

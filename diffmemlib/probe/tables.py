@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import io
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from ..files import read_text
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet")
 MOST_BYTES = 2**33  # of a file
+HEAD = 2**16  # characters in which the separator is looked for
 
 
 def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
@@ -70,18 +72,39 @@ def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
 def _table(path: Path, suffix: str) -> pd.DataFrame:
     if suffix == ".parquet":
         return pd.read_parquet(path)
-    text = read_text(path)
-    first = text.lstrip().split("\n", 1)[0]
-    if not first:
-        raise SourceError(f"{quoted(path.name)} is empty: give a line of names, then a line for each point")
-    separator = "\t" if suffix == ".tsv" else next((s for s in (",", ";", "\t") if s in first), ",")
-    named = not all(_is_number(cell) for cell in first.split(separator))
-    return pd.read_csv(io.StringIO(text), sep=separator, header=0 if named else None, skipinitialspace=True)
+    text, name = read_text(path), quoted(path.name)
+    separators = ["\t"] if suffix == ".tsv" else [",", ";", "\t"]
+    head = text[:HEAD].splitlines()
+    # The separator that cuts the first line into most fields, if the next lines have as many.
+    fields = {s: [len(row) for row in csv.reader(head[:20], delimiter=s) if row] or [0] for s in separators}
+    separator = max(separators, key=lambda s: (fields[s][0] > 1, len(set(fields[s])) == 1, fields[s][0]))
+    rows = [(i, row) for i, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1) if any(row)]
+    if len(rows) < 2:
+        raise SourceError(f"{name} is empty: give a line of names, then a line for each point")
+    columns = [cell.strip() for cell in rows[0][1]]
+    if all(_is_number(cell) for cell in columns):
+        columns = [f"column {i}" for i in range(1, len(columns) + 1)]
+    else:
+        rows = rows[1:]
+    if odd := next(((i, row) for i, row in rows if len(row) != len(columns)), None):
+        raise SourceError(f"{name}, line {odd[0]} has {len(odd[1])} fields, and the first has {len(columns)}")
+    table = pd.DataFrame([[cell.strip() for cell in row] for _, row in rows], columns=columns)
+    if (table == "").all().any():
+        table = table.loc[:, ~(table == "").all()]
+    numbers = table.apply(pd.to_numeric, errors="coerce")
+    for i, column in enumerate(table.columns):
+        cells = table.iloc[:, i]
+        told = ~cells.str.lower().isin(("", "na", "nan", "null", "none"))
+        if numbers.iloc[:, i][told].isna().any():
+            if cells[told].str.fullmatch(r"-?\d+,\d+").any():
+                raise SourceError(f"{name} has decimal commas, in the column {quoted(column)}: write points")
+            numbers.isetitem(i, cells.astype(object))
+    return numbers
 
 
 def _is_number(cell: str) -> bool:
     try:
-        float(cell.strip().strip('"'))
+        float(cell)
     except ValueError:
         return False
     return True
@@ -89,9 +112,17 @@ def _is_number(cell: str) -> bool:
 
 def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[np.float64]:
     table = table.rename(columns=str)
+    first = table.columns[0] if len(table.columns) else ""
+    if first in ("", "Unnamed: 0") and table.iloc[:, 0].tolist() == list(
+        range(len(table))
+    ):  # of pandas, without a name
+        table = table.iloc[:, 1:]
+    if twice := table.columns[table.columns.duplicated()].tolist():
+        raise SourceError(f"{name} has two columns of the name {_listed(twice[:1])}: give each a name of its own")
+    columns = list(dict.fromkeys(columns))
     if missing := [c for c in columns if c not in table.columns]:
         raise SourceError(f"{name} has no column {_listed(missing)}; it has {_listed(list(table.columns))}")
-    table = table[list(columns)] if columns else table
+    table = table[columns] if columns else table
     if text := [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]:
         numbers = [c for c in table.columns if c not in text]
         raise SourceError(

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -23,7 +24,9 @@ from .data import Data
 from .model import Measure, Model
 
 COPIES = 0.02  # share above that of held-out data at which copies have come
-PLAIN = 0.06  # share above it at which a run has shown what it is made for, and ends
+ERRORS = 3.5  # standard errors of both shares, where these are more
+PLAIN = 0.04  # share above that level at which a run has shown what it is made for, and ends
+WAIT = 60.0  # seconds for a process of an earlier call to let go of a run
 CHECKPOINT_SECONDS = 20.0
 
 
@@ -43,12 +46,14 @@ class Run:
         Samples at each milestone, and the places of their nearest training points.
     baseline : float
         Share of held-out data that meets the criterion of copies.
-    copies, gaussian : float
-        Distances of copies and of the Gaussian; see `model.Measure`.
+    level : float
+        Share of samples at which copies have come; see `copies_level`.
+    copies_distance, gaussian_distance : float
+        Distances to the held-out data of the training points themselves, and of a Gaussian; see `model.Measure`.
     seconds : float
-        It took, with measuring.
+        What it took, with measuring.
     steps_per_second : float
-        Of training alone.
+        Rate of training alone; 0 where it is not known.
     ended : str
         "copies", "time", or "diverged".
     """
@@ -58,8 +63,9 @@ class Run:
     curves: pd.DataFrame
     arrays: Arrays
     baseline: float
-    copies: float
-    gaussian: float
+    level: float
+    copies_distance: float
+    gaussian_distance: float
     seconds: float
     steps_per_second: float
     ended: str
@@ -67,6 +73,23 @@ class Run:
     def curve(self, metric: str) -> pd.DataFrame:
         """Return the rows of a metric."""
         return self.curves[self.curves["metric"] == metric].sort_values("step")
+
+
+def copies_level(baseline: float, held_out: int, samples: int) -> float:
+    """Return the share of samples at which copies have come.
+
+    It is that of held-out data and 0.02, or 3.5 standard errors of the difference where this is more: in few
+    dimensions many points meet the criterion by chance.
+
+    Parameters
+    ----------
+    baseline
+        Share of the held-out data that meets the criterion.
+    held_out, samples
+        How many there are of either.
+    """
+    error = (baseline * (1 - baseline) * (1 / held_out + 1 / samples)) ** 0.5
+    return baseline + max(COPIES, ERRORS * error)
 
 
 def chosen(data: Data, n: int, seed: int) -> np.ndarray:
@@ -124,19 +147,21 @@ def train_one(
         for files in (log, states):
             files.tidy()
         start_afresh_if_lost(log, states, milestones)
-        before = read_facts(folder).get("seconds", 0.0)
-        began, measuring, tau, ended = time.monotonic(), 0.0, 0, "time"
-        first = states.latest()
-        start = first[0] if first else 0
-        facts = {"n": n, "seed": seed, "baseline": measure.baseline, **measure.landmarks}
+        earlier = read_facts(folder)
+        before = float(earlier.get("seconds", 0.0))
+        began, measuring, steps, ended = time.monotonic(), 0.0, 0, "time"
+        level = copies_level(measure.baseline, len(data.held_out), model.samples)
+        facts = {"n": n, "seed": seed, "baseline": measure.baseline, "level": level, **measure.landmarks}
 
         def asked() -> bool:
+            nonlocal steps
+            steps += 1
             each_step()
             return time.monotonic() > end or should_stop()
 
         def keep(ended: str) -> None:
             now = time.monotonic()
-            rate = (tau - start) / max(now - began - measuring, 1e-9) if tau > start else 0.0
+            rate = steps / max(now - began - measuring, 1e-9) if steps else float(earlier.get("steps_per_second", 0.0))
             told = {"seconds": before + now - began, "steps_per_second": rate, "ended": ended}
             write_atomic(folder / "run.json", to_json(facts | told))
 
@@ -155,7 +180,7 @@ def train_one(
                     measuring += time.monotonic() - now
                 else:
                     metrics = read_all(log, [tau])[tau].metrics
-                if metrics["f_mem"][0] >= measure.baseline + PLAIN:
+                if metrics["f_mem"][0] >= level + PLAIN:
                     ended = "copies"
                     break
                 keep("time")
@@ -167,7 +192,7 @@ def train_one(
         return stored
 
 
-def read_facts(folder: Path) -> dict[str, float]:
+def read_facts(folder: Path) -> dict[str, Any]:
     """Return what was written of a training beside its measurements; empty where nothing can be read."""
     try:
         return dict(json.loads((folder / "run.json").read_bytes()))
@@ -181,17 +206,30 @@ def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
     if not facts:
         return None
     measured = read_all(NumberedFiles(folder / "milestones", ".npz", folder.name), model.milestones())
+    ended, last = str(facts["ended"]), measured[max(measured)].metrics["f_mem"][0] if measured else 0.0
+    if ended == "copies" and last < facts["level"] + PLAIN:  # the measurement that says so is lost: it is made again
+        ended = "time"
     return Run(
-        n, seed, curves_table(measured), stack_arrays(measured), facts["baseline"], facts["copies"], facts["gaussian"],
-        facts["seconds"], facts["steps_per_second"], str(facts["ended"]),
+        n, seed, curves_table(measured), stack_arrays(measured), baseline=facts["baseline"], level=facts["level"],
+        copies_distance=facts["copies"], gaussian_distance=facts["gaussian"], seconds=facts["seconds"],
+        steps_per_second=facts["steps_per_second"], ended=ended,
     )  # fmt: skip
 
 
 def work(out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str, parent: int) -> None:
     """Train in a process of its own, on one core; ends when its parent does."""
     torch.set_num_threads(1)
+    end = time.monotonic() + seconds
     try:
-        train_one(out, model, data, n, seed, seconds, device, should_stop=lambda: os.getppid() != parent)
+        while True:
+            try:
+                left = end - time.monotonic()
+                train_one(out, model, data, n, seed, left, device, should_stop=lambda: os.getppid() != parent)
+                return
+            except RunBusyError:  # of a call that was killed just now, whose processes see it at their next step
+                if time.monotonic() > end - seconds + WAIT:
+                    raise
+                time.sleep(1)
     except (OSError, MemoryError, RunBusyError, ValueError) as error:
         sys.exit(f"Error: {error}")
     except KeyboardInterrupt:  # of the terminal, which reaches all of its processes

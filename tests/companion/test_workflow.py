@@ -64,6 +64,7 @@ def test_a_run_that_fails_is_told_once_and_not_begun_again(store, monkeypatch):
     table(store, monkeypatch, "{ n = 16, lr = 1e30, samples = 100, kept = 20 }")
     failed = snakemake("--cores", "1", "--config", "tier=smoke", "budget=60")  # a budget allows many attempts
     assert failed.returncode != 0
+    assert "1 runs failed; why stands in executed/smoke/gmm-" in failed.stderr
     (config,) = sweep_configs("x", "smoke")
     note = ROOT / "executed" / "smoke" / f"gmm-{config.id}.failed"
     assert "training diverged: at step" in note.read_text()

@@ -36,7 +36,8 @@ def by_hand(copies: list[int], samples: list[int], h: int, size: int, tolerance:
 )
 def test_the_evidence_is_what_its_docstring_says(copies, samples, h, size, tolerance):
     ours = log_evidence(copies, samples, h, size, tolerance)
-    assert ours == pytest.approx(by_hand(copies, samples, h, size, tolerance), abs=2e-3)
+    exact = by_hand(copies, samples, h, size, tolerance)
+    assert exact - 0.04 < ours < exact + 1e-3, "never more, since it is a bound between the rates that are tried"
 
 
 @pytest.mark.parametrize("q", [0.001, 0.01, 0.07])

@@ -144,6 +144,39 @@ def test_as_a_callback_of_lightning_it_ends_a_training_that_copies(tmp_path, set
     assert monitor.stop and trainer.global_step == 5
 
 
+def test_as_a_callback_it_looks_once_where_steps_skip_or_repeat(sets):
+    """Two optimisers move the step by two; accumulated gradients leave it where it was for a batch or more."""
+    from diffmemlib.monitor.lightning import MemorizationCallback
+
+    class Strategy:
+        asked = 0
+
+        def reduce_boolean_decision(self, stop, all):
+            self.asked += 1
+            return stop
+
+    class Frozen(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = nn.Dropout(0.5).eval()
+
+    class Trainer:
+        is_global_zero, strategy, global_step = True, Strategy(), 0
+
+    monitor, trainer, module = MemorizationMonitor(*sets, milestones=[5, 10]), Trainer(), Frozen()
+    callback = MemorizationCallback(monitor, lambda m: torch.randn(50, 4))
+    for trainer.global_step in (2, 4, 4, 6, 6, 8, 12, 12):
+        callback.on_train_batch_end(trainer, module)
+    assert [look.step for look in monitor.looks] == [6, 12]
+    other = Trainer()
+    other.is_global_zero, other.strategy = False, Strategy()
+    again = MemorizationCallback(MemorizationMonitor(*sets, milestones=[5, 10]), lambda m: None)
+    for other.global_step in (2, 4, 4, 6, 6, 8, 12, 12):
+        again.on_train_batch_end(other, module)
+    assert other.strategy.asked == 2, "every process asks as often as the first"
+    assert not module.inner.training and module.training
+
+
 def test_as_a_callback_it_lets_another_training_end_and_is_kept_in_its_checkpoint(tmp_path, sets):
     monitor = MemorizationMonitor(*sets, milestones=[5, 10, 20])
     trainer = fit(tmp_path, None, 12, monitor)

@@ -1,6 +1,7 @@
 """The monitor: what it counts, what it says, what it keeps, and what it refuses."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
@@ -41,6 +42,7 @@ def test_it_says_stop_for_copies_and_not_for_fresh_data(monitor):
     assert not monitor.update(1100, samples(points(300), needed - 1, seed=20)).stop
     assert monitor.update(1200, samples(points(300), needed, seed=21)).stop
     assert monitor.update(1300, samples(points(300), 0, seed=22)).stop, "what was said is not taken back"
+    assert (monitor.copies_to_stop(512), monitor.power(0.0, 512)) == (0, 1.0)
 
 
 def test_the_number_that_stops_is_the_one_it_gave(monitor):
@@ -80,6 +82,13 @@ def test_training_points_of_which_no_copy_can_be_told_are_told():
     assert look.blind >= 100 and look.copies < 5
 
 
+def test_data_of_few_dimensions_raise_no_alarm_of_near_duplicates():
+    """On a line many points have a neighbour much nearer than the next, whatever the data."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MemorizationMonitor(points(500, d=1), points(500, d=1, seed=1))
+
+
 def test_features_decide_what_a_copy_is():
     """Pictures shifted by one pixel are no copies in pixels, and are in a feature that does not see shifts."""
     g = torch.Generator().manual_seed(0)
@@ -96,7 +105,7 @@ def test_features_decide_what_a_copy_is():
 
 def test_what_it_has_seen_goes_through_json_and_on(monitor):
     monitor.update(100, samples(points(300), 8, seed=2), loss_train=0.5, loss_test=0.6)
-    monitor.update(200, loss_train=0.4, loss_test=0.6)
+    monitor.update(np.int64(200), loss_train=0.4, loss_test=0.6)
     again = MemorizationMonitor(points(300), points(1000, seed=1))
     again.load_state_dict(json.loads(json.dumps(monitor.state_dict())))
     for one in (monitor, again):
@@ -109,7 +118,7 @@ def test_what_it_has_seen_goes_through_json_and_on(monitor):
     ("other", "named"),
     [
         ({"train": points(300, seed=9)}, "train"),
-        ({"held_out": points(900, seed=1)}, "held_out"),
+        ({"held_out": points(1000, seed=3)}, "held_out"),
         ({"alpha": 0.1}, "alpha"),
         ({"k": 0.4}, "k"),
         ({"tolerance": 0.01}, "tolerance"),
@@ -117,7 +126,7 @@ def test_what_it_has_seen_goes_through_json_and_on(monitor):
 )
 def test_the_state_of_another_monitor_is_refused_by_name(monitor, other, named):
     theirs = MemorizationMonitor(**{"train": points(300), "held_out": points(1000, seed=1)} | other)
-    with pytest.raises(ValueError, match=f"whose {named} is"):
+    with pytest.raises(ValueError, match=f"another monitor: its {named} is"):
         monitor.load_state_dict(theirs.state_dict())
 
 
@@ -140,7 +149,7 @@ def test_milestones_are_even_in_log_tau_or_what_is_given():
     ("change", "sentence"),
     [
         ({"alpha": 0}, "alpha = 0: the rate of false alarms lies between 0 and 1"),
-        ({"tolerance": 1.0}, "tolerance = 1.0: a share of samples"),
+        ({"tolerance": 0.9}, "tolerance = 0.9: a share of samples"),
         ({"k": 2.0}, "k = 2.0"),
         ({"train": points(1)}, "fewer than 2 points"),
         ({"held_out": points(50, d=15)}, "held_out have shape"),

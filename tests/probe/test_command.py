@@ -55,6 +55,26 @@ def same(a: Run, b: Run) -> None:
         np.testing.assert_array_equal(values, b.arrays[name])
 
 
+def test_a_training_whose_last_measurement_is_lost_makes_it_again(tmp_path, data):
+    one = train_one(tmp_path, TINY["vectors"], data, 8, 0, 60)
+    folder = run_folder(tmp_path, TINY["vectors"], data, 8, 0)
+    max((folder / "milestones").glob("*.npz")).write_bytes(b"damaged")
+    with pytest.warns(UserWarning, match="is damaged"):
+        again = train_one(tmp_path, TINY["vectors"], data, 8, 0, 60)
+    same(one, again)
+    assert again.ended == "copies"
+
+
+def test_minutes_of_another_model_are_not_counted(tmp_path, vectors, tiny, monkeypatch):
+    """As on another device, or by another version."""
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+    quiet = {"workers": 1, "tell": lambda text: None}
+    command.probe(str(vectors), tmp_path / "out", 0.05, **quiet)
+    other = Model(**{**vars(TINY["vectors"]), "width": 32})
+    monkeypatch.setitem(probe_model.MODELS, ("vectors", "cpu"), other)
+    assert command.probe(str(vectors), tmp_path / "out", 0.05, **quiet).status != "nothing"
+
+
 class Steps:
     """Asked at every step; says stop at one of them."""
 
@@ -79,7 +99,7 @@ def test_a_training_ends_where_copies_are_plain_and_is_then_read(tmp_path, data)
     one = train_one(tmp_path, TINY["vectors"], data, 8, 0, 60)
     assert one.ended == "copies"
     f_mem = one.curve("f_mem")["value"].to_numpy()
-    assert f_mem[-1] >= one.baseline + training.PLAIN > f_mem[:-1].max()
+    assert f_mem[-1] >= one.level + training.PLAIN > f_mem[:-1].max()
     began = time.monotonic()
     same(one, train_one(tmp_path, TINY["vectors"], data, 8, 0, 60))
     assert time.monotonic() - began < 5
@@ -94,8 +114,8 @@ def test_runs_of_other_seeds_and_sizes_learn_other_points(data):
 def test_one_that_diverges_is_told_as_such(tmp_path, data):
     wild = Model(**{**vars(TINY["vectors"]), "lr": 1e30})
     run = train_one(tmp_path, wild, data, 8, 0, 60)
-    assert run.ended == "diverged"
-    assert answer([run], 100).status in ("nothing", "no copies", "not good")
+    assert run.ended == "diverged" and run.curves.empty
+    assert answer([run], 100).status == "nothing"
 
 
 def test_the_command_on_vectors_writes_a_report_and_the_same_as_json(tmp_path, vectors, tiny, monkeypatch):
@@ -106,7 +126,7 @@ def test_the_command_on_vectors_writes_a_report_and_the_same_as_json(tmp_path, v
     assert told["answer"]["status"] == found.status
     assert told["answer"]["n"] == 200
     assert len(told["runs"]) >= 4 and {r["n"] for r in told["runs"]} >= {8, 16}
-    assert told["seconds"] <= 60
+    assert 0 < told["seconds"] <= 0.4 * 60 + 20
     page = (out / "report.html").read_text()
     assert told["sentences"][0] in page.replace("&#x27;", "'").replace("&gt;", ">")
     check_page(page)
@@ -159,7 +179,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_a_command_that_is_killed_goes_on_and_its_trainings_end_with_it(tmp_path, vectors):
+def test_a_command_that_is_killed_goes_on_at_once_though_its_trainings_are_still_ending(tmp_path, vectors):
     (tmp_path / "script.py").write_text(SCRIPT)
     line = [sys.executable, str(tmp_path / "script.py"), str(vectors), str(tmp_path / "report")]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
@@ -172,17 +192,6 @@ def test_a_command_that_is_killed_goes_on_and_its_trainings_end_with_it(tmp_path
     first.wait()
     seen = {p.name for p in milestones.glob("*/milestones/*.npz")}
     assert len(seen) >= 4
-    end = time.monotonic() + 30
-    while time.monotonic() < end:
-        try:
-            for lock in milestones.glob("*.lock"):
-                with run_lock(lock.with_suffix("")):
-                    pass
-            break
-        except RunBusyError:
-            time.sleep(0.5)
-    else:
-        pytest.fail("a training outlived the command by half a minute")
     done = subprocess.run(line, capture_output=True, text=True, timeout=150)
     assert done.returncode == 0, done.stderr
     assert seen <= {p.name for p in milestones.glob("*/milestones/*.npz")}, "nothing was made again"
@@ -233,6 +242,15 @@ def test_arguments_that_cannot_be_end_in_one_sentence(tmp_path, vectors, argumen
         pytest.skip("a CUDA device is here")
     done = CliRunner().invoke(app, ["probe", *arguments])
     assert done.exit_code == 1 and done.output.startswith("Error: ") and sentence in done.output, done.output
+
+
+def test_the_directions_of_the_scatter_are_the_same_for_every_frame(data):
+    from diffmemlib.probe.figures import _principal
+
+    one, two = _principal(data.pool), _principal(data.pool)
+    np.testing.assert_array_equal(one, two)
+    spread = (data.pool.double().numpy() @ one).var(0)
+    assert spread[0] >= spread[1] > 0 and (one[np.abs(one).argmax(0), [0, 1]] > 0).all()
 
 
 def test_the_model_of_small_data_has_room_for_four_sizes():

@@ -45,7 +45,7 @@ def test_vectors_of_every_kind_of_file_are_the_same_data(tmp_path, suffix: str):
     data = probe_data(save(tmp_path / f"x{suffix}", VECTORS), tmp_path)
     assert data.kind == "vectors" and data.shape == (4,) and data.count == COUNT
     assert len(data.held_out) == COUNT // 4
-    back = torch.cat([data.units(data.held_out), data.units(data.pool)]).double().numpy()
+    back = torch.cat([data.in_file_units(data.held_out), data.in_file_units(data.pool)]).double().numpy()
     np.testing.assert_allclose(back[np.lexsort(back.T)], VECTORS[np.lexsort(VECTORS.T)], rtol=1e-5)
     whole = torch.cat([data.pool, data.held_out]).double()
     torch.testing.assert_close(whole.mean(0), torch.zeros(4).double(), atol=1e-5, rtol=0)
@@ -61,7 +61,7 @@ def test_vectors_of_every_kind_of_file_are_the_same_data(tmp_path, suffix: str):
 def test_images_in_an_array_are_known_by_their_shape_and_range(tmp_path, array, shape):
     data = probe_data(save(tmp_path / "x.npy", array), tmp_path, size=8)
     assert data.kind == "images" and data.shape == shape
-    shown = data.units(data.pool)
+    shown = data.in_file_units(data.pool)
     assert 0 <= float(shown.min()) < 0.2 and 0.8 < float(shown.max()) <= 1
     assert any("12 x 12" in line for line in data.found)
 
@@ -114,6 +114,42 @@ def test_a_table_without_names_loses_no_line_and_columns_can_be_chosen(tmp_path)
     assert probe_data(tmp_path / "y.csv", tmp_path, columns=("b", "d")).shape == (2,)
 
 
+def test_the_usual_tables_of_other_programs_are_read_as_they_are_meant(tmp_path):
+    frame = pd.DataFrame(VECTORS, columns=["h, cm", " w ", "x", "y"])
+    frame.to_csv(tmp_path / "pandas.csv")  # its index without a name is no column
+    frame.to_csv(tmp_path / "mark.csv", index=False, encoding="utf-8-sig")
+    frame.to_csv(tmp_path / "excel.csv", index=False, sep=";", encoding="utf-16")
+    data = [probe_data(tmp_path / f"{name}.csv", tmp_path) for name in ("pandas", "mark", "excel")]
+    assert len({d.checksum for d in data}) == 1 and data[0].shape == (4,)
+    assert probe_data(tmp_path / "mark.csv", tmp_path, columns=("w", "h, cm", "w")).shape == (2,)
+
+
+@pytest.mark.parametrize("kind", [">f4", ">f8", "longdouble", "float16", "int32"])
+def test_arrays_of_any_type_are_taken(tmp_path, kind: str):
+    np.save(tmp_path / "x.npy", (10 * VECTORS).astype(kind))
+    assert probe_data(tmp_path / "x.npy", tmp_path).count == COUNT
+    np.save(tmp_path / "y.npy", GREY.astype(kind))
+    assert probe_data(tmp_path / "y.npy", tmp_path, size=8).kind == "images"
+
+
+def test_masks_of_zeros_and_ones_keep_their_contrast(tmp_path):
+    masks = (GREY > 128).astype(np.uint8)
+    data = probe_data(save(tmp_path / "x.npy", masks), tmp_path, size=12)
+    assert set(data.in_file_units(data.pool).unique().round(decimals=4).tolist()) == {0.0, 1.0}
+
+
+def test_data_of_another_scale_are_other_data(tmp_path):
+    one, two = (probe_data(save(tmp_path / f"{k}.npy", k * VECTORS), tmp_path) for k in (1, 2))
+    torch.testing.assert_close(one.pool, two.pool)
+    assert one.checksum != two.checksum
+
+
+def test_data_reach_another_process_by_value(tmp_path):
+    data = probe_data(save(tmp_path / "x.npy", VECTORS), tmp_path)
+    again = pickle.loads(pickle.dumps(data))
+    assert torch.equal(again.pool, data.pool) and again.checksum == data.checksum and again.found == data.found
+
+
 def csv(text: str):
     return lambda path: path.with_suffix(".csv").write_text(text)
 
@@ -126,7 +162,12 @@ BAD = {
     "text": (csv(rows("1,x", "")), ".csv", "columns without numbers: b. Choose those to take.*such as a"),
     "gaps": (csv(rows("1,", "\n,7")), ".csv", "gaps in 2 of 162 rows, in the columns a, b"),
     "empty": (csv(""), ".csv", "is empty: give a line of names"),
-    "ragged": (csv("a,b\n1,2,3,4\n1\n"), ".csv", "cannot be read as .csv|without numbers|different points|gaps"),
+    "ragged": (csv("a,b\n1,2,3,4\n1\n"), ".csv", "line 2 has 4 fields, and the first has 2"),
+    "header": (csv("a,b\n"), ".csv", "is empty: give a line of names"),
+    "commas": (csv("a;b\n" + COUNT * "1,5;2\n"), ".csv", "has decimal commas, in the column a: write points"),
+    "twice": (csv("a,a\n" + COUNT * "1,2\n"), ".csv", "two columns of the name a"),
+    "photo": (lambda p: np.save(p, RNG.random((480, 640, 3))), ".npy", "480 images of 640 x 3"),
+    "huge": (lambda p: np.save(p, 1e200 * VECTORS), ".npy", "numbers above 1e.30: rescale"),
     "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", "holds NaN or infinite numbers in"),
     "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 different points, and {FEWEST} are the fewest"),
     "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "1 different points"),

@@ -10,7 +10,7 @@ from diffmemlib.probe.plan import GROWTH, SPARE, choose, expected_seconds, order
 def test_two_sizes_and_their_repetitions_come_before_larger_ones():
     jobs = order(32, 300)
     assert jobs[0] == (32, 0) and jobs[1] == (64, 0)
-    assert jobs.index((64, 1)) < jobs.index((256, 0))
+    assert jobs[:6] == [(32, 0), (64, 0), (32, 1), (128, 0), (64, 1), (32, 2)]
     assert {n for n, _ in jobs} == {32, 64, 128, 256} and len(jobs) == len(set(jobs)) == 12
 
 
@@ -41,3 +41,12 @@ def test_progress_tells_time_left_and_what_is_under_way():
         "1.5 of 10.0 minutes, 8.5 left at most; 1 trainings through; n = 32 seed 0: measured to step "
     )
     assert line.endswith("n = 64 seed 1: measured to step 0")
+
+
+def test_a_training_that_was_interrupted_costs_what_is_left_of_it():
+    jobs = order(32, 300)
+    begun = replace(made(64), seconds=60.0, ended="time")
+    runs, taken = [replace(made(32), seconds=40.0), begun], {(32, 0), (32, 1), (32, 2)}
+    whole = 40.0 * 2**GROWTH
+    assert choose(jobs, taken, [runs[0]], (whole - 60.0) * SPARE + 1) is None
+    assert choose(jobs, taken, runs, (whole - 60.0) * SPARE + 1) == (64, 0)

@@ -34,14 +34,14 @@ def watch(run: Result) -> MemorizationMonitor:
 
 
 def stops(runs: Sequence[Result]) -> pd.DataFrame:
-    """When the monitor says stop, beside tau_mem: n, seed, the step, f_mem there by all samples of the run, tau_mem."""
+    """When the monitor says stop, f_mem there by all samples of the run, tau_mem, and the last step, of every run."""
     rows = []
     for run, time in zip(runs, tau_mem(runs), strict=True):
         table = watch(run).table()
         stop = table.loc[table["stop"], "step"].min()
         f_mem = run.curve("f_mem")["value"].get(stop, np.nan)
-        rows.append((run.config["n"], run.config["seed"], stop, f_mem, as_text(time)))
-    columns = ["n", "seed", "stop said at", "f_mem there", "tau_mem"]
+        rows.append((run.config["n"], run.config["seed"], stop, f_mem, as_text(time), int(table["step"].max())))
+    columns = ["n", "seed", "stop said at", "f_mem there", "tau_mem", "run ends at"]
     return pd.DataFrame(rows, columns=columns).sort_values(["n", "seed"], ignore_index=True)
 
 

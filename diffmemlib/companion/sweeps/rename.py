@@ -6,6 +6,7 @@ An identity changes when the library learns that two settings are one run, such 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,10 @@ def _move(folder: Path, now: str, kind: type[Config], settings: dict[str, Any], 
     config = to_json({"experiment": kind.experiment, **settings})
     provenance["sha256"]["config.json"] = digest(config)
     provenance["command"] = kind(**settings).command
-    write_atomic(folder / "config.json", config)
-    write_atomic(folder / "provenance.json", sealed(provenance))
-    folder.rename(target)
+    fresh = folder.with_name(f".new-{now}")  # whole before it is seen
+    shutil.rmtree(fresh, ignore_errors=True)
+    shutil.copytree(folder, fresh)
+    write_atomic(fresh / "config.json", config)
+    write_atomic(fresh / "provenance.json", sealed(provenance))
+    fresh.rename(target)
+    shutil.rmtree(folder)
