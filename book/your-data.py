@@ -108,7 +108,7 @@ for i in range(3):
 #
 # Read the answer for what it is. Its clock is that of the probe's own network and rule of training (here a U-Net with
 # {glue:text}`probe-width` channels, Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network,
-# learning rate or augmentation is another clock, which no probe can tell; there, put a [monitor](monitor) into your own
+# learning rate or augmentation is another clock, which no probe can tell; there, put a [monitor](monitor.ipynb) into your own
 # loop. Where the data do not support a prediction, since nothing was memorised in the time given or in too few trainings,
 # it says so instead of guessing. How often its intervals hold on data of other kinds has not been measured yet: what is
 # known of them are the simulations behind `predict`, and the one test below.
