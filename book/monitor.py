@@ -145,11 +145,11 @@ record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-
 # width, channels) in [0, 1], so hand over the data in the same way.
 #
 # ```python
-# monitor = MemorizationMonitor(images, held_out)  # both (count, height, width, channels) in [0, 1]
+# monitor = MemorizationMonitor(images, held_out)
 # for step in range(1, steps + 1):
 #     train_step()
 #     if step in monitor.milestones:
-#         made = pipeline(batch_size=64, num_inference_steps=50, output_type="np").images
+#         made = pipeline(64, num_inference_steps=50, output_type="np").images
 #         if monitor.update(step, made).stop:
 #             break
 # ```
@@ -161,7 +161,8 @@ record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-
 # monitor = MemorizationMonitor(torch.stack(list(trainer.ds)), held_out)
 # for trainer.train_num_steps in monitor.milestones:
 #     trainer.train()
-#     if monitor.update(trainer.step, trainer.ema.ema_model.sample(batch_size=64)).stop:
+#     made = trainer.ema.ema_model.sample(batch_size=64)
+#     if monitor.update(trainer.step, made).stop:
 #         break
 # ```
 #

@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from filelock import FileLock, SoftFileLock, Timeout
 
@@ -46,6 +46,11 @@ def read_text(path: Path) -> str:
         raise ValueError(f"{path.name}, line {line}: not UTF-8; save the file as UTF-8 text") from None
 
 
+def new_file(path: Path) -> BinaryIO:
+    """Open a file that is not there yet for writing; unlike a temporary file's, its permissions are those of the umask."""
+    return open(path, "xb")
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Write under a temporary name in the same folder, flush to disk, rename: a reader sees all or nothing.
 
@@ -66,7 +71,7 @@ def write_atomic(path: Path, data: bytes) -> None:
         with explain_write_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
             unique = path.with_name(f".{path.name}.{uuid.uuid4().hex[:12]}")
-            with open(unique, "xb") as file:  # with the permissions that the user's umask gives, unlike mkstemp's
+            with new_file(unique) as file:
                 temporary = unique
                 file.write(data)
                 file.flush()

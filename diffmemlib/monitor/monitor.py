@@ -314,7 +314,7 @@ class _Counted:
 
 def _digest(x: Any, name: str) -> str:
     """Of the numbers as they are handed over, before any features."""
-    return digest(as_points(x, name).cpu().contiguous().view(torch.uint8).numpy().tobytes())
+    return digest(as_points(x, name).cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
 
 
 def _milestones(steps: Iterable[int] | None) -> tuple[int, ...]:

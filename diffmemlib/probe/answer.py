@@ -8,9 +8,10 @@ from math import inf, isfinite
 from typing import Literal
 
 import pandas as pd
+from scipy import optimize
 
 from ..timescales.crossings import Timescale, first_crossing
-from ..timescales.power_laws import Interval, geometric_mean
+from ..timescales.power_laws import Interval, exponent, geometric_mean
 from ..timescales.prediction import predict
 from .training import Run
 
@@ -38,6 +39,8 @@ class Answer:
         Steps at which copies come in one more run, on n points, with the ends of its 95% interval.
     stop : float or None
         Step to stop at: the low end of tau_mem.
+    later_with_more : bool
+        Whether tau_gen grows with n in the runs, and may be later on all points.
     longest : float
         The last step at which a run was measured.
     """
@@ -48,6 +51,7 @@ class Answer:
     tau_mem: Interval | None
     stop: float | None
     longest: float
+    later_with_more: bool = False
 
 
 def good_level(run: Run) -> float:
@@ -66,9 +70,13 @@ def good_from(run: Run) -> Timescale:
 
 
 def copies_from(run: Run) -> Timescale:
-    """Return when f_mem first reaches the level at which copies have come; see `training.copies_level`."""
+    """Return when f_mem reaches the level at which copies have come; see `training.copies_level`.
+
+    Copies do not go away, so the curve is first made monotone, by least squares: one look with a copy more than usual
+    is not taken for the rise.
+    """
     curve = run.curve("f_mem")
-    return first_crossing(curve["step"], curve["value"], run.level)
+    return first_crossing(curve["step"], optimize.isotonic_regression(curve["value"]).x, run.level)
 
 
 def times(runs: Sequence[Run]) -> pd.DataFrame:
@@ -88,17 +96,27 @@ def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
 
 
 def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
-    """Return the geometric mean of the times from which on samples are good, with its interval.
+    """Return when samples become good at the largest n at which they did, with its interval; None where they did not.
 
-    None where they became good in fewer than two runs, and not in all.
+    That n is nearest to all data. The value is the geometric mean of its runs; the interval is infinite for one run.
     """
-    found = [good_from(r) for r in runs]
+    found = [(r.n, good_from(r)) for r in runs]
+    largest = max((n for n, time in found if time.status != "censored"), default=0)
+    at_largest = [time for n, time in found if n == largest]
+    if 2 * sum(time.status != "censored" for time in at_largest) <= len(at_largest):
+        return None
     try:
-        return geometric_mean(found)
+        return geometric_mean(at_largest)
     except ValueError:
-        if any(t.status == "censored" for t in found):
-            return None
-        return max(t.tau for t in found), 0.0, inf
+        return max(time.tau for time in at_largest if time.status != "censored"), 0.0, inf
+
+
+def good_later_with_more(runs: Sequence[Run]) -> bool:
+    """Return whether the time from which on samples are good grows with n, beyond its 95% interval."""
+    try:
+        return exponent([r.n for r in runs], [good_from(r) for r in runs]).low > 0
+    except ValueError:
+        return False
 
 
 def answer(runs: Sequence[Run], n: int) -> Answer:
@@ -125,7 +143,7 @@ def answer(runs: Sequence[Run], n: int) -> Answer:
     if tau_gen is None:
         return Answer("not good", n, None, tau_mem, None, longest)
     status = "window" if tau_gen[0] <= tau_mem[1] else "no window"
-    return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest)
+    return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest, good_later_with_more(runs))
 
 
 def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
@@ -172,14 +190,16 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
     )
     if found.status == "not good":
         return [
-            "In no two trainings did the samples become good, by the measure used here: there is no window to name. "
-            "More data, or a network that suits them better, is the remedy, not more training.",
+            "In the largest trainings the samples did not become good, by the measure used here: there is no window to "
+            "name. More data, or a network that suits them better, is the remedy, not more training.",
             copies,
         ]
     assert found.tau_gen is not None and found.stop is not None
-    good = f"Samples are good from about step {found.tau_gen[0]:,.0f} on"
+    good = f"In the largest trainings samples are good from about step {found.tau_gen[0]:,.0f} on"
     if isfinite(found.tau_gen[2]):
-        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f}, from trainings on few points)"
+        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"
+    if found.later_with_more:
+        good += "; this time grew with n in these trainings, so it may be later on all points"
     if found.status == "no window":
         return [
             f"Copies may come before the samples are good: the low end of their time, step {low:,.0f}, is earlier. "

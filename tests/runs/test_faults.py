@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
+from diffmemlib import files
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.files import NumberedFiles, digest
@@ -167,7 +168,7 @@ def test_sigterm_saves_the_step_that_was_reached(unbroken, monkeypatch):
 FAULTS = {
     "a full disk": ("os.fsync", errno.ENOSPC, "No space left on device"),
     "a failing disk": ("os.replace", errno.EIO, "Input/output error"),
-    "a read-only store": ("tempfile.mkstemp", errno.EROFS, "Read-only file system"),
+    "a read-only store": ("files.new_file", errno.EROFS, "Read-only file system"),
 }
 
 
@@ -177,7 +178,8 @@ def test_a_write_that_fails_says_so_and_loses_nothing(fault: str, moment: int, u
     """From its first checkpoint to the last file of its result; 12 writes come before the four of the result."""
     target, code, words = FAULTS[fault]
     module, name = target.split(".")
-    real, calls = getattr(__import__(module), name), []
+    home = {"os": os, "files": files}[module]
+    real, calls = getattr(home, name), []
 
     def failing(*arguments, **options):
         calls.append(arguments)
@@ -186,7 +188,7 @@ def test_a_write_that_fails_says_so_and_loses_nothing(fault: str, moment: int, u
         return real(*arguments, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(target, failing)
+        patch.setattr(home, name, failing)
         with pytest.raises(OSError, match=f"could not be written .{words}.*run the same again"):
             gmm.run(CONFIG, show_progress=False)
     assert len(calls) >= moment
@@ -208,7 +210,7 @@ def test_a_complete_run_is_read_where_nothing_can_be_written(store, unbroken, mo
     goes_on(unbroken)
     (store / "file").write_text("")
     monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(store / "file" / "place"))
-    monkeypatch.setattr("tempfile.mkstemp", lambda **_: pytest.fail("something was written"))
+    monkeypatch.setattr(files, "new_file", lambda _: pytest.fail("something was written"))
     assert gmm.run(CONFIG, show_progress=False).provenance["complete"]
 
 
