@@ -47,7 +47,7 @@ def read_text(path: Path) -> str:
 
 
 def new_file(path: Path) -> BinaryIO:
-    """Open a file that is not there yet for writing; unlike a temporary file's, its permissions are those of the umask."""
+    """Open a file that is not there yet for writing, with the permissions that the umask gives."""
     return open(path, "xb")
 
 

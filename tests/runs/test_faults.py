@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import torch
 
-from diffmemlib import files
+from diffmemlib import files as writing
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.files import NumberedFiles, digest
@@ -178,7 +178,7 @@ def test_a_write_that_fails_says_so_and_loses_nothing(fault: str, moment: int, u
     """From its first checkpoint to the last file of its result; 12 writes come before the four of the result."""
     target, code, words = FAULTS[fault]
     module, name = target.split(".")
-    home = {"os": os, "files": files}[module]
+    home = {"os": os, "files": writing}[module]
     real, calls = getattr(home, name), []
 
     def failing(*arguments, **options):
@@ -210,7 +210,7 @@ def test_a_complete_run_is_read_where_nothing_can_be_written(store, unbroken, mo
     goes_on(unbroken)
     (store / "file").write_text("")
     monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(store / "file" / "place"))
-    monkeypatch.setattr(files, "new_file", lambda _: pytest.fail("something was written"))
+    monkeypatch.setattr(writing, "new_file", lambda _: pytest.fail("something was written"))
     assert gmm.run(CONFIG, show_progress=False).provenance["complete"]
 
 
