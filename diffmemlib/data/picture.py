@@ -39,13 +39,10 @@ FORMATS = {
 BITS_PER_SAMPLE, ORIENTATION = 258, 274  # tags of TIFF and EXIF
 
 
-def shrink(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """Return one image file as grey bytes, (1, size, size): the first of its `planes`."""
-    return planes(data, name, size, most_pixels)[:1]
-
-
-def planes(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) -> np.ndarray:
-    """Return one image file as bytes, (4, size, size): grey, red, green, blue; what is transparent becomes white.
+def shrink(
+    data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS, colours: bool = False
+) -> np.ndarray:  # fmt: skip
+    """Return one image file as bytes: grey, (1, size, size), or grey, red, green, blue; what is transparent is white.
 
     To [0, 1], shorter side to ``size`` (bilinear, with antialias), central square, grey beside the colours, rounded to
     bytes. A picture of 16 times that size or more is first averaged over whole blocks of pixels, which spares memory.
@@ -60,6 +57,8 @@ def planes(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) ->
         Side of the result, in pixels.
     most_pixels
         That a picture may have.
+    colours
+        Whether the three colours follow the grey, (4, size, size).
 
     Raises
     ------
@@ -71,17 +70,18 @@ def planes(data: bytes, name: str, size: int, most_pixels: int = MOST_PIXELS) ->
     with _decoder(name, most_pixels):
         picture = _small(data, size, most_pixels)
         x = T.resize(T.to_tensor(picture), [size], interpolation=T.InterpolationMode.BILINEAR, antialias=True)
-        colours: Tensor = T.center_crop(x, [size, size])
-        whole = torch.cat([T.rgb_to_grayscale(colours), colours])
+        square: Tensor = T.center_crop(x, [size, size])
+        grey: Tensor = T.rgb_to_grayscale(square)
+        whole = torch.cat([grey, square]) if colours else grey
         return (whole * 255).round().clamp(0, 255).to(torch.uint8).numpy()
 
 
 def coloured(pictures: np.ndarray) -> int:
-    """Return how many pictures, `planes` of each in (m, 4, size, size), are more than shades of grey."""
+    """Return how many pictures, (m, 4, size, size) of `shrink`, are more than shades of grey."""
     found = 0
     for start in range(0, len(pictures), CHUNK):
-        colours = pictures[start : start + CHUNK, 1:]
-        found += int((colours.max(1) - colours.min(1) > TINT).any((1, 2)).sum())
+        part = pictures[start : start + CHUNK, 1:]
+        found += int((part.max(1) - part.min(1) > TINT).any((1, 2)).sum())
     return found
 
 

@@ -18,7 +18,7 @@ from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
 from ..places import data_dir
 from ..training.memory import free_memory
 from .inventory import LISTED, Source, SourceError, name_digest, quoted
-from .picture import MOST_PIXELS, coloured, holds_frames, planes
+from .picture import MOST_PIXELS, coloured, holds_frames, shrink
 
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
 Rows = dict[str, tuple[np.ndarray, bool]]  # of each picture that was read: its bytes, and whether it has more frames
@@ -134,7 +134,7 @@ def _read_all(
                 for name in missing[start : start + CHUNK]:
                     try:
                         data = source.read(name)
-                        pixels = planes(data, name, size, most_pixels)
+                        pixels = shrink(data, name, size, most_pixels, True)
                         fresh[_key(source, name)] = pixels, holds_frames(data, most_pixels)
                     except SourceError as error:
                         bad[name] = str(error)

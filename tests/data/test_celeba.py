@@ -80,7 +80,7 @@ def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkey
     monkeypatch.setattr(prepared, "CHUNK", 2)
     whole = prepare(folder, tmp_path / "whole.npy", count=COUNT, progress=False).read_bytes()
     done: list[str] = []
-    real = prepared.planes
+    real = prepared.shrink
 
     def stop_at_6(data: bytes, name: str, *options: int) -> np.ndarray:
         if name == "000006.jpg" and len(done) < 6:
@@ -88,7 +88,7 @@ def test_an_interrupted_preparation_goes_on(folder: Path, tmp_path: Path, monkey
         done.append(name)
         return real(data, name, *options)
 
-    monkeypatch.setattr(prepared, "planes", stop_at_6)
+    monkeypatch.setattr(prepared, "shrink", stop_at_6)
     out = tmp_path / "a.npy"
     with pytest.raises(KeyboardInterrupt):
         prepare(folder, out, count=COUNT, progress=False)

@@ -21,7 +21,7 @@ from diffmemlib.data import own
 from diffmemlib.data.images import Images, images
 from diffmemlib.data.inventory import SourceError
 from diffmemlib.data.letters import draw_letters
-from diffmemlib.data.picture import coloured, planes, shrink
+from diffmemlib.data.picture import coloured, shrink
 from diffmemlib.experiments import unet
 from diffmemlib.metrics import memorization
 from diffmemlib.metrics.digit_features import untrained_features
@@ -229,7 +229,7 @@ def test_a_grey_photograph_that_jpeg_tinted_counts_as_grey():
     noise = np.random.default_rng(0).integers(0, 255, (40, 40, 1), dtype=np.uint8).repeat(3, 2)
     file = io.BytesIO()
     Image.fromarray(noise).save(file, "JPEG", quality=60, subsampling=2)
-    grey, colour = (planes(data, "a", 16)[None] for data in (file.getvalue(), png(tinted(3))))
+    grey, colour = (shrink(data, "a", 16, colours=True)[None] for data in (file.getvalue(), png(tinted(3))))
     assert coloured(grey) == 0 and coloured(colour) == 1
 
 

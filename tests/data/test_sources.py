@@ -95,8 +95,8 @@ def test_all_bad_files_come_in_one_message_and_none_is_read_twice(folder: Path, 
     for path in bad:
         path.write_bytes(path.read_bytes()[:60])
     read: list[str] = []
-    original = prepared.planes
-    monkeypatch.setattr(prepared, "planes", lambda data, name, *a: (read.append(name), original(data, name, *a))[1])
+    original = prepared.shrink
+    monkeypatch.setattr(prepared, "shrink", lambda data, name, *a: (read.append(name), original(data, name, *a))[1])
     with pytest.raises(SourceError) as error:
         own.prepare(folder, "mine", 8, progress=False)
     assert all(path.name in str(error.value) for path in bad)
@@ -111,7 +111,7 @@ def test_all_bad_files_come_in_one_message_and_none_is_read_twice(folder: Path, 
 
 def test_an_interruption_loses_no_picture(folder: Path, monkeypatch: pytest.MonkeyPatch):
     read: list[str] = []
-    original = prepared.planes
+    original = prepared.shrink
 
     def stopped(data: bytes, name: str, *options: int) -> np.ndarray:
         if name == "100.png" and len(read) == 100:
@@ -119,7 +119,7 @@ def test_an_interruption_loses_no_picture(folder: Path, monkeypatch: pytest.Monk
         read.append(name)
         return original(data, name, *options)
 
-    monkeypatch.setattr(prepared, "planes", stopped)
+    monkeypatch.setattr(prepared, "shrink", stopped)
     with pytest.raises(KeyboardInterrupt):
         own.prepare(folder, "mine", 8, progress=False)
     read.append("interrupted")

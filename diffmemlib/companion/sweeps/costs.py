@@ -39,7 +39,7 @@ def estimate(configs: Sequence[Config], device: str = "cpu") -> list[Cost]:
     speeds: dict[Any, tuple[float, float] | str] = {}
     stored: dict[tuple[type[Config], str], list[Record]] = {}  # read once, however many runs are asked for
     costs = []
-    for c in tqdm(configs, desc="timing", unit=" runs", delay=2, leave=False):
+    for c in tqdm(configs, desc="timing", unit=" runs", delay=2, leave=False, disable=None):  # on a terminal
         for tier in (c.tier, "laptop"):
             if (type(c), tier) not in stored:
                 stored[type(c), tier] = _records(type(c), tier)
