@@ -46,6 +46,7 @@ glue("stop-samples", first.samples, display=False)
 glue("stop-before", f"{before.step:,}", display=False)
 glue("stop-before-copies", before.copies, display=False)
 glue("stop-before-evidence", f"{before.evidence:.0f}", display=False)
+glue("stop-chance", f"{monitored.CHANCE:.0%}", display=False)
 glue("stop-looks", len(watched.looks), display=False)
 glue("stop-held-out", f"{watched.baseline_size:,}", display=False)
 glue("stop-held-out-copies", watched.baseline_copies, display=False)
@@ -53,6 +54,7 @@ glue("stop-said", len(said), display=False)
 glue("stop-runs", len(stops), display=False)
 unsaid = stops[stops["stop said at"].isna()]
 late = unsaid["tau_mem"].str.lstrip("<> ").astype(float) >= 0.8 * unsaid["run ends at"]
+glue("stop-factor", f"{watched.milestones[-1] / watched.milestones[-2]:.1f}", display=False)
 glue("stop-late", int(late.sum()), display=False)
 glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max():.0%}", display=False)
 
@@ -108,7 +110,7 @@ record([example], table, "monitor")
 # Is it in time? The next table has every run behind the first figure of [](mixture). Stop was said in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and there {glue:text}`stop-share` of all samples of the run were
 # copies. In {glue:text}`stop-late` of the others copies appear in the last fifth of the run only. The milestones of these runs are
-# a third apart; more frequent looks, and more samples at each, stop sooner.
+# a factor of {glue:text}`stop-factor` apart; more frequent looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -124,16 +126,16 @@ frame("The monitor on the stored runs, 200 samples a look; tau_mem is where f_me
 #
 # That is decided by how many samples you draw at a look, and by how many held-out data there are. With few of these one
 # cannot know that fresh data do not meet the criterion as often, and then no number of looks helps. The table has the
-# share of copies that one look detects with a probability of 80%, after ten looks without copies, if none of the held-out
+# share of copies that one look detects with a probability of {glue:text}`stop-chance`, after ten looks without copies, if none of the held-out
 # data meets the criterion.
 
 # %% tags=["remove-input"]
-told = monitored.told([200, 1000, 5000, 20_000], [128, 512, 2048])
+told = monitored.detectable([200, 1000, 5000, 20_000], [128, 512, 2048])
 shown = told.rename(columns="{} samples".format).map(lambda f: f"{f:.1%}")
 frame("The share of copies that one look detects", shown)
 
 # %% tags=["remove-input"]
-record_live("companion.estimators.monitored.told", told.reset_index(), "monitor-power")
+record_live("companion.estimators.monitored.detectable", told.reset_index(), "monitor-power")
 
 # %% [markdown]
 # For your own numbers ask the monitor: `monitor.copies_to_stop(512)` is how many copies among the next 512 samples would

@@ -96,7 +96,7 @@ for i in range(3):
 # samples become good, and predicts when copies will appear in a training on *all* the data. Interrupt it as you like: the
 # same command goes on, and one with more minutes adds to what was trained.
 #
-# It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes on two cores
+# It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes
 # ({glue:text}`probe-device`). It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which
 # {glue:text}`probe-through` reached plain copies, and said:
 #

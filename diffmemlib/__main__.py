@@ -230,24 +230,21 @@ def bench(
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
     from .bench.images import measure, report
     from .bench.library import MODELS, table, together, together_table
-    from .files import to_json, write_atomic
+    from .files import check_writable, to_json, write_atomic
     from .places import output_dir
     from .runs.config import check_device
 
     with exit_on_user_error():
+        kind = "theory" if theory else check_device(device).split(":")[0]
+        path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
+        check_writable(path)  # before the measuring, which takes minutes
         if theory:
             from .bench.theory import theory_grid, theory_report
 
             found = theory_grid(theory)
-            path = output_dir() / "bench-theory.json" if out is None else typed_path(out, "--out")
             write_atomic(path, to_json(found))
             typer.echo(f"{theory_report(found)}\nwrote {path.name}")
             return
-        kind = check_device(device).split(":")[0]
-        path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
-        if path.is_dir():
-            raise ValueError(f"--out {path.name} is a folder: give a file for the JSON")
-        write_atomic(path, to_json({}))  # before the measuring, which takes minutes
         image = measure(device)
         typer.echo(report(image))
         nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]

@@ -97,6 +97,17 @@ def explain_write_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+def check_writable(path: Path) -> None:
+    """Raise OSError where a file cannot be written, or is a folder; what it holds is left as it is."""
+    with explain_write_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        there = path.exists()
+        with open(path, "ab"):
+            pass
+        if not there:
+            path.unlink()
+
+
 class NumberedFiles:
     """A folder of files, one for each training step, each with its checksum in its own name.
 

@@ -53,7 +53,8 @@ def log_evidence(
     """
     p, against = _held_out_rates(baseline_copies, baseline_size)
     capital = log_capital(copies, samples, np.minimum(p + tolerance, 1 - LEAST))
-    # Between two of the rates: the capital is that of one of them or more, the evidence against at least the lower's.
+    # Between two of the rates the evidence against is at least the lower one's, and the capital, convex piece by piece
+    # in log p, hardly less than the smaller of theirs.
     least = np.min(np.minimum(capital[:-1], capital[1:]) + against[:-1])
     return float(min(least, CAP))
 

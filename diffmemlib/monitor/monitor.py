@@ -141,7 +141,7 @@ class MemorizationMonitor:
                 "near-duplicates out, of the training too",
                 stacklevel=2,
             )
-        found = self._count(held_out, "held_out")
+        found = self._count(fresh, "held_out")
         self.baseline_copies, self.baseline_size = found.copies, found.samples
         self.looks: list[Look] = []
 
@@ -181,7 +181,7 @@ class MemorizationMonitor:
         if samples is None and loss_train is None and loss_test is None:
             raise ValueError(f"step {step}: give samples, losses, or both")
         losses = [float("nan") if loss is None else float(loss) for loss in (loss_train, loss_test)]
-        seen = _Counted(0, 0, 0) if samples is None else self._count(samples, "samples")
+        seen = _Counted(0, 0, 0) if samples is None else self._count(self._points(samples, "samples"), "samples")
         value = seen.copies / seen.samples if seen.samples else float("nan")
         low, high = wilson_interval(value, seen.samples) if seen.samples else (np.nan, np.nan)
         log_e = self._log_evidence([*self._seen, seen])
@@ -293,9 +293,8 @@ class MemorizationMonitor:
             parts = [as_points(self.features(part), f"the features of {name}") for part in points.split(PART)]
         return torch.cat(parts)
 
-    def _count(self, x: Any, name: str) -> _Counted:
+    def _count(self, points: Tensor, name: str) -> _Counted:
         """How many of the points the criterion calls copies, and of how many it can say nothing."""
-        points = self._points(x, name)
         check_alike(Kind.of(points), self._index.kind, name)
         near = self._index.two_nearest(points)
         nearest = near.index[:, 0].tolist()

@@ -28,9 +28,9 @@ class Answer:
     ----------
     status : str
         "window", stop between tau_gen and the low end of tau_mem; "no window", that low end comes before the samples
-        are good; "not good", the samples of no run became good; "no copies", no run saw copies; "from the start", all
-        that did had them at the first look; "too few" runs saw them to tell how their time grows with n; "nothing", no
-        run was measured.
+        are good; "not good", no samples became good at the largest n; "no copies", no run saw copies; "from the
+        start", all that did had them at the first look; "too few" runs saw them to tell how their time grows with n;
+        "nothing", no run was measured.
     n : int
         All points.
     tau_gen : tuple or None

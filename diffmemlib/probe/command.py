@@ -11,6 +11,7 @@ from pathlib import Path
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
 from ..files import digest, run_lock, to_json, write_atomic
+from ..places import typed_path
 from ..runs.provenance import device_name
 from . import report
 from .answer import Answer, answer, sentences
@@ -64,7 +65,7 @@ def probe(
     """
     if not SHORTEST <= minutes < 1e6:
         raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more, and less than a million")
-    out = out.expanduser().absolute()
+    out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
     name = quoted(Path(source).expanduser().resolve().name)
@@ -83,14 +84,14 @@ def probe(
                  "command goes on.")  # fmt: skip
             written = 0.0
             for used in plan.carry_out(left):
-                if used - written > EVERY or used < written:
+                if used - written > EVERY:
                     written = used
                     write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             spent += used
         runs = plan.known()
         found = answer(runs, data.count)
-        facts = {"seconds": spent, "device": device_name(device), "version": __version__}
+        facts = {"seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__}
         page, _ = report.write(out, name, data, model, runs, found, facts)
         for sentence in sentences(found, model.batch, report.steps_per_second(runs)):
             tell(sentence)

@@ -133,12 +133,10 @@ def _from_images(
     done = f"The shorter side of each was brought to {size} pixels (--size) and the central square cut out."
     colours = f"{manifest['coloured']} have colours, which were {'turned to grey' if array.shape[1] == 1 else 'kept'}"
     found = [images.inventory.lines(), done]
-    found += (
-        [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
-        if (manifest["coloured"])
-        else []
-    )
-    found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."] if manifest["skipped"] else []
+    if manifest["coloured"]:
+        found += [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
+    if manifest["skipped"]:
+        found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."]
     return array, found
 
 

@@ -14,7 +14,7 @@ from ..timescales.crossings import Timescale
 from .answer import Answer, sentences, times
 from .data import Data
 from .model import Model
-from .training import COPIES, Run
+from .training import COPIES, ERRORS, Run
 
 BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}
 CSS = """
@@ -140,8 +140,8 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
         "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
         "network of your own, use MemorizationMonitor in its training loop.",
         f"A sample is a copy where its nearest training point is less than a third as far away as the second nearest. "
-        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}, or by 3.5 standard "
-        "errors where this is more.",
+        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}, or by {ERRORS:g} "
+        "standard errors where this is more.",
         "Samples are good when their Fréchet distance to held-out data, between features of an untrained network, is "
         "at most twice that of the training points themselves, or that of the Gaussian with the data's mean and "
         "covariance where this is more. That is a low bar: look at them.",

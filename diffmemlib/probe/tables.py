@@ -113,9 +113,7 @@ def _is_number(cell: str) -> bool:
 def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[np.float64]:
     table = table.rename(columns=str)
     first = table.columns[0] if len(table.columns) else ""
-    if first in ("", "Unnamed: 0") and table.iloc[:, 0].tolist() == list(
-        range(len(table))
-    ):  # of pandas, without a name
+    if first in ("", "Unnamed: 0") and (table.iloc[:, 0] == np.arange(len(table))).all():  # the index of pandas
         table = table.iloc[:, 1:]
     if twice := table.columns[table.columns.duplicated()].tolist():
         raise SourceError(f"{name} has two columns of the name {_listed(twice[:1])}: give each a name of its own")

@@ -31,7 +31,7 @@ def test_stop_is_said_between_the_first_copies_and_a_few_milestones_later(run):
 
 
 def test_the_share_that_is_told_has_the_probability_that_is_said():
-    table = monitored.told([1000], [256], looks=3)
+    table = monitored.detectable([1000], [256], looks=3)
     needed = copies_to_stop(256, 0.05, 0, 1000, before=([0] * 3, [256] * 3))
     assert needed is not None
     assert stats.binom.sf(needed - 1, 256, table.loc[1000, 256]) == pytest.approx(monitored.CHANCE)

@@ -15,7 +15,7 @@ from diffmemlib.__main__ import app
 from diffmemlib.companion.sweeps.rename import rename_results
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
-from diffmemlib.files import NumberedFiles, digest, to_json, write_atomic
+from diffmemlib.files import NumberedFiles, check_writable, digest, to_json, write_atomic
 from diffmemlib.runs.store import ResultError, sealed, write_result
 
 SMALL = {"tier": "smoke", "n": 16, "width": 8, "samples": 100, "kept": 20, "sampler": "ddim", "sampling_steps": 5}
@@ -117,3 +117,15 @@ def test_what_is_written_has_the_permissions_of_the_user(tmp_path):
     finally:
         os.umask(before)
     assert stat.S_IMODE((tmp_path / "a").stat().st_mode) == 0o644
+
+
+def test_whether_a_file_can_be_written_is_asked_without_touching_it(tmp_path):
+    """A benchmark asks before it measures for minutes, and an earlier one's file is not lost if it is interrupted."""
+    (tmp_path / "kept.json").write_text("earlier")
+    check_writable(tmp_path / "kept.json")
+    assert (tmp_path / "kept.json").read_text() == "earlier"
+    check_writable(tmp_path / "new" / "a.json")
+    assert not (tmp_path / "new" / "a.json").exists()
+    for impossible in (tmp_path, tmp_path / "kept.json" / "b.json"):
+        with pytest.raises(OSError, match="could not be written"):
+            check_writable(impossible)

@@ -17,7 +17,7 @@ from .scaling import tau_mem
 from .window import as_text
 
 HELD_OUT = 2000  # points of the population that no run trains on
-CHANCE = 0.8  # with which a share of copies is called told
+CHANCE = 0.8  # with which a share of copies is called detectable
 
 
 def watch(run: Result) -> MemorizationMonitor:
@@ -45,8 +45,8 @@ def stops(runs: Sequence[Result]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns).sort_values(["n", "seed"], ignore_index=True)
 
 
-def told(held_out: Sequence[int], samples: Sequence[int], looks: int = 10, alpha: float = 0.05) -> pd.DataFrame:
-    """The least share of copies that one look tells with probability 0.8, after others without copies.
+def detectable(held_out: Sequence[int], samples: Sequence[int], looks: int = 10, alpha: float = 0.05) -> pd.DataFrame:
+    """The least share of copies that one look detects with probability CHANCE, after others without copies.
 
     held_out, samples: how many there are of either; of the held-out data none meets the criterion. A row for each
     number of held-out points, a column for each number of samples a look.
