@@ -1,4 +1,4 @@
-"""Command line: diffmem probe | run | sweep | costs | data | bench | verify | claims | picture | rename-results."""
+"""Command line: diffmem with probe, phase, run, sweep, costs, data, bench, verify, claims, picture, rename-results."""
 
 from __future__ import annotations
 
@@ -158,6 +158,47 @@ def probe(
             source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
             tell=typer.echo,
         )  # fmt: skip
+
+
+@app.command()
+def phase(
+    source: Annotated[str, typer.Argument(help="As of probe.")],
+    out: Annotated[Path, typer.Option(help="A folder for the diagram and what it is made from.")] = Path("phase"),
+    widths: Annotated[str, typer.Option(help="Of the network, such as 8,16,32; three unless given.")] = "",
+    sizes: Annotated[str, typer.Option(help="Numbers of training points, such as 32,64,128; four unless given.")] = "",
+    minutes: Annotated[float | None, typer.Option(help="Stop then, with status 75, to be called again.")] = None,
+    steps: Annotated[int, typer.Option(help="That a training makes at most.")] = 20_000,
+    size: Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")] = 16,
+    grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")] = False,
+    column: Annotated[
+        list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")
+    ] = None,
+    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Tell how many points of your data a network of each width needs, as an (n, p) diagram; the same command resumes.
+
+    As a Slurm array, whose tasks share the trainings: sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"
+    """
+    from .probe.diagram import phase as make
+    from .runs.config import check_device
+    from .runs.launch import UNFINISHED
+
+    with exit_on_user_error():
+        check_device(device)
+        _, whole = make(
+            source, out, _numbers(widths, "--widths"), _numbers(sizes, "--sizes"), minutes, steps=steps, size=size,
+            grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device, tell=typer.echo,
+        )  # fmt: skip
+    if not whole:
+        raise typer.Exit(UNFINISHED)
+
+
+def _numbers(text: str, option: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",") if part.strip()]
+    except ValueError:
+        raise ValueError(f"{option} {text}: give whole numbers with commas between, such as 16,32,64") from None
 
 
 data = typer.Typer(no_args_is_help=True, help="Prepare data sets.")

@@ -54,7 +54,7 @@ def classifier_free_guidance(net: Callable[..., Tensor], label: Tensor | int, w:
 def ddim(
     predict: NetOutput, x: Tensor, schedule: Schedule, steps: int = DDIM_STEPS, eta: float = 0.0,
     noise: Callable[[], Tensor] | None = None, prediction: Prediction = "eps", callback: StepCallback | None = None,
-    to_zero: bool = False,
+    to_zero: bool = False, clip: tuple[float, float] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return samples by DDIM: x_k' = signal_k' x0 + sqrt(noise_k'^2 - s^2) eps + s z, and x0 at the end (Eq. 22).
 
@@ -81,11 +81,14 @@ def ddim(
     to_zero
         As the paper's code does it: the grid ends at k = 0, where the network is not asked, so that there is one
         evaluation less than there are steps, and what is returned is the state there, with 0.01 of the noise left.
+    clip
+        Bounds of the data: x0 is brought between them, and eps is what then leads to x_k, as ``clip_sample`` of the
+        DDPMScheduler of diffusers does. None, the default and the paper's: nothing is cut.
 
     Raises
     ------
     ValueError
-        For steps or eta out of range, and eta > 0 without noise.
+        For steps, eta or clip out of range, and eta > 0 without noise.
 
     References
     ----------
@@ -95,11 +98,16 @@ def ddim(
         raise ValueError(f"eta = {eta}: between 0, deterministic, and 1, ancestral")
     if eta > 0 and noise is None:
         raise ValueError("eta > 0 adds noise at every step: give `noise`")
+    if clip is not None and not clip[0] < clip[1]:
+        raise ValueError(f"clip = {clip}: the first bound must be below the second")
     grid = sampling_grid(schedule.T, steps, to_zero)
     signal, sigma = schedule.signal.tolist(), schedule.noise.tolist()
     for step, (k, k_next) in enumerate(itertools.pairwise(grid if to_zero else [*grid, -1]), 1):
         output = predict(x, torch.full((len(x),), k, device=x.device))
         x0, eps = x0_and_eps(output, x, signal[k], sigma[k], prediction)
+        if clip is not None:
+            x0 = x0.clamp(*clip)
+            eps = (x - signal[k] * x0) / sigma[k]
         if k_next < 0:
             x = x0
         else:
@@ -166,7 +174,7 @@ def sample(
     net: nn.Module | Callable[..., Tensor], n: int, shape: Sequence[int], schedule: Schedule | None = None,
     seed: int = 0, sampler: str = "ddim", steps: int | None = None, eta: float = 0.0, batch_size: int = 2500,
     device: torch.device | str = "cpu", labels: Tensor | None = None, guidance: float = 0.0,
-    prediction: Prediction = "eps", callback: StepCallback | None = None,
+    prediction: Prediction = "eps", callback: StepCallback | None = None, clip: tuple[float, float] | None = None,
 ) -> Tensor:  # fmt: skip
     """Return n samples of a network; sample i depends on (seed, i) only, whatever the batch.
 
@@ -203,6 +211,8 @@ def sample(
         What the network predicts, "eps", "x0", "v" or "flow".
     callback
         Called after every step of every batch; see `ddim`.
+    clip
+        Bounds of the data, of DDIM; see `ddim`.
 
     Returns
     -------
@@ -225,6 +235,8 @@ def sample(
         raise ValueError(f"sampler = {sampler!r}: choose one of {', '.join(SAMPLERS)}")
     if eta != 0 and sampler == "euler_maruyama":
         raise ValueError(f"eta = {eta}: {sampler} has no eta; use ddim")
+    if clip is not None and sampler == "euler_maruyama":
+        raise ValueError(f"clip = {clip}: {sampler} does not clip; use ddim")
     if guidance != 0 and labels is None:
         raise ValueError(f"guidance = {guidance}: guidance needs labels")
     if labels is not None and len(labels) != n:
@@ -243,7 +255,7 @@ def sample(
                 part = euler_maruyama(predict, noise(), schedule, noise, steps, prediction, callback)
             else:
                 ddim_steps, to_zero = DDIM_STEPS if steps is None else steps, sampler == "ddim_paper"
-                part = ddim(predict, noise(), schedule, ddim_steps, eta, noise, prediction, callback, to_zero)
+                part = ddim(predict, noise(), schedule, ddim_steps, eta, noise, prediction, callback, to_zero, clip)
             parts.append(part.float().cpu())
     return torch.cat(parts)
 

@@ -68,6 +68,13 @@ class Data:
         """Of a point."""
         return tuple(self.pool.shape[1:])
 
+    @property
+    def bounds(self) -> tuple[float, float] | None:
+        """What black and white are in the units of the network; None of vectors."""
+        if self.kind == "vectors":
+            return None
+        return float(-self.centre / self.spread), float((1 - self.centre) / self.spread)
+
     def in_file_units(self, x: Tensor) -> Tensor:
         """Return points in the units of the file; of images in [0, 1], what lies outside cut off."""
         back = x * self.spread + self.centre
@@ -211,19 +218,21 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     if len(different) < own.FEWEST:
         raise SourceError(f"{name} holds {len(different)} different points, and {own.FEWEST} are the fewest")
     images = points.dtype == np.uint8 and points.ndim == 4
-    x = torch.from_numpy(np.ascontiguousarray(different))
-    x = x.double() / 255 if images else x.double()
+    # By numpy, whose sums do not depend on the number of threads, as torch's do.
+    x = different / 255.0 if images else different.astype(np.float64)
     if images:
-        centre, spread = x.mean().reshape(1), x.std().reshape(1)
+        centre, spread = x.mean(keepdims=True).ravel(), x.std(ddof=1, keepdims=True).ravel()
     else:
-        constant = x.std(0) == 0
+        constant = (x == x[0]).all(axis=0)
         if constant.any():
-            x, found = x[:, ~constant], [*found, f"{int(constant.sum())} columns that never change were left out."]
-        centre, spread = x.mean(0), x.std(0)
+            several, count_of = constant.sum() > 1, int(constant.sum())
+            left_out = f"{count_of} columns that never change were" if several else "1 column that never changes was"
+            x, found = x[:, ~constant], [*found, f"{left_out} left out."]
+        centre, spread = x.mean(axis=0), x.std(axis=0, ddof=1)
         found = [*found, "Each column was brought to mean 0 and standard deviation 1, and distances are taken there."]
     if (repeats := count - len(different)) > 0:
         found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]
-    units = ((x - centre) / spread).float()
+    units = torch.from_numpy(((x - centre) / spread).astype(np.float32))
     twins = near_duplicates(units, sample=own.LOOKED_AT)
     about = "About " if len(units) > own.LOOKED_AT else ""
     order = torch.from_numpy(np.random.Generator(np.random.Philox(own.SPLIT_SEED)).permutation(len(units)))
@@ -235,5 +244,9 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
         f"{len(units) - held_out} points are there to train on, and {held_out} are held out.",
     ]
     kind: Kind = "images" if images else "vectors"
-    return Data(kind, units[order[held_out:]], units[order[:held_out]], centre.float(), spread.float(), tuple(found),
-                digest(b"".join(v.numpy().tobytes() for v in (units, centre, spread))))  # fmt: skip
+    # The checksum is of what was read: what is computed from it may differ in its last digit on another machine.
+    return Data(
+        kind, units[order[held_out:]], units[order[:held_out]],
+        torch.from_numpy(centre.astype(np.float32)), torch.from_numpy(spread.astype(np.float32)), tuple(found),
+        digest(repr(different.shape).encode() + np.ascontiguousarray(different).tobytes()),
+    )  # fmt: skip

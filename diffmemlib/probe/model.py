@@ -51,8 +51,12 @@ class Model:
     samples : int
         At a milestone.
     sampler : str
-        See `samplers.sample`; for vectors Euler-Maruyama, since DDIM carries errors of a small network to the end.
+        See `samplers.sample`. It is one that draws fresh noise on the way, and pictures are kept between black and
+        white: deterministic DDIM carries the errors of a small network to the end, so that brightness and colours
+        drift, and copies are seen long after the network can make them.
     sampling_steps : int
+        Of it.
+    eta : float
         Of it.
     first, a_decade : int
         Milestones: the first step, and how many in each decade from there on.
@@ -66,6 +70,7 @@ class Model:
     samples: int
     sampler: str
     sampling_steps: int
+    eta: float
     first: int
     a_decade: int
 
@@ -95,10 +100,10 @@ class Model:
 
 # Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size.
 MODELS: dict[tuple[Kind, str], Model] = {
-    ("images", "cpu"): Model("images", 16, 16, 2e-3, 16, 120, "ddim", 25, 100, 6),
-    ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 32, 400, "euler_maruyama", 999, 100, 6),
-    ("images", "cuda"): Model("images", 32, 128, 5e-4, 128, 500, "ddim", 50, 100, 8),
-    ("vectors", "cuda"): Model("vectors", 128, 128, 6e-4, 64, 1000, "euler_maruyama", 999, 100, 8),
+    ("images", "cpu"): Model("images", 16, 16, 2e-3, 16, 120, "ddim", 25, 1.0, 100, 6),
+    ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 32, 400, "euler_maruyama", 999, 0.0, 100, 6),
+    ("images", "cuda"): Model("images", 32, 128, 5e-4, 128, 500, "ddim", 50, 1.0, 100, 8),
+    ("vectors", "cuda"): Model("vectors", 128, 128, 6e-4, 64, 1000, "euler_maruyama", 999, 0.0, 100, 8),
 }
 
 
@@ -165,7 +170,7 @@ class Measure:
         schedule, seed, model = Schedule(), derive_seed(self.seed, "measure", tau), self.model
         x = sample(
             net, model.samples, self.data.shape, schedule, seed, model.sampler,
-            steps=model.sampling_steps, device=self.device,
+            steps=model.sampling_steps, eta=model.eta, clip=self.data.bounds, device=self.device,
             batch_size=256 if self.device == "cpu" else 4096,
         )  # fmt: skip
         if not float(x.abs().max()) < FAR:  # or no number

@@ -12,11 +12,16 @@ from typing import Any
 from ..files import to_json, write_atomic
 from ..timescales.crossings import Timescale
 from .answer import Answer, sentences, times
-from .data import Data
-from .model import Model
+from .backtest import FACTOR, Backtest, backtests
+from .data import Data, Kind
+from .model import FEATURES, Model
 from .training import COPIES, ERRORS, Run
 
 BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}
+VERDICTS = {
+    "inside": "inside the interval", "earlier": "earlier than the interval", "later": "later than the interval",
+    "not told": "not told: the training ended before, or was first looked at after",
+}  # fmt: skip
 CSS = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --soft: #f2f4f7; --line: #d5d9e0; --accent: #d55e00 }
 @media (prefers-color-scheme: dark) { :root { --ink: #e8e8e8; --paper: #15181c; --soft: #20252b; --line: #3a4149 } }
@@ -58,13 +63,14 @@ def write(
     """
     rate = steps_per_second(runs)
     told = sentences(found, model.batch, rate)
-    page, content = out / "report.html", out / "report.json"
+    html_file, content = out / "report.html", out / "report.json"
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
-        "steps_per_second": rate, "runs": [_as_json(run) for run in runs], **facts,
+        "steps_per_second": rate, "runs": [_as_json(run) for run in runs],
+        "backtests": [asdict(test) | {"verdict": test.verdict} for test in backtests(runs)], **facts,
     }))  # fmt: skip
-    write_atomic(page, html(source, data, model, runs, found, told, facts).encode())
-    return page, content
+    write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
+    return html_file, content
 
 
 def steps_per_second(runs: Sequence[Run]) -> float:
@@ -85,12 +91,25 @@ def html(
         f'<div class="answer"><p>{escape(first)}</p>' + "".join(f"<p>{escape(s)}</p>" for s in rest) + "</div>",
     ]
     if measured:
-        parts += _of_runs(data, measured, found)
+        parts += _of_runs(data, measured, found) + _of_tests(backtests(measured))
     parts += ["<h2>What was found</h2>", *(f"<p>{escape(line).replace(chr(10), '<br>')}</p>" for line in data.found)]
     parts += ["<h2>What this rests on</h2>", *(f"<p>{escape(line)}</p>" for line in assumptions(model, facts))]
+    return page(f"How long to train: {source}", parts)
+
+
+def page(title: str, parts: Sequence[str]) -> str:
+    """Return a whole page that opens without a network.
+
+    Parameters
+    ----------
+    title
+        As text.
+    parts
+        Of its body, as HTML.
+    """
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><meta name="viewport" '
-        f'content="width=device-width, initial-scale=1"><title>How long to train: {escape(source)}</title>'
+        f'content="width=device-width, initial-scale=1"><title>{escape(title)}</title>'
         f"<style>{CSS}</style></head><body>{''.join(parts)}</body></html>\n"
     )
 
@@ -108,7 +127,7 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
     if data.kind == "vectors":
         kind = "Samples among training points, along the two directions in which the data vary most."
     rows = "".join(
-        f"<tr><td>{row.n}</td><td>{row.seed}</td><td>{_text(row.good_from)}</td><td>{_text(row.copies_from)}</td></tr>"
+        f"<tr><td>{row.n}</td><td>{row.seed}</td><td>{as_text(row.good_from)}</td><td>{as_text(row.copies_from)}</td></tr>"
         for row in times(runs).itertuples()
     )
     return [
@@ -132,6 +151,24 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
     ]
 
 
+def _of_tests(tests: Sequence[Backtest]) -> list[str]:
+    rows = "".join(
+        f"<tr><td>{test.n}</td><td>{test.seed}</td><td>{', '.join(map(str, test.sizes))}</td>"
+        f"<td>{test.predicted[0]:,.0f} [{test.predicted[1]:,.0f}, {test.predicted[2]:,.0f}]</td>"
+        f"<td>{as_text(test.measured)}</td><td>{VERDICTS[test.verdict]}</td></tr>"
+        for test in tests
+    )
+    if not rows:
+        return []
+    return [
+        "<h2>The prediction put to the test</h2>",
+        f"<p>Each row predicts a training that was made from others with at most {1 / FACTOR:.0%} of its points, in "
+        "the way in which all your data are predicted above.</p>",
+        '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>predicted from n</th><th>copies expected at '
+        f"step [95%]</th><th>came at</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>",
+    ]
+
+
 def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
     """Return what the answer rests on, as sentences."""
     net = f"a U-Net with {model.width} channels" if model.kind == "images" else f"a residual MLP of width {model.width}"
@@ -139,15 +176,28 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
         f"The clock is that of {net}, trained by Adam at a rate of {model.lr:g} in batches of {model.batch}. Another "
         "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
         "network of your own, use MemorizationMonitor in its training loop.",
+        *criteria(model.kind),
+        "How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n; the "
+        "interval holds what either of the two allows, for one more training.",
+        made_by(facts),
+    ]
+
+
+def made_by(facts: dict[str, Any]) -> str:
+    """Return which version made a report, where, and in what time."""
+    return f"Made by diffmemlib {facts['version']} on {facts['device']} in {facts['seconds'] / 60:.1f} minutes."
+
+
+def criteria(kind: Kind) -> list[str]:
+    """Return when samples count as copies, and when as good, as sentences."""
+    features = "features of an untrained network" if kind == "images" else f"{FEATURES} random Fourier features"
+    return [
         f"A sample is a copy where its nearest training point is less than a third as far away as the second nearest. "
         f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}, or by {ERRORS:g} "
         "standard errors where this is more.",
-        "Samples are good when their Fréchet distance to held-out data, between features of an untrained network, is "
-        "at most twice that of the training points themselves, or that of the Gaussian with the data's mean and "
-        "covariance where this is more. That is a low bar: look at them.",
-        "How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n; the "
-        "interval holds what either of the two allows, for one more training.",
-        f"Made by diffmemlib {facts['version']} on {facts['device']} in {facts['seconds'] / 60:.1f} minutes.",
+        f"Samples are good when their Fréchet distance to held-out data, between {features}, is at most twice that of "
+        "the training points themselves, or that of the Gaussian with the data's mean and covariance where this is "
+        "more. That is a low bar: look at them.",
     ]
 
 
@@ -156,7 +206,8 @@ def _json_in_html(content: Any) -> str:
     return json.dumps(content).replace("<", "\\u003c")
 
 
-def _text(time: Timescale) -> str:
+def as_text(time: Timescale) -> str:
+    """Return a time in whole steps, with > or < where it is only a bound, for a page."""
     return escape(f"{BOUND[time.status]}{time.tau:,.0f}")
 
 

@@ -92,6 +92,11 @@ def copies_level(baseline: float, held_out: int, samples: int) -> float:
     return baseline + max(COPIES, ERRORS * error)
 
 
+def copies_plain(run: Run) -> bool:
+    """Return whether a run has shown how copies come: their share was last well above the level."""
+    return run.ended == "copies"
+
+
 def chosen(data: Data, n: int, seed: int) -> np.ndarray:
     """Return which points of the pool a run learns: others for each n and seed, so that runs err independently."""
     order = np.random.Generator(np.random.Philox(derive_seed(seed, "train", n))).permutation(len(data.pool))
@@ -106,7 +111,8 @@ def run_folder(out: Path, model: Model, data: Data, n: int, seed: int) -> Path:
 
 def train_one(
     out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str = "cpu",
-    should_stop: Callable[[], bool] = lambda: False, each_step: Callable[[], None] = lambda: None,
+    should_stop: Callable[[], bool] = lambda: False, each_step: Callable[[], object] = lambda: None,
+    enough: Callable[[Run], bool] = copies_plain,
 ) -> Run:  # fmt: skip
     """Train on n points until copies are plain or the seconds are over; the same call resumes.
 
@@ -126,6 +132,8 @@ def train_one(
         Asked at every step too.
     each_step
         Called at every step, to tell how far the training is.
+    enough
+        Asked at every milestone, with what is known of the run by then, whether it ends there.
 
     Raises
     ------
@@ -134,7 +142,7 @@ def train_one(
     """
     folder, end = run_folder(out, model, data, n, seed), time.monotonic() + seconds
     with run_lock(folder):
-        if (stored := read_run(folder, model, n, seed)) and stored.ended != "time":
+        if (stored := read_run(folder, model, n, seed)) and (stored.ended == "diverged" or enough(stored)):
             return stored
         points = data.pool[chosen(data, n, seed)]
         drawn = points.repeat(-(-model.batch // n), *(1 for _ in data.shape))
@@ -178,12 +186,9 @@ def train_one(
                     net.train()
                     log.write(tau, Measurement(metrics, arrays, before + now - began, device, tau).pack())
                     measuring += time.monotonic() - now
-                else:
-                    metrics = read_all(log, [tau])[tau].metrics
-                if metrics["f_mem"][0] >= level + PLAIN:
-                    ended = "copies"
-                    break
                 keep("time")
+                if (run := read_run(folder, model, n, seed)) and enough(run):
+                    break
         except (DivergedError, FloatingPointError):
             ended = "diverged"
         keep(ended)
@@ -206,13 +211,12 @@ def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
     if not facts:
         return None
     measured = read_all(NumberedFiles(folder / "milestones", ".npz", folder.name), model.milestones())
-    ended, last = str(facts["ended"]), measured[max(measured)].metrics["f_mem"][0] if measured else 0.0
-    if ended == "copies" and last < facts["level"] + PLAIN:  # the measurement that says so is lost: it is made again
-        ended = "time"
+    last = measured[max(measured)].metrics["f_mem"][0] if measured else 0.0
+    copies = "copies" if last >= facts["level"] + PLAIN else "time"
     return Run(
         n, seed, curves_table(measured), stack_arrays(measured), baseline=facts["baseline"], level=facts["level"],
         copies_distance=facts["copies"], gaussian_distance=facts["gaussian"], seconds=facts["seconds"],
-        steps_per_second=facts["steps_per_second"], ended=ended,
+        steps_per_second=facts["steps_per_second"], ended="diverged" if facts["ended"] == "diverged" else copies,
     )  # fmt: skip
 
 

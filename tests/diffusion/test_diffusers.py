@@ -23,7 +23,7 @@ def some_net(x: Tensor, timestep: Tensor) -> Tensor:
 def scheduler(kind: type, prediction: str, betas: str = "linear", **options):
     return kind(
         num_train_timesteps=1000, beta_start=1e-4, beta_end=0.02, beta_schedule=betas,
-        prediction_type=KIND[prediction], clip_sample=False, **options,
+        prediction_type=KIND[prediction], **{"clip_sample": False} | options,
     )  # fmt: skip
 
 
@@ -65,16 +65,18 @@ def test_ddim_is_the_ddim_of_diffusers(prediction: str, steps: int, eta: float):
     torch.testing.assert_close(ours, x, rtol=1e-8, atol=1e-8)
 
 
+@pytest.mark.parametrize("clip", [None, (-0.4, 0.4)])
 @pytest.mark.parametrize("prediction", list(KIND))
-def test_ddim_with_eta_1_is_the_ddpm_of_diffusers(prediction: str, monkeypatch):
-    """Ancestral sampling with the posterior's variance, over all steps down to k = 1."""
-    theirs = in_double_precision(scheduler(diffusers.DDPMScheduler, prediction, variance_type="fixed_small"))
+def test_ddim_with_eta_1_is_the_ddpm_of_diffusers(prediction: str, clip: tuple[float, float] | None, monkeypatch):
+    """Ancestral sampling with the posterior's variance, over all steps down to k = 1, x0 clipped or not."""
+    options = {"variance_type": "fixed_small", "clip_sample": clip is not None, "clip_sample_range": 0.4}
+    theirs = in_double_precision(scheduler(diffusers.DDPMScheduler, prediction, **options))
     theirs.set_timesteps(timesteps=list(range(999, 0, -1)))
     schedule = Schedule.from_alphas_cumprod(theirs.alphas_cumprod)
     g = torch.Generator().manual_seed(1)
     start, noises = torch.randn(3, 2, generator=g, dtype=F64), torch.randn(999, 3, 2, generator=g, dtype=F64)
     drawn = iter(noises)
-    ours = ddim(some_net, start, schedule, 999, 1.0, lambda: next(drawn), prediction)
+    ours = ddim(some_net, start, schedule, 999, 1.0, lambda: next(drawn), prediction, clip=clip)
     x = start
     for i, k in enumerate(range(999, 0, -1)):
         monkeypatch.setattr("diffusers.schedulers.scheduling_ddpm.randn_tensor", lambda *_, i=i, **__: noises[i])

@@ -7,7 +7,9 @@ import pandas as pd
 import pytest
 
 from diffmemlib.probe.answer import answer, copies_from, good_from, good_level, sentences, tau_gen_of, times
+from diffmemlib.probe.backtest import Backtest, backtests
 from diffmemlib.probe.training import Run, copies_level
+from diffmemlib.timescales.crossings import Timescale
 
 
 def made(n: int, seed: int = 0, late: float = 1.0, end: float = 1e7, gen: float = 500.0, offset: float = 0.0) -> Run:
@@ -129,3 +131,30 @@ def test_in_few_dimensions_chance_alone_seldom_reaches_the_level():
         held_out, samples = rng.binomial(100, 0.11) / 100, rng.binomial(400, 0.11, size=18) / 400
         early += (samples >= copies_level(held_out, 100, 400)).any()
     assert early < 0.05 * 400
+
+
+def test_a_larger_training_is_predicted_from_those_a_quarter_of_its_size():
+    runs = several((32, 64, 128, 256))
+    tests = backtests(runs)
+    assert [(t.n, t.seed, t.sizes) for t in tests] == [(256, 0, (32, 64)), (256, 1, (32, 64))]
+    for test in tests:
+        assert test.predicted == answer([r for r in runs if r.n <= 64], 256).tau_mem
+        assert test.verdict == "inside"
+        assert (
+            test.ratio[0] == pytest.approx(test.measured.tau / test.predicted[0]) and test.ratio[1] < 1 < test.ratio[2]
+        )
+    assert backtests(runs[:4]) == [], "a single size predicts nothing"
+    assert {t.n for t in backtests(runs, factor=2)} == {128, 256}
+
+
+@pytest.mark.parametrize(
+    ("tau", "status", "verdict"),
+    [
+        (50, "interpolated", "earlier"), (200, "interpolated", "inside"), (900, "interpolated", "later"),
+        (50, "censored", "not told"), (200, "censored", "not told"), (900, "censored", "later"),
+        (50, "at first point", "earlier"), (200, "at first point", "not told"), (900, "at first point", "not told"),
+    ],
+)  # fmt: skip
+def test_a_bound_decides_only_where_it_excludes_the_whole_interval(tau, status, verdict):
+    one = Backtest(256, 0, (32, 64), (200.0, 100.0, 400.0), Timescale(tau, status), None, Timescale(10, "interpolated"))
+    assert one.verdict == verdict

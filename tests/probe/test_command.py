@@ -26,8 +26,8 @@ from diffmemlib.probe.model import MODELS, Model
 from diffmemlib.probe.training import Run, read_run, run_folder, train_one
 
 TINY = {
-    "vectors": Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 20, 6),
-    "images": Model("images", 8, 8, 1e-2, 16, 40, "ddim", 3, 4, 3),
+    "vectors": Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6),
+    "images": Model("images", 8, 8, 1e-2, 16, 40, "ddim", 3, 1.0, 4, 3),
 }
 
 
@@ -171,7 +171,7 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from diffmemlib.probe import command, model
-model.MODELS["vectors", "cpu"] = model.Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 20, 6)
+model.MODELS["vectors", "cpu"] = model.Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6)
 if __name__ == "__main__":
     command.SHORTEST = 0.0
     command.probe(sys.argv[1], Path(sys.argv[2]), 0.5, workers=2)

@@ -101,7 +101,7 @@ def test_what_repeats_never_changes_or_is_near_is_said(tmp_path):
     data = probe_data(save(tmp_path / "x.npy", np.column_stack([array[:, :3], np.ones(len(array))])), tmp_path)
     text = "\n".join(data.found)
     assert data.shape == (3,)
-    assert "1 columns that never change were left out" in text
+    assert "1 column that never changes was left out" in text
     assert f"10 of {COUNT + 17} points equal an earlier one" in text
     (twins,) = re.findall(rf"(\d+) of {COUNT + 7} have a near-duplicate", text)
     assert 14 <= int(twins) < 30  # in three dimensions some are near by chance
@@ -215,3 +215,32 @@ def test_a_source_that_cannot_be_taken_is_told_with_what_to_give(tmp_path, monke
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=sentence):
         probe_data(source, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize("kind", ["images", "vectors"])
+def test_data_are_the_same_whatever_the_number_of_threads(tmp_path, kind: str):
+    """Or a probe that goes on with another number of cores would not find its trainings."""
+    rng = np.random.default_rng(0)
+    shape = (4000, 3, 16, 16) if kind == "images" else (20_000, 40)
+    array = rng.integers(0, 256, shape, dtype=np.uint8) if kind == "images" else rng.standard_normal(shape)
+    np.save(tmp_path / "data.npy", array)
+    threads, found = torch.get_num_threads(), []
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            found.append(read(str(tmp_path / "data.npy"), tmp_path / "out", progress=False))
+    finally:
+        torch.set_num_threads(threads)
+    for other in found[1:]:
+        assert other.checksum == found[0].checksum
+        assert torch.equal(other.pool, found[0].pool) and torch.equal(other.spread, found[0].spread)
+
+
+def test_black_and_white_are_told_in_the_units_of_the_network(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (200, 8, 8), dtype=np.uint8)
+    images[0, 0, :2] = 0, 255
+    np.save(tmp_path / "images.npy", images)
+    data = read(str(tmp_path / "images.npy"), tmp_path / "out", 8, progress=False)
+    low, high = data.bounds
+    assert low == pytest.approx(float(min(data.pool.min(), data.held_out.min())), abs=1e-6)
+    assert high == pytest.approx(float(max(data.pool.max(), data.held_out.max())), abs=1e-6)

@@ -1,0 +1,178 @@
+"""The (n, p) diagram: boundaries of runs that are known, and the command, alone, interrupted and several at once."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.probe import diagram, model as probe_model, phase
+from diffmemlib.probe.data import Data, read
+from diffmemlib.probe.model import Model
+from diffmemlib.probe.phase import TIMES, Grid
+from diffmemlib.probe.training import run_folder
+from tests.probe.test_answer import made
+
+TINY = Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6)
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    path = tmp_path / "vectors.npy"
+    np.save(path, GaussianMixture(8, 1.0).sample(200, 0).numpy())
+    return path
+
+
+@pytest.fixture
+def data(source: Path, tmp_path: Path) -> Data:
+    return read(str(source), tmp_path / "out", progress=False)
+
+
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(probe_model.MODELS, ("vectors", "cpu"), TINY)
+
+
+def grid_of(data: Data, sizes=(32, 64, 128, 256), widths=(16, 64)) -> Grid:
+    return Grid(Path("nowhere"), data, phase.models_of(TINY, widths), sizes, 10**7, "cpu")
+
+
+def test_the_boundary_is_where_copies_come_at_that_time(data):
+    """Copies come at 30 n, samples are good from 900 (W = 16) and 2000 (W = 64) on: n = c tau_gen/30."""
+    grid = grid_of(data)
+    runs = {(w, n): made(n, gen=gen) for w, gen in ((16, 900.0), (64, 2000.0)) for n in grid.sizes}
+    narrow, wide = grid.rows(runs)
+    assert (narrow.width, wide.width) == (16, 64) and wide.parameters > 4 * narrow.parameters
+    assert narrow.tau_gen == pytest.approx(900, rel=0.03) and wide.tau_gen == pytest.approx(2000, rel=0.03)
+    for row, c, tau in ((narrow, 3, 2700), (wide, 1, 2000), (wide, 3, 6000)):
+        boundary = row.boundaries[c]
+        assert boundary.status == "interpolated"
+        smaller, larger = max(n for n in grid.sizes if 30 * n < tau), min(n for n in grid.sizes if 30 * n > tau)
+        assert smaller <= boundary.n <= larger
+    assert narrow.boundaries[1].status == "below range" and narrow.boundaries[1].n == 32
+    assert wide.boundaries[8].status == "above range" and wide.boundaries[8].n == 256
+
+
+def test_a_training_that_ended_with_copies_holds_them_for_all_later_times(data):
+    grid = grid_of(data, widths=(16,))
+    runs = {(16, n): made(n, gen=900.0, end=1.5 * 30 * n) for n in (32, 64, 128)} | {(16, 256): made(256, gen=900.0)}
+    (row,) = grid.rows(runs)
+    assert row.boundaries[8].status == "interpolated" and 128 < row.boundaries[8].n < 256  # 7200/30 = 240
+
+
+def test_where_samples_are_never_good_there_is_no_boundary(data):
+    grid = grid_of(data, widths=(16,))
+    (row,) = grid.rows({(16, n): made(n, gen=1e12) for n in grid.sizes})
+    assert row.tau_gen is None and row.boundaries == {}
+    assert "did not become good" in diagram.sentences([row])[0]
+
+
+def test_a_training_goes_on_until_eight_times_the_latest_time_at_which_samples_of_its_width_are_good(data):
+    grid = grid_of(data)
+    vars_of = lambda run: type(run)(**{**vars(run), "ended": "time"})  # noqa: E731
+    short = vars_of(made(256, gen=500.0, end=4400.0))
+    assert grid.enough(16, {}, short), "past 8 times its own"
+    late = vars_of(made(128, gen=700.0, end=4400.0))
+    assert not grid.enough(16, {(16, 128): late}, short)
+    assert grid.enough(16, {(64, 128): late}, short), "of another width"
+    assert grid.enough(16, {}, made(256, gen=1e9)), "copies are plain"
+    assert not grid.enough(16, {}, vars_of(made(256, gen=1e9, end=1e6))), "samples are not good yet"
+    grid.steps = 10**5
+    assert grid.enough(16, {}, vars_of(made(256, gen=1e9, end=1e6))), "it has made all steps that it may"
+
+
+def test_the_command_writes_a_diagram_and_the_same_once_more_trains_nothing(tmp_path, source, tiny, monkeypatch):
+    arguments = (str(source), tmp_path / "phase", (32, 16), (8, 16))
+    rows, whole = diagram.phase(*arguments, steps=400, workers=1, tell=lambda text: None)
+    assert whole and [row.width for row in rows] == [16, 32]
+    told = json.loads((tmp_path / "phase" / "phase.json").read_bytes())
+    assert {(r["width"], r["n"]) for r in told["runs"]} == {(16, 8), (16, 16), (32, 8), (32, 16)}
+    page = (tmp_path / "phase" / "phase.html").read_text()
+    assert page.count("<svg") == 1 and "W = 32" in " ".join(told["sentences"])
+    assert not re.findall(r'(?:src|href)="(?!data:|#)', page.replace("xlink:href=", "x="))
+    monkeypatch.setattr(phase, "train_one", lambda *a, **k: pytest.fail("nothing is left to train"))
+    assert diagram.phase(*arguments, steps=400, workers=1, tell=lambda text: None) == (rows, True)
+
+
+def test_minutes_that_are_too_few_end_with_status_75_and_the_same_command_goes_on(tmp_path, source, tiny):
+    line = ["phase", str(source), "--out", str(tmp_path / "phase"), "--widths", "16,32", "--sizes", "8,16",
+            "--steps", "400"]  # fmt: skip
+    first = CliRunner().invoke(app, [*line, "--minutes", "0.0001"])
+    assert first.exit_code == 75 and "Not all trainings are made" in first.output, first.output
+    second = CliRunner().invoke(app, line)
+    assert second.exit_code == 0 and "W = 32" in second.output, second.output
+
+
+SCRIPT = """
+import sys
+from pathlib import Path
+from diffmemlib.probe import diagram, model
+model.MODELS["vectors", "cpu"] = model.Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6)
+if __name__ == "__main__":
+    diagram.phase(sys.argv[1], Path(sys.argv[2]), (16, 32), (8, 16, 32), steps=2000, workers=int(sys.argv[3]))
+"""
+
+
+@pytest.mark.slow
+def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path, source, data, tiny):
+    """As the tasks of a Slurm array do; the numbers are those of one process alone."""
+    (tmp_path / "script.py").write_text(SCRIPT)
+    line = [sys.executable, str(tmp_path / "script.py"), str(source)]
+    tasks = [
+        subprocess.Popen([*line, str(tmp_path / "shared"), workers], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
+        for workers in "12"
+    ]
+    for task in tasks:
+        _, error = task.communicate(timeout=300)
+        assert task.returncode == 0, error.decode()
+    _, whole = diagram.phase(
+        str(source), tmp_path / "alone", (16, 32), (8, 16, 32), steps=2000, workers=1, tell=lambda text: None
+    )
+    assert whole
+    for width, n in ((16, 8), (32, 32)):
+        model = phase.models_of(TINY, (width,))[width]
+        steps = [
+            sorted(file.name[:9] for file in (run_folder(tmp_path / out, model, data, n, 0) / "milestones").iterdir())
+            for out in ("shared", "alone")
+        ]
+        assert steps[0] == steps[1], "each milestone is measured, and once"
+    shared, alone = (json.loads((tmp_path / out / "phase.json").read_bytes()) for out in ("shared", "alone"))
+    for one, other in zip(shared["runs"], alone["runs"], strict=True):
+        assert one["f_mem"] == other["f_mem"] and one["good_from"] == other["good_from"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["--widths", "a"], "--widths a: give whole numbers with commas between"),
+        (["--widths", "7"], "width = 7"),
+        (["--sizes", "16,5000"], "--sizes 16,5000: give numbers from 2 to 150"),
+        (["--sizes", "1,8"], "--sizes 1,8: give numbers from 2"),
+        (["--steps", "5"], "--steps 5: a training is first looked at after 20"),
+        (["--minutes", "-1"], "--minutes -1: give more than 0"),
+        (["--out", "vectors.npy"], "--out vectors.npy is a file: give a folder"),
+    ],
+)
+def test_arguments_that_cannot_be_end_in_one_sentence(source, arguments, sentence, tiny, monkeypatch):
+    monkeypatch.chdir(source.parent)
+    done = CliRunner().invoke(app, ["phase", source.name, *arguments])
+    assert done.exit_code == 1, done.output
+    assert done.output.splitlines()[-1].startswith("Error: ") and sentence in done.output, done.output
+
+
+def test_boundaries_in_words():
+    from diffmemlib.timescales.crossings import Boundary
+
+    words = {
+        "interpolated": "58 or more", "on grid": "58 or more", "above range": "more than 58",
+        "below range": "58 or fewer", "not monotone": "not told (copies at 58, and none at a smaller size)",
+        "censored": "not told (the training on 58 ended before)",
+    }  # fmt: skip
+    assert {status: diagram.boundary_text(Boundary(58.2, status)) for status in words} == words
+    assert TIMES == (1, 3, 8)
