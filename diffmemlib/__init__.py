@@ -24,6 +24,12 @@ if TYPE_CHECKING:
     )
     from .diffusion.schedule import Schedule as Schedule, delta as delta, forward_noise as forward_noise
     from .files import NumberedFiles as NumberedFiles, RunBusyError as RunBusyError
+    from .metrics.copying import (
+        authenticity as authenticity,
+        c_t as c_t,
+        copying_measures as copying_measures,
+        precision_recall as precision_recall,
+    )
     from .metrics.empirical import empirical_score as empirical_score
     from .metrics.frechet import (
         Moments as Moments,
@@ -75,6 +81,7 @@ _HOME = {
     "diffusion.samplers": ("classifier_free_guidance", "ddim", "euler_maruyama", "sample"),
     "diffusion.schedule": ("Schedule", "delta", "forward_noise"),
     "files": ("NumberedFiles", "RunBusyError"),
+    "metrics.copying": ("authenticity", "c_t", "copying_measures", "precision_recall"),
     "metrics.empirical": ("empirical_score",),
     "metrics.frechet": ("Moments", "frechet_distance", "frechet_interval"),
     "metrics.kl": ("kl_from_score", "kl_score_gap"),

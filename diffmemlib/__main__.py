@@ -267,6 +267,9 @@ def bench(
     theory: Annotated[
         int, typer.Option(help="Instead: try the exact theory at this many ratios and times.", min=0)
     ] = 0,
+    copying: Annotated[
+        int, typer.Option(help="Instead: try the measures of copying, this many times of each kind.", min=0)
+    ] = 0,
 ) -> None:
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
     from .bench.images import measure, report
@@ -276,7 +279,7 @@ def bench(
     from .runs.config import check_device
 
     with exit_on_user_error():
-        kind = "theory" if theory else check_device(device).split(":")[0]
+        kind = "theory" if theory else "copying" if copying else check_device(device).split(":")[0]
         path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
         check_writable(path)  # before the measuring, which takes minutes
         if theory:
@@ -285,6 +288,13 @@ def bench(
             found = theory_grid(theory)
             write_atomic(path, to_json(found))
             typer.echo(f"{theory_report(found)}\nwrote {path.name}")
+            return
+        if copying:
+            from .bench.copying import copying_grid, copying_report
+
+            found = copying_grid(copying)
+            write_atomic(path, to_json(found))
+            typer.echo(f"{copying_report(found)}\nwrote {path.name}")
             return
         image = measure(device)
         typer.echo(report(image))

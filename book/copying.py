@@ -1,0 +1,103 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Which measure sees a copy?
+#
+# **What you will see.** The field has half a dozen numbers that are said to show copying. One call gives all of them for
+# your samples. What each is worth is measured here on data where the truth is known: how small a share of copies does it
+# see, and what else does it take for copies?
+#
+# **You need** to know what a copy is in this book: a sample whose nearest training point is less than a third as far away
+# as the second nearest ([](mixture.ipynb)). **Reading time**: six minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib.companion.estimators import copying
+from diffmemlib.companion.figures.copying import detection
+from diffmemlib.companion.figures.record import record_live
+from diffmemlib.companion.figures.tables import frame
+
+found = copying.stored()
+glue("copying-sets", found["repetitions"], display=False)
+for name in ("dimension", "train", "samples", "held_out"):
+    glue(f"copying-{name.replace('_', '-')}", f"{found[name]:,}", display=False)
+for name, kind in (("near", "near copies"), ("rough", "rough copies")):
+    glue(f"copying-{name}", f"{found['nearness'][kind]:g}", display=False)
+glue("copying-detected", f"{copying.DETECTED:.0%}", display=False)
+
+# %% [markdown]
+# ## One call
+#
+# Hand over samples, the training set, and held-out data that the network never saw. Here 500 samples of the mixture of
+# [](mixture.ipynb) are mixed with copies: one in ten is a training point with a little noise.
+
+# %%
+import torch
+
+from diffmemlib import copying_measures
+from diffmemlib.data.gmm import GaussianMixture
+
+law = GaussianMixture(8, 1.0)
+train, held_out, samples = law.sample(512, seed=0), law.sample(1000, seed=1), law.sample(500, seed=2)
+samples[:50] = train[:50] + 0.01 * torch.randn(50, 8, generator=torch.Generator().manual_seed(3))
+copying_measures(samples, train, held_out).round(2)
+
+# %% [markdown]
+# The first column is what the measures say of the samples. No measure is at a round number for a perfect model, so the
+# second column has what they say of *fresh* data: half of the held-out points stand in for samples, and the other half is
+# what both are compared with. The last column says to which side copies move a measure. Distances are taken between the
+# numbers that you hand over, or between what `features=` makes of them.
+#
+# ## What they measure
+#
+# - **f_mem**, the paper's: the share of samples that are much nearer to one training point than to any other.
+# - **Authenticity** {cite:p}`alaa2022`: the share of samples that are farther from the nearest training point than this one
+#   is from its own nearest neighbour.
+# - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? A rank test in three regions
+#   of the data, as a standard score: below $-3$ is copying.
+# - **Precision** and **recall** {cite:p}`kynkaanniemi2019`, **density** and **coverage** {cite:p}`naeem2020`: how much of the samples lies
+#   among the held-out data, and how much of the held-out data among the samples. They were not made for copies, and are
+#   often read as if a model with both near one could not copy.
+# - **FLD**, the feature likelihood divergence {cite:p}`jiralerspong2023`: Gaussians are put around the samples, their widths
+#   are fitted to the training data, and held-out data are asked how likely they are. Copies get narrow Gaussians, which
+#   held-out data do not meet.
+#
+# ## How few copies does each see?
+#
+# Take {glue:text}`copying-train` training points of the mixture in {glue:text}`copying-dimension` dimensions, {glue:text}`copying-held-out` held-out
+# points, and {glue:text}`copying-samples` samples, of which a known share are copies. They are exact copies, or near ones (with
+# noise of {glue:text}`copying-near` in every coordinate), or rough ones (with {glue:text}`copying-rough`, which takes them
+# about as far as a training point's own neighbours are). A measure *sees* copies where its value is beyond that of 95% of
+# the sets of fresh samples. Each point of the figure is the share of {glue:text}`copying-sets` sets in which it does, each
+# with training and held-out data of its own.
+
+# %% mystnb={"figure": {"caption": "Share of sets in which a measure sees copies, against the share of copies in the set, for three kinds of copies. Dotted: what chance alone gives.", "name": "fig-copying"}, "image": {"alt": "Three panels of rising curves. The memorised fraction rises first for exact and near copies and hardly at all for rough ones; authenticity and C_T follow in all panels; FLD needs more copies, and recall and coverage stay near chance until nearly every sample is a copy."}} tags=["remove-input"]
+figure, rows = detection(found)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmem bench --copying (stored)", rows, "copying")
+
+# %% [markdown]
+# The table has the smallest share of copies that a measure sees in {glue:text}`copying-detected` of the sets. Its last
+# columns say how often a measure cries copies where there are none, but where the samples have another fault: spread 1.2
+# times as wide as the data, all in one of the two modes, or shifted by 0.3 in every coordinate.
+
+# %% tags=["remove-input"]
+frame("What each measure sees, and what it takes for copies", copying.table(found))
