@@ -61,6 +61,7 @@ if TYPE_CHECKING:
         Timescale as Timescale,
         first_crossing as first_crossing,
         phase_boundary as phase_boundary,
+        share_crossing as share_crossing,
         times_and_bounds as times_and_bounds,
     )
     from .timescales.power_laws import (
@@ -101,7 +102,14 @@ _HOME = {
     "rfnn.gradient_flow": ("GradientFlow",),
     "rfnn.learning_curves": ("learning_curves",),
     "rfnn.spectrum": ("spectral_density", "spectrum"),
-    "timescales.crossings": ("Boundary", "Timescale", "first_crossing", "phase_boundary", "times_and_bounds"),
+    "timescales.crossings": (
+        "Boundary",
+        "Timescale",
+        "first_crossing",
+        "phase_boundary",
+        "share_crossing",
+        "times_and_bounds",
+    ),
     "timescales.power_laws": ("collapse_exponent", "exponent", "geometric_mean"),
     "timescales.prediction": ("predict",),
     "training.loop": ("DivergedError", "log_milestones", "make_optimizer", "train"),

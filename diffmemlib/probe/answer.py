@@ -8,9 +8,8 @@ from math import inf, isfinite
 from typing import Literal
 
 import pandas as pd
-from scipy import optimize
 
-from ..timescales.crossings import Timescale, first_crossing
+from ..timescales.crossings import Timescale, first_crossing, share_crossing
 from ..timescales.power_laws import Interval, exponent, geometric_mean
 from ..timescales.prediction import predict
 from .training import Run
@@ -70,13 +69,9 @@ def good_from(run: Run) -> Timescale:
 
 
 def copies_from(run: Run) -> Timescale:
-    """Return when f_mem reaches the level at which copies have come; see `training.copies_level`.
-
-    Copies do not go away, so the curve is first made monotone, by least squares: one look with a copy more than usual
-    is not taken for the rise.
-    """
+    """Return when f_mem reaches the level at which copies have come; see `training.copies_level`, `share_crossing`."""
     curve = run.curve("f_mem")
-    return first_crossing(curve["step"], optimize.isotonic_regression(curve["value"]).x, run.level)
+    return share_crossing(curve["step"], curve["value"], run.samples, run.level)
 
 
 def times(runs: Sequence[Run]) -> pd.DataFrame:

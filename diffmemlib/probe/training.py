@@ -56,6 +56,8 @@ class Run:
         Rate of training alone; 0 where it is not known.
     ended : str
         "copies", "time", or "diverged".
+    samples : int
+        At each milestone.
     """
 
     n: int
@@ -69,6 +71,7 @@ class Run:
     seconds: float
     steps_per_second: float
     ended: str
+    samples: int
 
     def curve(self, metric: str) -> pd.DataFrame:
         """Return the rows of a metric."""
@@ -217,6 +220,7 @@ def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
         n, seed, curves_table(measured), stack_arrays(measured), baseline=facts["baseline"], level=facts["level"],
         copies_distance=facts["copies"], gaussian_distance=facts["gaussian"], seconds=facts["seconds"],
         steps_per_second=facts["steps_per_second"], ended="diverged" if facts["ended"] == "diverged" else copies,
+        samples=model.samples,
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy import optimize
 
 Status = Literal["interpolated", "at first point", "censored"]
 
@@ -64,6 +65,50 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
         return Timescale(float(tau[0]), "at first point")
     share = (threshold - value[i - 1]) / (value[i] - value[i - 1])
     return Timescale(float(np.exp(np.log(tau[i - 1]) + share * np.log(tau[i] / tau[i - 1]))), "interpolated")
+
+
+def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: float) -> Timescale:
+    """Return when a share of samples that rises with training time, such as f_mem, reaches a threshold.
+
+    The shares are first made monotone by maximum likelihood (of as many samples at each milestone, that is isotonic
+    regression), so that one milestone with a hit more than usual is not taken for the rise. Between milestones the
+    logarithm of (hits + 1/2)/(samples + 1) is interpolated linearly in log tau: f_mem rises as a power of tau, and an
+    interpolation of the share itself, which is convex there, finds the crossing too early.
+
+    Parameters
+    ----------
+    tau
+        Training times, (m,), positive and increasing.
+    share
+        Share of the samples there, (m,), in [0, 1].
+    samples
+        At each milestone.
+    threshold
+        What the share crosses, between 0 and 1.
+
+    Raises
+    ------
+    ValueError
+        As `first_crossing`, and for shares, samples or a threshold out of range.
+
+    Examples
+    --------
+    The share rises as tau^3, and is 0.02 at tau = 543; interpolated linearly it would be there at 499.
+
+    >>> share_crossing([100, 200, 400, 800], [0.0, 0.001, 0.008, 0.064], 1000, 0.02).tau
+    540.54...
+    """
+    if samples < 1 or not 0 < threshold < 1:
+        raise ValueError(f"samples = {samples}, threshold = {threshold}: need 1 or more, and 0 < threshold < 1")
+    tau, share = checked_curve(tau, share)
+    if (share < 0).any() or (share > 1).any():
+        raise ValueError(f"the shares run from {share.min():g} to {share.max():g}: give shares in [0, 1]")
+    rise = optimize.isotonic_regression(share).x
+
+    def logarithm(value: ArrayLike) -> NDArray[np.float64]:
+        return np.log((np.asarray(value) * samples + 0.5) / (samples + 1))
+
+    return first_crossing(tau, logarithm(rise), float(logarithm(threshold)))
 
 
 def checked_curve(tau: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

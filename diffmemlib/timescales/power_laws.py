@@ -11,7 +11,7 @@ from scipy import optimize, stats
 
 from . import censored as regression
 from .censored import Bounds, Floats
-from .crossings import Timescale, first_crossing, times_and_bounds
+from .crossings import Timescale, first_crossing, share_crossing, times_and_bounds
 
 Times = ArrayLike | Sequence[Timescale]
 Interval = tuple[float, float, float]  # value, low, high
@@ -134,7 +134,9 @@ class Collapse:
     levels: tuple[float, ...]
 
 
-def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]], levels: Sequence[float]) -> Collapse:
+def collapse_exponent(
+    x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]], levels: Sequence[float], samples: int | None = None
+) -> Collapse:
     """Return the a for which curves value(tau / x^a) lie closest together, measured along log tau.
 
     Every curve has a place along log tau: the mean, over the levels that it crosses, of its crossing time less that of
@@ -149,6 +151,9 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
         (tau, value) of each, rising.
     levels
         Of the value.
+    samples
+        Where the value is a share of so many, whose crossings are then found by `share_crossing`; else by
+        `first_crossing`.
 
     Raises
     ------
@@ -158,7 +163,11 @@ def collapse_exponent(x: ArrayLike, curves: Sequence[tuple[ArrayLike, ArrayLike]
     x = np.asarray(x, float)
     if x.shape != (len(curves),) or not (np.isfinite(x).all() and (x > 0).all()):
         raise ValueError(f"x = {x.tolist()}: give a positive number for each of the {len(curves)} curves")
-    times = [times_and_bounds([first_crossing(tau, value, level) for tau, value in curves]) for level in levels]
+
+    def crossing(curve: tuple[ArrayLike, ArrayLike], level: float) -> Timescale:
+        return share_crossing(*curve, samples, level) if samples else first_crossing(*curve, level)
+
+    times = [times_and_bounds([crossing(curve, level) for curve in curves]) for level in levels]
     log_tau, bound = np.log([tau for tau, _ in times]), np.array([side for _, side in times])
     used = np.array([len(np.unique(x[row == 0])) > 1 for row in bound])
     if not used.any():

@@ -20,7 +20,7 @@ def made(seed: int, delays: tuple[float, float], guidance: float = 0.0) -> Resul
         rows += [(s, f"kl_knn_class_{label}", v, v, v) for s, v in zip(steps, kl, strict=True)]
         rows += [(s, "f_mem", v, v, v) for s, v in zip(steps, f, strict=True)] if label == 0 else []
     curves = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
-    return Result(None, {"n": 8, "seed": seed, "tier": "smoke", "guidance": guidance}, curves, {})
+    return Result(None, {"n": 8, "seed": seed, "tier": "smoke", "guidance": guidance, "samples": 10**9}, curves, {})
 
 
 def test_the_ratio_of_two_classes_is_that_of_their_times(monkeypatch):

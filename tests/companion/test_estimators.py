@@ -7,6 +7,7 @@ import pytest
 from diffmemlib.companion.estimators import gmm as estimate, scaling
 from diffmemlib.runs.store import Result
 
+MANY = 10**9  # samples, so that a share is known
 TAU = np.geomspace(10, 1e6, 241)
 
 
@@ -14,7 +15,7 @@ def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_ri
     """f_mem crosses 0.02 at 200 n; the gap falls to 3 at tau_gen and rises by 2 at tau_rise n; losses part at 50 n."""
     tau = TAU[end >= TAU]
     curves = {
-        "f_mem": 0.02 * tau / (200 * n),
+        "f_mem": np.minimum(0.02 * tau / (200 * n), 1),
         "kl_fisher": np.maximum(0.3, 3 * tau_gen / tau) + 2 * (tau / (tau_rise * n)) ** 4,
         "kl_knn": 0.05 + 0 * tau + 0.01 * seed,
         "loss_test": 1 + 0 * tau,
@@ -23,7 +24,7 @@ def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_ri
     rows = [(int(t * 1e6), m, v, v, v) for m, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
     table["step"] /= 1e6
-    return Result(None, {"n": n, "seed": seed, "width": 128}, table, {"complete": True})
+    return Result(None, {"n": n, "seed": seed, "width": 128, "samples": MANY}, table, {"complete": True})
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ def made(n: int, seed: int = 0, late: float = 1.0, end: float = 1e7, gen: float 
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
     return Run(
         n, seed, table, {}, baseline=0.01, level=0.03, copies_distance=0.2, gaussian_distance=0.15, seconds=10.0,
-        steps_per_second=50.0, ended="copies",
+        steps_per_second=50.0, ended="copies", samples=10**6,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from ...runs.store import Result
 from ..sweeps.tables import sweep_results
 from . import Estimate
 from .gmm import neighbour_metric
-from .scaling import crossings, ratio, sizes, t_interval, tau_mem
+from .scaling import ratio, sizes, t_interval, tau_mem
 
 F_MEM = 0.05  # tau_mem of one class: 25 of its 500 samples are copies
 
@@ -41,7 +41,7 @@ def times_by_level(levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataF
 def class_ratio(sweep: str) -> Estimate:
     """tau_mem of class 1 over that of class 0, geometric mean over the seeds of a sweep."""
     runs = sweep_results(sweep)
-    first, second = (crossings(runs, f"f_mem_class_{label}", F_MEM) for label in (0, 1))
+    first, second = (tau_mem(runs, F_MEM, f"f_mem_class_{label}") for label in (0, 1))
     return ratio(second, first, runs)
 
 

@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pandas as pd
 
-from ...places import checkout
-
 DETECTED = 0.8  # of the sets
-
-
-def stored() -> dict[str, Any]:
-    """The outcome that `make bench ARGS="--copying 60 --out book/measured/copying.json"` wrote."""
-    return json.loads((checkout() / "book" / "measured" / "copying.json").read_text())
 
 
 def curves(found: dict[str, Any]) -> pd.DataFrame:

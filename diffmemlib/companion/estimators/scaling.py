@@ -9,7 +9,7 @@ from scipy import stats
 
 from ...runs.store import Result
 from ...timescales import censored, power_laws
-from ...timescales.crossings import Timescale, first_crossing, times_and_bounds
+from ...timescales.crossings import Timescale, first_crossing, share_crossing, times_and_bounds
 from ...timescales.power_laws import Collapse, collapse_exponent, exponent, geometric_mean
 from ..sweeps.tables import sweep_results
 from . import Estimate
@@ -47,8 +47,16 @@ def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: boo
 
 
 def tau_mem(runs: Sequence[Result], f_mem: float = F_MEM, metric: str = "f_mem") -> list[Timescale]:
-    """First time that f_mem reaches 0.02 (metric f_mem_1/2 or f_mem_1/4 for another k)."""
-    return crossings(runs, metric, f_mem)
+    """When f_mem reaches 0.02, by `share_crossing` (metric f_mem_1/2 or f_mem_1/4 for another k, f_mem_class_0)."""
+    return [
+        share_crossing(curve.index.to_numpy(), curve.to_numpy(), samples_behind(run, metric), f_mem)
+        for run, curve in ((run, run.curve(metric)["value"]) for run in runs)
+    ]
+
+
+def samples_behind(run: Result, metric: str) -> int:
+    """How many samples a share was counted among: half of them for one class of two."""
+    return run.config["samples"] // (2 if "_class_" in metric else 1)
 
 
 def tau_overfit(runs: Sequence[Result], gap: float = LOSS_GAP) -> list[Timescale]:
@@ -96,7 +104,8 @@ def overfitting_lag(sweep: str) -> Estimate:
 def fit_collapse(runs: Sequence[Result]) -> Collapse:
     """The a that best collapses f_mem(tau / n^a) over several levels of f_mem."""
     curves = [(c.index.to_numpy(), c.to_numpy()) for c in (r.curve("f_mem")["value"] for r in runs)]
-    return collapse_exponent(sizes(runs), curves, LEVELS)
+    (samples,) = {r.config["samples"] for r in runs}
+    return collapse_exponent(sizes(runs), curves, LEVELS, samples)
 
 
 def collapse(sweep: str) -> Estimate:
