@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint lock pairs notebooks reproduce bench mutants clean
+.PHONY: help venv book test lint lock pairs notebooks reproduce bench simulations mutants clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -116,6 +116,12 @@ reproduce: $(STAMP) ## Make the runs that are missing: TIER=smoke|laptop|gpu|pap
 
 bench: $(STAMP) ## Measure training speed on this machine
 	$(BIN)/python -m diffmemlib bench $(ARGS)
+
+# An hour and a half of a core, most of it the first.
+simulations: $(STAMP) ## Try the theory, the measures of copying and all intervals where the truth is known; stored for the book
+	$(BIN)/python -m diffmemlib simulate theory --count 2048 --out book/measured/theory-grid.json
+	$(BIN)/python -m diffmemlib simulate copying --count 60 --out book/measured/copying.json
+	$(BIN)/python -m diffmemlib simulate coverage --count 3000 --out book/measured/coverage.json
 
 mutants: $(STAMP) ## Break the core modules in many small places, and say which breaks no test notices
 	$(BIN)/python tests/mutation.py $(ARGS)

@@ -21,6 +21,10 @@
 # measured with its 95% interval, the range of numbers that agrees with the claim, and a verdict. Estimates and verdicts
 # are computed from stored runs when the book is built; the same table is a test.
 #
+# An interval stands in square brackets. Some numbers have none: (0.57 to 0.72) is a range, such as that of the exponents
+# between neighbouring sizes, which no probability belongs to. It can be consistent with a claim or contradict it, and
+# reproduces nothing.
+#
 # - **reproduced**: the whole interval lies within the range that agrees with the claim;
 # - **consistent**: a part of it does, and no number that would say the opposite;
 # - **inconclusive**: a part of it does, but the interval also holds numbers five times as far from the claim as agrees, so
@@ -38,9 +42,12 @@
 # %% tags=["remove-input"]
 from math import fsum
 
+import matplotlib.pyplot as plt
 from myst_nb import glue
 
 from diffmemlib.companion import claims
+from diffmemlib.companion.figures import claims as draw
+from diffmemlib.companion.figures.record import record
 
 rows = claims.load()
 counts = claims.table(rows)["verdict"].value_counts()
@@ -55,8 +62,27 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 # **The verdicts**: {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
+# %% mystnb={"figure": {"caption": "Every exponent, and every other number that the paper gives, less the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval goes on.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Most lie within their grey band; a few lie beside it, and a few are much wider than it."}} tags=["remove-input"]
+figure, table = draw.forest(rows)
+plt.show()
+
+# %% tags=["remove-input"]
+record(list(runs), table, "claims")
+
 # %% tags=["remove-input"]
 claims.show(rows, full=True)
+
+# %% [markdown]
+# ## At other levels
+#
+# Where a time is read off a curve, the level is a choice. Here is each such exponent at every level that its row names.
+
+# %% mystnb={"figure": {"caption": "Each exponent against the level at which its times are read, with 95% intervals. Grey: what agrees with the claim. The levels were named before they were looked at.", "name": "fig-claims-levels"}, "image": {"alt": "A grid of small panels, one a claim, each with an interval for every level; in most the intervals stay in or near the grey band, in a few they drift across it."}} tags=["remove-input"]
+figure, table = draw.by_level(rows)
+plt.show()
+
+# %% tags=["remove-input"]
+record(list(runs), table, "claims-levels")
 
 # %% [markdown]
 # The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them (what

@@ -36,7 +36,7 @@ from diffmemlib.companion.figures.record import record_live
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.places import checkout
 
-# Written by: make bench ARGS="--copying 60 --out book/measured/copying.json"
+# Written by: make simulations
 found = json.loads((checkout() / "book" / "measured" / "copying.json").read_text())
 glue("copying-sets", found["repetitions"], display=False)
 for name in ("dimension", "train", "samples", "held_out"):
@@ -96,7 +96,7 @@ figure, rows = detection(found)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmem bench --copying (stored)", rows, "copying")
+record_live("diffmemlib.bench.copying.copying_grid (stored: make simulations)", rows, "copying")
 
 # %% [markdown]
 # The table has the smallest share of copies that a measure sees in {glue:text}`copying-detected` of the sets. Its last

@@ -112,7 +112,7 @@ for name in ("masses", "losses"):
 # and $\mathrm{Im}\,q$ and $\mathrm{Im}\,r$ are positive, which only the physical one has, and a whole spectrum only if
 # its masses sum to one.
 #
-# **How far does it hold?** `make bench ARGS="--theory 2048"` tries the spectrum and the learning curves of [](score-error)
+# **How far does it hold?** `make simulations` tries the spectrum and the learning curves of [](score-error)
 # at {glue:text}`grid-points` points spread evenly over $\log\psi_p$, $\log\psi_n$ (from {glue:text}`grid-psi`) and $\log t$
 # (from {glue:text}`grid-t`). When it was last run, the library refused {glue:text}`grid-refused` of them. The masses
 # summed to one within {glue:text}`grid-masses`, and the losses agreed with those on other contours with more nodes within

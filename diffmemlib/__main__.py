@@ -1,11 +1,11 @@
-"""Command line: diffmem with probe, phase, run, sweep, costs, data, bench, verify, claims, picture, rename-results."""
+"""Command line: probe, phase; run, sweep, costs, data; bench, simulate; verify, claims, picture, rename-results."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -17,6 +17,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
 EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
+SIMULATIONS = ("theory", "copying", "coverage")
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -264,12 +265,6 @@ def features() -> None:
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
-    theory: Annotated[
-        int, typer.Option(help="Instead: try the exact theory at this many ratios and times.", min=0)
-    ] = 0,
-    copying: Annotated[
-        int, typer.Option(help="Instead: try the measures of copying, this many times of each kind.", min=0)
-    ] = 0,
 ) -> None:
     """Time the library against direct ways of doing the same; print it, and write it as JSON."""
     from .bench.images import measure, report
@@ -279,31 +274,56 @@ def bench(
     from .runs.config import check_device
 
     with exit_on_user_error():
-        kind = "theory" if theory else "copying" if copying else check_device(device).split(":")[0]
-        path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
+        path = (
+            output_dir() / f"bench-{check_device(device).split(':')[0]}.json"
+            if out is None
+            else typed_path(out, "--out")
+        )
         check_writable(path)  # before the measuring, which takes minutes
-        if theory:
-            from .bench.theory import theory_grid, theory_report
-
-            found = theory_grid(theory)
-            write_atomic(path, to_json(found))
-            typer.echo(f"{theory_report(found)}\nwrote {path.name}")
-            return
-        if copying:
-            from .bench.copying import copying_grid, copying_report
-
-            found = copying_grid(copying)
-            write_atomic(path, to_json(found))
-            typer.echo(f"{copying_report(found)}\nwrote {path.name}")
-            return
         image = measure(device)
         typer.echo(report(image))
-        nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
+        nets = [together(n, MODELS[device.split(":")[0]], device=device) for n in (64, 256, 1024)]
         typer.echo("\n" + together_table(nets, f"on {image['device']}, {image['threads']} threads"))
-        if kind == "cpu":
+        if device == "cpu":
             typer.echo("\n" + table())
         write_atomic(path, to_json({"image": image, "together": nets}))
         typer.echo(f"\nwrote {path.name}")
+
+
+@app.command()
+def simulate(
+    what: Annotated[str, typer.Argument(help="theory, copying or coverage.")],
+    count: Annotated[int, typer.Option(help="Points of theory, else repetitions of each case.", min=1)] = 1000,
+    out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/<what>.json.")] = None,
+) -> None:
+    """Try where the truth is known what the book relies on; print it, and write it as JSON.
+
+    theory: the spectrum and the learning curves, over a grid of ratios and times. copying: the measures of copying, on
+    samples of which a known share are copies. coverage: how often each interval holds the truth.
+    """
+    from .files import check_writable, to_json, write_atomic
+    from .places import output_dir
+
+    with exit_on_user_error():
+        found: Any
+        path = output_dir() / f"{what}.json" if out is None else typed_path(out, "--out")
+        if what not in SIMULATIONS:
+            raise ValueError(f"{what!r} is no simulation: choose {', '.join(SIMULATIONS)}")
+        check_writable(path)  # before the simulation, which takes minutes
+        if what == "theory":
+            from .bench.theory import theory_grid, theory_report as report
+
+            found = theory_grid(count)
+        elif what == "copying":
+            from .bench.copying import copying_grid, copying_report as report
+
+            found = copying_grid(count)
+        else:
+            from .companion.coverage import coverage, coverage_report as report
+
+            found = coverage(count)
+        write_atomic(path, to_json(found))
+        typer.echo(f"{report(found)}\nwrote {path.name}")
 
 
 @app.command()

@@ -5,6 +5,10 @@ margin; consistent: a part of it; contradicts: none of it; inconclusive: a part 
 numbers five margins away from what is claimed, such as no growth at all where growth is claimed; not tested: no
 estimator, for want of data or of a machine.
 
+Some estimates have no 95% interval, but a range: that of local exponents, say. No probability belongs to a range, so
+that it cannot reproduce a claim: consistent, where all of it lies within the margin; contradicts, where none does; else
+inconclusive. A number that is computed without an error reproduces or contradicts.
+
 Runs in another regime than the paper's (other data, sizes, rates) cannot contradict it: their row says what is other,
 and where it would contradict, it differs outside the paper's regime.
 
@@ -132,9 +136,11 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
     if not estimate.low <= estimate.value <= estimate.high:
         raise ValueError(f"{estimate.value} lies outside its own interval [{estimate.low}, {estimate.high}]")
     if lowest <= estimate.low and estimate.high <= highest:
-        return "reproduced"
+        return "consistent" if estimate.kind == "range" else "reproduced"
     if highest < estimate.low or estimate.high < lowest:
         return "contradicts"
+    if estimate.kind == "range":
+        return "inconclusive"
     middle, far = (lowest + highest) / 2, FAR * (highest - lowest) / 2  # infinite where the claim has one end only
     return "inconclusive" if estimate.low <= middle - far or middle + far <= estimate.high else "consistent"
 

@@ -7,6 +7,7 @@ import pytest
 
 from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import Estimate
+from diffmemlib.companion.figures import claims as draw
 from diffmemlib.places import checkout
 
 ROOT = checkout()
@@ -41,6 +42,26 @@ paper = "x"
 )
 def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
     assert claims.judge(Estimate(value, low, high, ()), 0.8, 1.2) == verdict
+
+
+@pytest.mark.parametrize(
+    ("low", "value", "high", "kind", "verdict"),
+    [
+        (0.9, 1.0, 1.1, "range", "consistent"),
+        (0.7, 1.0, 1.1, "range", "inconclusive"),
+        (1.25, 1.3, 1.4, "range", "contradicts"),
+        (1.0, 1.0, 1.0, "number", "reproduced"),
+        (1.3, 1.3, 1.3, "number", "contradicts"),
+    ],
+)
+def test_a_range_reproduces_nothing_and_a_number_is_right_or_wrong(low, value, high, kind, verdict):
+    assert claims.judge(Estimate(value, low, high, (), kind), 0.8, 1.2) == verdict
+
+
+def test_what_is_known_of_the_error_is_seen_in_the_text():
+    assert str(Estimate(1.0, 0.9, 1.1, ())) == "1.00 [0.90, 1.10]"
+    assert str(Estimate(0.65, 0.57, 0.72, (), "range")) == "0.65 (0.57 to 0.72)"
+    assert str(Estimate(45.0, 45.0, 45.0, (), "number")) == "45"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +169,7 @@ def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim)
     assert all(r.provenance["complete"] for r in e.runs)
     agrees, apart = claim.lowest <= e.low and e.high <= claim.highest, claim.highest < e.low or e.high < claim.lowest
     verdict = claims.judge(e, claim.lowest, claim.highest)
-    told = {"reproduced": agrees, "contradicts": apart}
+    told = {"consistent" if e.kind == "range" else "reproduced": agrees, "contradicts": apart}
     assert told.get(verdict, not agrees and not apart), f"{verdict}: {claim.ours}"
     if not claim.outside and all(at is None for at in claim.by_level.values()):
         assert claim.verdict == verdict
@@ -175,3 +196,18 @@ def test_the_papers_claims_are_all_listed():
         "rfnn-score-error", "rfnn-adam",
     }  # fmt: skip
     assert all(c.verdict == "not tested" for c in ROWS if not c.estimator)
+
+
+def test_figures_show_every_exponent_and_its_levels():
+    shown = draw.exponents(ROWS)
+    assert len(shown) > 20 and all(c.highest - c.lowest <= 1 for c in shown)
+    figure, table = draw.forest(ROWS)
+    assert table["claim"].tolist() == [c.id for c in shown]
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels[-1].startswith(shown[0].id), "the first stands at the top"
+    _, table = draw.by_level(ROWS)
+    named = [c for c in shown if c.levels]
+    assert list(dict.fromkeys(table["claim"])) == [c.id for c in named]
+    for claim in named:
+        rows = table[table["claim"] == claim.id].set_index("level")["value"]
+        assert rows.to_dict() == {level: e.value for level, e in claim.by_level.items() if e is not None}

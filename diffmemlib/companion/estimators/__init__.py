@@ -3,20 +3,32 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from ...runs.store import Result
+
+Kind = Literal["interval", "range", "number"]
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A number with its 95% interval [low, high], and the runs it rests on."""
+    """A number, what is known of its error, and the runs it rests on.
+
+    kind: what low and high are. "interval": the ends of a 95% interval. "range": the least and the largest of several
+    numbers, such as local exponents, which no probability belongs to. "number": the value itself, where it is computed
+    without an error, or its error is not known.
+    """
 
     value: float
     low: float
     high: float
     runs: tuple[Result, ...]
+    kind: Kind = "interval"
 
     def __str__(self) -> str:
-        """The number and its interval, with two decimals, or none from ten up."""
+        """The number with its interval [low, high] or its range, with two decimals, or none from ten up."""
         digits = 0 if abs(self.value) >= 10 else 2
-        return f"{self.value:.{digits}f} [{self.low:.{digits}f}, {self.high:.{digits}f}]"
+        value, low, high = (f"{v:.{digits}f}" for v in (self.value, self.low, self.high))
+        if self.kind == "number":
+            return value
+        return f"{value} [{low}, {high}]" if self.kind == "interval" else f"{value} ({low} to {high})"

@@ -90,15 +90,34 @@ def kl_rise_exponent(rise: float = KL_RISE) -> Estimate:
     return exponent_of(tau_kl_rise(runs, rise), runs)
 
 
-def smallest_kl() -> Estimate:
-    """KL by nearest neighbours at the milestone of the smallest score gap, for the largest n; nats.
+def smallest_kl(metric: str = "kl_fisher") -> Estimate:
+    """Smallest KL over training time, by the score gap, for the largest n; nats.
 
-    Mean over seeds with its t interval: every seed has its own training set, samples and reference.
+    For another metric: its value at the milestone of the smallest score gap. Mean over seeds with its t interval: every
+    seed has its own training set and samples.
     """
     runs = largest_n(sweep_n())
-    metric = neighbour_metric(runs)
     best = [r.curve(metric)["value"].loc[r.curve("kl_fisher")["value"].idxmin()] for r in runs]
     return Estimate(*t_interval(best), tuple(runs))
+
+
+def smallest_by_n(runs: Sequence[Result]) -> pd.DataFrame:
+    """Smallest score gap of every run, and the step where it is: columns n, seed, step, kl, low, high."""
+    rows = []
+    for run in runs:
+        curve = run.curve("kl_fisher")
+        step = curve["value"].idxmin()
+        rows.append((run.config["n"], run.config["seed"], step, *curve.loc[step, ["value", "low", "high"]]))
+    table = pd.DataFrame(rows, columns=["n", "seed", "step", "kl", "low", "high"])
+    return table.sort_values(["n", "seed"], ignore_index=True)
+
+
+def smallest_kl_exponent() -> Estimate:
+    """Slope of the logarithm of the smallest score gap against log n."""
+    runs = sweep_n()
+    table = smallest_by_n(runs)
+    fit = exponent(table["n"], table["kl"])
+    return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
 def landmarks(run: Result, draws: int = 200_000) -> dict[str, float]:

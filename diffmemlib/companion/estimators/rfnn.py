@@ -56,7 +56,7 @@ def eta(psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0
     table = best_stops((psi_p,), psi_n, t)
     slope = np.polyfit(np.log(table["psi_n"]), np.log(table["score_error"]), 1)[0]
     local = table["exponent"].dropna()
-    return Estimate(-float(slope), float(local.min()), float(local.max()), ())
+    return Estimate(-float(slope), float(local.min()), float(local.max()), (), "range")
 
 
 def atoms_of(c: dict[str, Any]) -> Atoms:
@@ -110,7 +110,7 @@ def tau_mem_limit() -> Estimate:
     table = gap_times((65536.0,), (64.0, 128.0, 256.0, 512.0), 0.1, (GAP,))
     slope = np.polyfit(np.log(table["psi_n"]), np.log(table["tau"]), 1)[0]
     local = table["exponent"].dropna()
-    return Estimate(float(slope), float(local.min()), float(local.max()), ())
+    return Estimate(float(slope), float(local.min()), float(local.max()), (), "range")
 
 
 def tau_gen_in(key: str, of: Any, left: float = LEARNED) -> Estimate:
@@ -155,7 +155,7 @@ def _edge(side: str) -> Estimate:
     limit = getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side)
     counted = run.samples["eigenvalues"][-c["d"] :]  # d of them: the mass 1/psi_p
     edge = float(counted.min() if side == "low" else counted.max())
-    return Estimate(float(limit), min(limit, edge), max(limit, edge), (run,))
+    return Estimate(float(limit), min(limit, edge), max(limit, edge), (run,), "range")
 
 
 def first_bulk_shift() -> Estimate:
@@ -172,7 +172,7 @@ def first_bulk_shift() -> Estimate:
     grid = np.sort(np.concatenate(parts))
     a, b = (np.searchsorted(part, grid, side="right") / len(part) for part in parts)
     shift = float(np.abs(a - b).max())
-    return Estimate(shift, shift, shift, tuple(runs))
+    return Estimate(shift, shift, shift, tuple(runs), "number")
 
 
 def adam_exponent(gap: float = GAP) -> Estimate:

@@ -13,10 +13,12 @@ from plotly.subplots import make_subplots
 
 from ...experiments.gmm import training_set
 from ...runs.store import Result
+from ...timescales.power_laws import exponent
+from ..estimators import gmm
 from ..estimators.gmm import neighbour_metric
 from .curves import copies, over_seeds
 from .interactive import quality_and_copies, rounded, scrubber
-from .style import LEARNED, QUALITY, TRAINING, band, subplots
+from .style import LEARNED, QUALITY, TRAINING, band, plain_ticks, subplots
 
 
 def three_divergences(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
@@ -112,3 +114,21 @@ def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
     figure.update_yaxes(range=[-5, 5], row=1, col=1)
     titles = [f"step {s:,}: KL {v:.2f} nats, f_mem {f:.2f}" for s, v, f in zip(steps, divergence, f_mem, strict=True)]
     return scrubber(figure, steps, [0, 1, 2, 3], [frame(i) for i in range(len(steps))], start, titles)
+
+
+def smallest(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """The smallest score gap of every run against n, and the fitted power law."""
+    table = gmm.smallest_by_n(runs)
+    figure, axis = subplots(figsize=(6.5, 4))
+    error = [table["kl"] - table["low"], table["high"] - table["kl"]]
+    axis.errorbar(table["n"], table["kl"], yerr=error, fmt="o", color=QUALITY, ms=6)
+    fit = exponent(table["n"], table["kl"])
+    n = np.geomspace(table["n"].min(), table["n"].max())
+    axis.plot(n, fit.prefactor * n**fit.value, color="0.4", lw=1.2, label=f"$n^{{{fit.value:.2f}}}$")
+    axis.set(xscale="log", yscale="log", xlabel="training points n", ylabel="smallest divergence (nats)")
+    sizes = sorted(set(table["n"]))
+    axis.set_xticks(sizes, [str(size) for size in sizes])
+    axis.minorticks_off()
+    plain_ticks(axis.yaxis)
+    axis.legend()
+    return figure, table

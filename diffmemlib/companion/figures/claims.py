@@ -1,0 +1,83 @@
+"""The claims table as figures: every exponent beside the paper's, and what each is at other levels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from ..claims import Claim
+from .style import subplots
+
+COLORS = {  # distinct without colour vision, one for each verdict on a number
+    "reproduced": "#009e73",
+    "consistent": "#56b4e9",
+    "depends on the level": "#e69f00",
+    "inconclusive": "#999999",
+    "differs outside the paper's regime": "#cc79a7",
+    "contradicts": "#d55e00",
+}
+WIDEST = 2.0  # from the paper's value, that is shown
+COLUMNS = 4
+
+
+def exponents(claims: Sequence[Claim]) -> list[Claim]:
+    """The claims that a number equals a value within a margin of at most one half: exponents and the like."""
+    return [c for c in claims if c.estimate is not None and 0 < c.highest - c.lowest <= 1]
+
+
+def forest(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Every exponent with its interval less the paper's value, and the margin that counts as the same."""
+    shown = exponents(claims)
+    figure, axis = subplots(figsize=(9.5, 0.36 * len(shown) + 1.4))
+    rows = []
+    for y, c in enumerate(reversed(shown)):
+        e, paper = c.estimate, (c.lowest + c.highest) / 2
+        assert e is not None
+        color = COLORS[c.verdict]
+        low, high = (max(-WIDEST, min(WIDEST, end - paper)) for end in (e.low, e.high))
+        axis.fill_betweenx([y - 0.4, y + 0.4], c.lowest - paper, c.highest - paper, color="0.9", lw=0)
+        axis.plot([low, high], [y, y], color=color, lw=3 if e.kind == "interval" else 1.2)
+        axis.plot(e.value - paper, y, "o" if e.kind == "interval" else "D", color=color, ms=6)
+        for end, marker in ((e.low - paper, "<"), (e.high - paper, ">")):
+            if abs(end) > WIDEST:
+                axis.plot(max(-WIDEST, min(WIDEST, end)), y, marker, color=color, ms=7)
+        rows.append((c.id, e.value, e.low, e.high, e.kind, paper, c.tier, c.verdict))
+    axis.axvline(0, color="black", lw=1)
+    axis.set_yticks(range(len(shown)), [f"{c.id}, paper {(c.lowest + c.highest) / 2:g}" for c in reversed(shown)])
+    axis.tick_params(axis="y", labelsize=10)
+    axis.set(xlabel="ours less the paper's value", ylim=(-0.7, len(shown) - 0.3))
+    for verdict, color in COLORS.items():
+        if any(c.verdict == verdict for c in shown):
+            axis.plot([], [], "o-", color=color, lw=3, label=verdict)
+    figure.legend(loc="outside lower center", ncols=3)
+    columns = ["claim", "value", "low", "high", "kind", "paper", "tier", "verdict"]
+    return figure, pd.DataFrame(rows[::-1], columns=columns)
+
+
+def by_level(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
+    """For each claim that names levels, its number at each of them, and the range that agrees with the claim."""
+    shown = [c for c in exponents(claims) if c.levels]
+    lines = -(-len(shown) // COLUMNS)
+    figure, axes = subplots(lines, COLUMNS, figsize=(9.5, 2.3 * lines), squeeze=False)
+    rows = []
+    for axis, c in zip(axes.flat, shown, strict=False):
+        assert c.levels is not None
+        axis.axhspan(c.lowest, c.highest, color="0.9", lw=0)
+        for level, e in c.by_level.items():
+            if e is None:
+                continue
+            axis.plot(level, e.value, "o", color=COLORS[c.verdict], ms=5)
+            axis.plot([level, level], [e.low, e.high], color=COLORS[c.verdict], lw=2)
+            rows.append((c.id, c.levels[0], level, e.value, e.low, e.high))
+        middle = (c.lowest + c.highest) / 2
+        axis.set(xscale="log", ylim=(middle - 1, middle + 1))
+        axis.set_title(c.id, fontsize=9)
+        axis.set_xticks(list(c.by_level), [f"{level:g}" for level in c.by_level], fontsize=7)
+        axis.minorticks_off()
+        axis.tick_params(axis="y", labelsize=9)
+        axis.set_xlabel(c.levels[0], fontsize=9)
+    for axis in axes.flat[len(shown) :]:
+        axis.set_visible(False)
+    return figure, pd.DataFrame(rows, columns=["claim", "level of", "level", "value", "low", "high"])

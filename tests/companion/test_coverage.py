@@ -1,0 +1,82 @@
+"""The simulations behind the intervals: worlds that are what they say, and failures that they notice."""
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from diffmemlib.companion import coverage
+from diffmemlib.companion.estimators import scaling
+from diffmemlib.companion.figures.coverage import coverages
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.timescales.crossings import share_crossing
+from diffmemlib.timescales.power_laws import exponent
+
+
+@pytest.fixture(scope="module")
+def world() -> coverage.World:
+    return coverage.World(sweep_results("mixture-n"))
+
+
+def test_a_world_has_the_law_and_the_scatter_of_its_sweep(world):
+    rng, times, slopes = np.random.default_rng(0), [], []
+    for _ in range(150):
+        found = [share_crossing(tau, share, world.samples, scaling.F_MEM) for tau, share in world.draw(rng)]
+        times.append(np.log([t.tau for t in found]))
+        slopes.append(exponent(world.n, found).value)
+    expected = world.constant + world.a * np.log(world.n)
+    assert abs(np.mean(times, axis=0) - expected).max() < 0.05
+    assert np.std(times, axis=0).mean() == pytest.approx(world.scatter, rel=0.4)
+    assert np.mean(slopes) == pytest.approx(world.a, abs=0.01)
+
+
+def test_what_a_seed_shares_moves_all_of_its_runs(world):
+    common, rng, errors = coverage.World(sweep_results("mixture-n"), of_seed=1.0), np.random.default_rng(0), []
+    for _ in range(60):
+        times = [share_crossing(tau, share, common.samples, scaling.F_MEM).tau for tau, share in common.draw(rng)]
+        errors.append(np.log(times) - common.constant - common.a * np.log(common.n))
+    together = np.corrcoef(np.array(errors), rowvar=False)
+    same = common.seed[:, None] == common.seed[None]
+    assert together[same].mean() > 0.4 > 0.1 > abs(together[~same].mean())
+
+
+def test_each_case_is_tried_and_says_yes_or_no():
+    listed = list(coverage.cases())
+    assert len({(group, name) for group, name, _, _ in listed}) == len(listed) > 50
+    for _, _, share, trial in listed:
+        assert 0 < share <= 2 and trial(np.random.default_rng(0)) in (True, False)
+
+
+def test_an_interval_that_is_too_narrow_is_noticed(monkeypatch):
+    """Half as wide, 95% becomes 67%; and the first crossing, linearly interpolated, holds less than it says."""
+    rng, honest = np.random.default_rng(0), coverage._exponent
+    n = np.array(coverage.DESIGNS["5 sizes, 3 runs"], float)
+    assert np.mean([honest(n, 0.0, rng) for _ in range(400)]) > 0.92
+
+    def narrow(*arguments):
+        found = exponent(*arguments)
+        low, high = ((found.value + end) / 2 for end in (found.low, found.high))
+        return type(found)(**vars(found) | {"low": low, "high": high})
+
+    monkeypatch.setattr(coverage, "exponent", narrow)
+    assert np.mean([honest(n, 0.0, rng) for _ in range(400)]) < 0.78
+
+
+def test_the_frechet_interval_is_that_of_so_many_samples():
+    rng = np.random.default_rng(0)
+    held = {kind: np.mean([coverage._frechet(0.0, kind, rng) for _ in range(100)]) for kind in (True, False)}
+    assert held[True] > 0.85 and held[False] < 0.3
+
+
+def test_the_table_and_the_figure_hold_every_case():
+    found = coverage.coverage(1, progress=False)
+    table = coverage.table(found)
+    assert len(table) == len(found["rows"]) == len(list(coverage.cases())) + 12
+    counted = table[table["trials"] > 0]
+    assert (counted["trials"] >= 10).all() and (table["low"] <= table["held"]).all()
+    shares = table[table["trials"] == 0].set_index("world")["held"]
+    p, m = 0.01, 200  # by hand: Wilson's interval holds 1% for 0 (then [0, 1.9%]) to 5 hits in 200
+    assert shares[f"{p:g}, {m} samples"] == pytest.approx(stats.binom.cdf(5, m, p), abs=1e-12)
+    assert 0.9 < shares.min() and shares.max() < 1
+    figure, shown = coverages(table)
+    assert shown is table and len(figure.axes[0].get_yticks()) == table["estimator"].nunique()
+    assert len(coverage.coverage_report(found).splitlines()) == len(table) + 1
