@@ -36,6 +36,8 @@
 #   names the exponent agrees with the claim while at another it contradicts it;
 # - **not tested**: it needs data or a machine that these runs did not have.
 #
+# Whether the intervals hold what they say is a page of its own, [](intervals.ipynb).
+#
 # The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. No
 # verdict on an exponent rests on one level alone: open "how" under a claim to see what comes out at the others.
 

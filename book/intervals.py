@@ -74,7 +74,9 @@ record_live("diffmemlib.companion.coverage.coverage (stored: make simulations)",
 # drawn from it, copies are counted among as many samples, and the whole chain from counts to exponent is gone through
 # again. The intervals hold the true exponent in {glue:text}`coverage-sweeps-low` to {glue:text}`coverage-sweeps-high`. In one
 # of these worlds half of the scatter is common to all runs of a seed, as it is in the mixture's runs: seeds are the same at
-# every $n$ there, so that what is common to a seed does not tilt the line.
+# every $n$ there, so that what is common to a seed does not tilt the line. The lowest of these worlds is one whose runs
+# scatter little and whose milestones are far apart: what the interpolation between milestones adds to a time is not in
+# the interval.
 #
 # **Exponents, means and predictions of times.** Designs that people have, from three runs at three sizes to fifteen, and
 # unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds about a third of the runs ended

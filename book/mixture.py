@@ -32,7 +32,7 @@ import matplotlib.pyplot as plt
 from myst_nb import glue
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import gmm as estimate, scaling
+from diffmemlib.companion.estimators import baseline, gmm as estimate, scaling
 from diffmemlib.companion.figures import gmm as draw
 from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.companion.figures.interactive import show
@@ -107,7 +107,7 @@ record(runs, table, "mixture-n")
 # To put numbers to this, call $\tau_\mathrm{gen}$ the first time that the divergence is below
 # {glue:text}`good` nats, and
 # $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between milestones the first is
-# interpolated linearly in $\log\tau$, and the logarithm of the share is for the second, since $f_\mathrm{mem}$ rises as a
+# interpolated linearly in $\log\tau$, and for the second the logarithm of the odds, since $f_\mathrm{mem}$ rises as a
 # power of $\tau$: the share itself, interpolated linearly, would reach its level up to {glue:text}`linear-early` too early, and
 # more so at large $n$, which makes the exponent {glue:text}`linear-exponent`. Between them lies the time $\tau_\mathrm{over}$ at which the training loss and the test loss, at
 # diffusion time $t = 0.01$, have parted by {glue:text}`parted`.
@@ -181,8 +181,9 @@ frame("Exponents in n, by the level that a time is read at", estimate.exponents_
 #
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds).", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
-figure, table = thresholds(runs)
+# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dotted: the largest share of fresh data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
+fresh = baseline.fresh_shares(runs)
+figure, table = thresholds(runs, fresh)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -191,7 +192,14 @@ record(runs, table, "mixture-k")
 # %% tags=["remove-input"]
 names = {"k = 1/4": "f_mem_1/4", "k = 1/3": "f_mem", "k = 1/2": "f_mem_1/2"}
 by_k = {k: scaling.tau_mem_exponent("mixture-n", metric) for k, metric in names.items()}
+glue("fresh-most", f"{fresh['1/3'].max():.2%}", display=False)
+glue("fresh-half", f"{fresh['1/2'].max():.1%}", display=False)
 estimates("Exponent of tau_mem in n", by_k)
+
+# %% [markdown]
+# Some fresh data meet the criterion too, by chance: of new draws from the mixture at most {glue:text}`fresh-most` at
+# $k = 1/3$, and {glue:text}`fresh-half` at $k = 1/2$, for any of these training sets. That is the zero of $f_\mathrm{mem}$; the level at
+# which $\tau_\mathrm{mem}$ is read lies far above it.
 
 # %% [markdown]
 # ## The width of the network

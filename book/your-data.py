@@ -35,7 +35,7 @@ from math import fsum
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib.companion.estimators import images as estimate, scaling, window
+from diffmemlib.companion.estimators import images as estimate, probed, scaling, window
 from diffmemlib.companion.figures import images as draw
 from diffmemlib.companion.figures.curves import quality_and_memory
 from diffmemlib.companion.figures.record import record
@@ -47,6 +47,13 @@ from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.places import checkout
 
+PROOFS = {  # what was probed beside the letters, and what it is
+    "breast-cancer.csv": "30 measurements of each of 569 tumours (scikit-learn's table)",
+    "mixture-d16.npy": "the mixture in 16 dimensions",
+    "emoji": "coloured emoji of Google's Noto font",
+    "ideographs": "Chinese characters of the font Hanazono",
+    "fashion-mnist.npy": "pictures of clothes (Fashion-MNIST)",
+}
 runs = sweep_results(sweep)
 smaller, largest = window.smaller_and_largest(runs)
 example = largest[0]
@@ -79,6 +86,9 @@ glue("probe-sizes", ", ".join(str(n) for n in sorted({r["n"] for r in told["runs
 glue("probe-batch", model["batch"], display=False)
 glue("probe-width", model["width"], display=False)
 glue("probe-lr", f"{model['lr']:g}", display=False)
+proofs = [report for report in probed.reports(checkout() / "book" / "measured") if report["source"] in PROOFS]
+glue("proof-sets", len(proofs), display=False)
+glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" for report in proofs), display=False)
 for i in range(3):
     glue(f"probe-says-{i}", told["sentences"][i] if i < len(told["sentences"]) else "", display=False)
 
@@ -110,8 +120,47 @@ for i in range(3):
 # {glue:text}`probe-width` channels, Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network,
 # learning rate or augmentation is another clock, which no probe can tell; there, put a [monitor](monitor.ipynb) into your own
 # loop. Where the data do not support a prediction, since nothing was memorised in the time given or in too few trainings,
-# it says so instead of guessing. How often its intervals hold on data of other kinds has not been measured yet: what is
-# known of them are the simulations behind `predict`, and the one test below.
+# it says so instead of guessing.
+#
+# ## Is it right?
+#
+# A probe that was given more minutes puts itself to the test: it has trained on $n$ points, and can predict that training
+# from those with at most a quarter of its points. Its report says what came of it. Here is every such test on
+# {glue:text}`proof-sets` data sets on which nothing was tuned: {glue:text}`proof-names`. The interval is one in which the
+# training should lie with 95% confidence.
+
+# %% tags=["remove-input"]
+proof = probed.tests(proofs)
+said = probed.summary(proof)
+glue("proof-told", said["told"], display=False)
+glue("proof-inside", said["inside"], display=False)
+glue("proof-near", said["near"], display=False)
+glue("proof-close", f"{probed.CLOSE:g}", display=False)
+shown = proof.assign(
+    expected=[f"{e:,.0f} [{low:,.0f}, {high:,.0f}]" for e, low, high in proof[["expected", "low", "high"]].to_numpy()],
+    came=proof["came"].map("{:,.0f}".format),
+    ratio=proof["ratio"].map("{:.2f}".format),
+).drop(columns=["low", "high"])
+frame(
+    "Step at which copies were expected, from trainings on a quarter of the points at most, and at which they came",
+    shown,
+)
+
+# %% [markdown]
+# Of {glue:text}`proof-told` trainings that could be told, {glue:text}`proof-inside` lay inside the interval, and
+# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. The intervals are wide where few
+# trainings make them; more minutes narrow them.
+#
+# ## How many points does a larger network need?
+#
+# ```bash
+# .venv/bin/python -m diffmemlib phase DATA --widths 8,16,32 --sizes 32,64,128 --out phase
+# ```
+#
+# This trains every width on every number of points, and draws the plane of $n$ and $p$ of [](images-capacity.ipynb) for
+# your data: the smallest $n$ with which no copies are made until the samples are good, and until 3 and 8 times that. It
+# resumes as the probe does. Several of the same command at one folder share the work, so on a cluster it may be an array
+# of jobs: `sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"`.
 #
 # ## The long way: four commands
 #

@@ -148,6 +148,9 @@ def probe(
     ] = None,
     skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    model_steps_per_second: Annotated[
+        float, typer.Option(help="Of a machine of yours, for an answer in its minutes.")
+    ] = 0.0,
 ) -> None:
     """Tell how long a diffusion model may train on data of yours before it copies; the same command resumes."""
     from .probe.command import probe as make
@@ -157,7 +160,7 @@ def probe(
         check_device(device)
         make(
             source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
-            tell=typer.echo,
+            tell=typer.echo, model_steps_per_second=model_steps_per_second,
         )  # fmt: skip
 
 

@@ -204,3 +204,24 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
             copies,
         ]
     return [f"Stop at {span(found.stop)}.", good + ".", copies]
+
+
+def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
+    """Return what the answer is in minutes on a machine that makes so many steps a second, and for whom; else nothing.
+
+    Parameters
+    ----------
+    found
+        The answer.
+    steps_per_second
+        As given by the user; 0 where it was not.
+    """
+    if not steps_per_second or found.tau_mem is None:
+        return []
+    stop, copies = (steps / steps_per_second / 60 for steps in (found.tau_mem[1], found.tau_mem[0]))
+    return [
+        f"At the {steps_per_second:g} steps a second that you gave, the low end of the time of copies is reached after "
+        f"{stop:,.3g} minutes, and its middle after {copies:,.3g}. That is so for the probe's own network, batch and "
+        "optimizer on your machine. A network of your own needs another number of steps, which its rate does not tell: "
+        "put a MemorizationMonitor into its loop."
+    ]

@@ -14,7 +14,7 @@ from ..files import digest, run_lock, to_json, write_atomic
 from ..places import typed_path
 from ..runs.provenance import device_name
 from . import report
-from .answer import Answer, answer, sentences
+from .answer import Answer, answer
 from .data import read
 from .model import choose_model
 from .plan import Plan
@@ -26,6 +26,7 @@ EVERY = 5.0  # seconds between two records of the time used
 def probe(
     source: str, out: Path, minutes: float = 20.0, *, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (),
     skip_bad: bool = False, device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
+    model_steps_per_second: float = 0.0,
 ) -> Answer:  # fmt: skip
     """Tell how long one may train on the data of a source; writes report.html and report.json into a folder.
 
@@ -46,6 +47,8 @@ def probe(
         Trainings at once; a core each on a CPU, one on a GPU, unless given.
     tell
         What is said along the way is handed to it.
+    model_steps_per_second
+        Of a machine of yours, for an answer in its minutes; 0 for none.
 
     Returns
     -------
@@ -65,6 +68,8 @@ def probe(
     """
     if not SHORTEST <= minutes < 1e6:
         raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more, and less than a million")
+    if not 0 <= model_steps_per_second < 1e9:
+        raise ValueError(f"--model-steps-per-second {model_steps_per_second:g}: give a number above 0")
     out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
@@ -92,8 +97,10 @@ def probe(
         runs = plan.known()
         found = answer(runs, data.count)
         facts = {"seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__}
-        page, _ = report.write(out, name, data, model, runs, found, facts)
-        for sentence in sentences(found, model.batch, report.steps_per_second(runs)):
+        if model_steps_per_second:
+            facts["model_steps_per_second"] = model_steps_per_second
+        page, told = report.write(out, name, data, model, runs, found, facts)
+        for sentence in told:
             tell(sentence)
         tell(f"The report: {page}")
     return found

@@ -11,7 +11,7 @@ from typing import Any
 
 from ..files import to_json, write_atomic
 from ..timescales.crossings import Timescale
-from .answer import Answer, sentences, times
+from .answer import Answer, at_your_rate, sentences, times
 from .backtest import FACTOR, Backtest, backtests
 from .data import Data, Kind
 from .model import FEATURES, Model
@@ -47,8 +47,8 @@ slider.addEventListener('input', show); show();
 
 def write(
     out: Path, source: str, data: Data, model: Model, runs: Sequence[Run], found: Answer, facts: dict[str, Any]
-) -> tuple[Path, Path]:  # fmt: skip
-    """Write report.html and report.json into a folder, and return their paths.
+) -> tuple[Path, list[str]]:  # fmt: skip
+    """Write report.html and report.json into a folder; return the path of the first, and the answer in words.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ def write(
         Seconds used, device, version and the like, for both.
     """
     rate = steps_per_second(runs)
-    told = sentences(found, model.batch, rate)
+    told = sentences(found, model.batch, rate) + at_your_rate(found, facts.get("model_steps_per_second", 0.0))
     html_file, content = out / "report.html", out / "report.json"
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
@@ -70,7 +70,7 @@ def write(
         "backtests": [asdict(test) | {"verdict": test.verdict} for test in backtests(runs)], **facts,
     }))  # fmt: skip
     write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
-    return html_file, content
+    return html_file, told
 
 
 def steps_per_second(runs: Sequence[Run]) -> float:

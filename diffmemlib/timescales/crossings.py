@@ -72,8 +72,8 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
 
     The shares are first made monotone by maximum likelihood (of as many samples at each milestone, that is isotonic
     regression), so that one milestone with a hit more than usual is not taken for the rise. Between milestones the
-    logarithm of (hits + 1/2)/(samples + 1) is interpolated linearly in log tau: f_mem rises as a power of tau, and an
-    interpolation of the share itself, which is convex there, finds the crossing too early.
+    empirical logit, log((hits + 1/2)/(misses + 1/2)), is interpolated linearly in log tau: f_mem rises as a power of
+    tau, and an interpolation of the share itself, which is convex there, finds the crossing too early.
 
     Parameters
     ----------
@@ -96,7 +96,7 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
     The share rises as tau^3, and is 0.02 at tau = 543; interpolated linearly it would be there at 499.
 
     >>> share_crossing([100, 200, 400, 800], [0.0, 0.001, 0.008, 0.064], 1000, 0.02).tau
-    540.54...
+    538.19...
     """
     if samples < 1 or not 0 < threshold < 1:
         raise ValueError(f"samples = {samples}, threshold = {threshold}: need 1 or more, and 0 < threshold < 1")
@@ -105,10 +105,11 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
         raise ValueError(f"the shares run from {share.min():g} to {share.max():g}: give shares in [0, 1]")
     rise = optimize.isotonic_regression(share).x
 
-    def logarithm(value: ArrayLike) -> NDArray[np.float64]:
-        return np.log((np.asarray(value) * samples + 0.5) / (samples + 1))
+    def logit(value: ArrayLike) -> NDArray[np.float64]:
+        hits = np.asarray(value) * samples
+        return np.log((hits + 0.5) / (samples - hits + 0.5))
 
-    return first_crossing(tau, logarithm(rise), float(logarithm(threshold)))
+    return first_crossing(tau, logit(rise), float(logit(threshold)))
 
 
 def checked_curve(tau: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

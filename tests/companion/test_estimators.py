@@ -78,7 +78,7 @@ def test_ratios_and_their_t_intervals(runs):
 
 
 def test_smallest_kl_is_the_mean_over_seeds_of_the_largest_n(runs):
-    e = estimate.smallest_kl()
+    e = estimate.smallest_kl("kl_knn")
     assert e.value == pytest.approx(0.055)
     assert {r.config["n"] for r in e.runs} == {4096}
 
@@ -110,3 +110,15 @@ def test_exponents_by_level_count_what_they_leave_out(runs):
     assert by_level.loc["tau_mem, f_mem = 0.02"].tolist() == ["1.00 [1.00, 1.00]", 1]
     assert by_level.loc["tau_mem, f_mem = 0.1"].tolist() == ["not seen", 7]
     assert by_level.loc["tau_gen, score gap of 3 nats", "exponent [95%]"].startswith("-0.00")
+
+
+def test_the_smallest_score_gap_is_that_of_each_run_and_has_an_exponent(runs):
+    table = estimate.smallest_by_n(runs)
+    assert table["n"].tolist() == [256, 256, 1024, 1024, 4096, 4096]
+    for run, row in zip(sorted(runs, key=lambda r: (r.config["n"], r.config["seed"])), table.itertuples(), strict=True):
+        curve = run.curve("kl_fisher")["value"]
+        assert row.kl == curve.min() == curve.loc[row.step]
+    assert estimate.smallest_kl().value == pytest.approx(table[table["n"] == 4096]["kl"].mean())
+    assert estimate.smallest_kl_exponent().value == pytest.approx(
+        np.polyfit(np.log(table["n"]), np.log(table["kl"]), 1)[0]
+    )

@@ -219,8 +219,9 @@ def test_visit_and_curvature_limits_are_told_apart(looks, steps):
         m = draws * (batch or n)
         f_mem = run.curves["metric"] == "f_mem"
         onset = looks * n / m + steps * n
-        # A power of tau, whose logarithm is interpolated exactly.
-        run.curves.loc[f_mem, "value"] = np.minimum(0.02 * (run.curves.loc[f_mem, "step"] / onset) ** 2, 1)
+        # Its odds rise as a power of tau, so that they are interpolated exactly.
+        odds = 0.02 / 0.98 * (run.curves.loc[f_mem, "step"] / onset) ** 2
+        run.curves.loc[f_mem, "value"] = odds / (1 + odds)
         runs.append(run)
     a, b = scaling.visit_and_curvature_limits(runs)
     assert (a.value, b.value) == (pytest.approx(looks, abs=5), pytest.approx(steps, abs=0.02))

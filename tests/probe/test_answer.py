@@ -6,7 +6,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmemlib.probe.answer import answer, copies_from, good_from, good_level, sentences, tau_gen_of, times
+from diffmemlib.probe.answer import (
+    answer,
+    at_your_rate,
+    copies_from,
+    good_from,
+    good_level,
+    sentences,
+    tau_gen_of,
+    times,
+)
 from diffmemlib.probe.backtest import Backtest, backtests
 from diffmemlib.probe.training import Run, copies_level
 from diffmemlib.timescales.crossings import Timescale
@@ -158,3 +167,11 @@ def test_a_larger_training_is_predicted_from_those_a_quarter_of_its_size():
 def test_a_bound_decides_only_where_it_excludes_the_whole_interval(tau, status, verdict):
     one = Backtest(256, 0, (32, 64), (200.0, 100.0, 400.0), Timescale(tau, status), None, Timescale(10, "interpolated"))
     assert one.verdict == verdict
+
+
+def test_a_rate_of_yours_turns_steps_into_minutes_and_says_for_whom():
+    found = answer(several(), 2048)
+    (sentence,) = at_your_rate(found, 100.0)
+    assert f"{found.tau_mem[1] / 6000:,.3g} minutes" in sentence and f"{found.tau_mem[0] / 6000:,.3g}." in sentence
+    assert "the probe's own network" in sentence and "MemorizationMonitor" in sentence
+    assert at_your_rate(found, 0.0) == [] and at_your_rate(answer([], 10), 100.0) == []

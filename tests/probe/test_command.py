@@ -229,6 +229,7 @@ def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
     [
         (["x.npy", "--minutes", "0.5"], "--minutes 0.5: give 1 or more"),
         (["x.npy", "--minutes", "nan"], "--minutes nan"),
+        (["x.npy", "--model-steps-per-second", "-1"], "--model-steps-per-second -1"),
         (["x.npy", "--out", "x.npy"], "--out x.npy is a file: give a folder"),
         (["x.npy", "--device", "cuda"], "cuda"),
         (["nothing.npy"], "nothing.npy does not exist"),

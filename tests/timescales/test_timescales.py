@@ -359,12 +359,12 @@ def test_runs_and_what_is_said_of_them_are_of_one_length_and_kind():
 @pytest.mark.parametrize("power", [1.0, 2.0, 4.0])
 @pytest.mark.parametrize("spacing", [1.3, 2.0])
 def test_a_share_that_rises_as_a_power_is_found_where_it_crosses(power: float, spacing: float):
-    """Without noise nearly exactly; the share itself, interpolated linearly, crosses much earlier."""
+    """Without noise within a hundredth; the share itself, interpolated linearly, crosses much earlier."""
     tau = 100 * spacing ** np.arange(int(np.log(100) / np.log(spacing)))
     for at in np.geomspace(300, 3000, 7):
         share = np.minimum(0.02 * (tau / at) ** power, 1.0)
         found = share_crossing(tau, share, 10**9, 0.02)
-        assert found.status == "interpolated" and found.tau == pytest.approx(at, rel=1e-6)
+        assert found.status == "interpolated" and found.tau == pytest.approx(at, rel=0.01)
 
 
 def test_shares_with_the_noise_of_counting_are_found_without_bias():

@@ -184,8 +184,11 @@ def time_symbol(name: str) -> str:
     return rf"$\tau_\mathrm{{{name.removeprefix('tau_')}}}$"
 
 
-def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """f_mem against tau/n for k = 1/4, 1/3, 1/2, a panel each."""
+def thresholds(results: Sequence[Result], fresh: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """f_mem against tau/n for k = 1/4, 1/3, 1/2, a panel each, over the largest share of fresh data that meet it.
+
+    fresh: as of `baseline.fresh_shares`.
+    """
     names = {"f_mem_1/4": "k = 1/4", "f_mem": "k = 1/3", "f_mem_1/2": "k = 1/2"}
     figure, axes = subplots(1, 3, figsize=(9.5, 3.2), sharey=True, sharex=True)
     colors, tables = shades([r.config["n"] for r in results]), []
@@ -194,6 +197,7 @@ def thresholds(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
         for n, part in table.groupby("n"):
             axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
+        axis.axhline(fresh[title.removeprefix("k = ")].max(), color="0.4", ls=":", lw=1.2, label="fresh data")
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
         plain_ticks(axis.xaxis)
         tables.append(table)

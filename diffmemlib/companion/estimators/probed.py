@@ -1,0 +1,41 @@
+"""What probes predicted from small trainings, and what larger ones then did, from their stored reports."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+CLOSE = 1.5  # times the value that was expected, either way
+
+
+def reports(folder: Path) -> list[dict[str, Any]]:
+    """The reports of a folder, probe-*.json, by the name of their data."""
+    found = [json.loads(path.read_text()) for path in sorted(folder.glob("probe-*.json"))]
+    return sorted(found, key=lambda report: str(report["source"]))
+
+
+def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Every larger training that was predicted: data, n, seed, from n, expected, low, high, came, ratio, verdict."""
+    rows = []
+    for report in found:
+        for test in report.get("backtests", []):
+            expected, low, high = test["predicted"]
+            came = test["measured"]["tau"]
+            sizes = ", ".join(map(str, test["sizes"]))
+            rows.append(
+                (report["source"], test["n"], test["seed"], sizes, expected, low, high, came, came / expected,
+                 test["verdict"])
+            )  # fmt: skip
+    columns = ["data", "n", "seed", "from n", "expected", "low", "high", "came", "ratio", "verdict"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def summary(table: pd.DataFrame) -> dict[str, int]:
+    """How many trainings were predicted and told, how many lay inside the interval, and how many near its value."""
+    told = table[table["verdict"] != "not told"]
+    near = told["ratio"].between(1 / CLOSE, CLOSE)
+    return {"told": len(told), "inside": int((told["verdict"] == "inside").sum()), "near": int(near.sum())}

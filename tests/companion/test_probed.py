@@ -1,0 +1,63 @@
+"""What stored reports of probes say of their predictions, and how many fresh data look like copies."""
+
+import json
+
+import numpy as np
+import pytest
+
+from diffmemlib.companion.estimators import baseline, probed
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.metrics.memorization import memorized_fraction
+from diffmemlib.places import checkout_root
+
+
+def report(source: str, *tests: tuple[float, float, str]) -> dict:
+    """Tests of a prediction of 100 [50, 200]: when copies came, and what is said of it."""
+    made = [
+        {"n": 128, "seed": seed, "sizes": [16, 32], "predicted": [100.0, 50.0, 200.0],
+         "measured": {"tau": tau, "status": "interpolated"}, "verdict": verdict}
+        for seed, (tau, _, verdict) in enumerate(tests)
+    ]  # fmt: skip
+    return {"source": source, "backtests": made}
+
+
+def test_reports_are_read_and_their_tests_counted(tmp_path):
+    told = [report("b", (120, 0, "inside"), (190, 0, "inside"), (300, 0, "later")), report("a", (20, 0, "not told"))]
+    for i, one in enumerate([*told, {"source": "c"}]):
+        (tmp_path / f"probe-{i}.json").write_text(json.dumps(one))
+    (tmp_path / "other.json").write_text("{}")
+    found = probed.reports(tmp_path)
+    assert [r["source"] for r in found] == ["a", "b", "c"]
+    table = probed.tests(found)
+    assert table["data"].tolist() == ["a", "b", "b", "b"] and table["ratio"].tolist() == [0.2, 1.2, 1.9, 3.0]
+    assert table["from n"].tolist() == ["16, 32"] * 4
+    assert probed.summary(table) == {"told": 3, "inside": 2, "near": 1}
+    assert probed.summary(probed.tests([])) == {"told": 0, "inside": 0, "near": 0}
+
+
+def test_the_verdicts_of_the_stored_reports_follow_from_their_numbers():
+    table = probed.tests(probed.reports(checkout_root("The measured files") / "book" / "measured"))
+    for row in table.itertuples():
+        inside = row.low <= row.came <= row.high
+        assert (row.verdict == "inside") == inside or row.verdict == "not told", row
+
+
+def test_fresh_data_meet_the_criterion_as_often_as_counted_one_by_one():
+    runs = [r for r in sweep_results("mixture-n") if r.config["n"] in (64, 128) and r.config["seed"] < 2]
+    table = baseline.fresh_shares(runs)
+    assert table.index.tolist() == [64, 128] and table.columns.tolist() == ["1/4", "1/3", "1/2"]
+    assert (table["1/4"] <= table["1/3"]).all() and (table["1/3"] <= table["1/2"]).all()
+    shares = []
+    for run in runs[:2]:
+        train, fresh = baseline.train_and_fresh(run)
+        assert len(train) == run.config["n"] and len(fresh) == baseline.FRESH
+        shares.append(memorized_fraction(fresh, train, k=0.5).value)
+    ns = [run.config["n"] for run in runs]
+    assert ns[0] == ns[1] and table.loc[ns[0], "1/2"] == pytest.approx(np.mean(shares))
+
+
+def test_of_images_the_held_out_ones_are_fresh():
+    (run,) = (r for r in sweep_results("images-n") if r.config["n"] == 64)
+    train, fresh = baseline.train_and_fresh(run)
+    assert len(train) == 64 and fresh.shape[1:] == train.shape[1:]
+    assert not (fresh[:, None] == train[None, :10]).flatten(2).all(2).any(), "no image in common"
