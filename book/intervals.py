@@ -56,7 +56,7 @@ for name, values in (("low", min), ("high", max)):
     )
     glue(f"coverage-laws-{name}", f"{values(table.loc[of_laws, 'held']):.0%}", display=False)
 
-# %% mystnb={"figure": {"caption": "How often each interval holds the truth, one dot a world, with the 95% interval of that frequency itself. The line is the promise, 95%. A dot to the right of it is an interval that is wider than it need be, one to the left holds less than it says.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1; one group, the Fréchet distance taken for that of the laws, lies far to the left."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "How often each interval holds the truth, one dot a world, with the 95% interval of that frequency itself. The line is the promise, 95%. A dot to the right of it is an interval that is wider than it need be, one to the left holds less than it says.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1; one group, the Fr\u00e9chet distance taken for that of the laws, lies far to the left."}} tags=["remove-input"]
 figure, shown = coverages(table)
 plt.show()
 
