@@ -119,9 +119,9 @@ bench: $(STAMP) ## Measure training speed on this machine
 
 # An hour and a half of a core, most of it the first.
 simulations: $(STAMP) ## Try the theory, the measures of copying and all intervals where the truth is known; stored for the book
-	$(BIN)/python -m diffmemlib simulate theory --count 2048 --out book/measured/theory-grid.json
-	$(BIN)/python -m diffmemlib simulate copying --count 60 --out book/measured/copying.json
-	$(BIN)/python -m diffmemlib simulate coverage --count 3000 --out book/measured/coverage.json
+	$(BIN)/python -m diffmemlib simulate theory --out book/measured/theory-grid.json
+	$(BIN)/python -m diffmemlib simulate copying --out book/measured/copying.json
+	$(BIN)/python -m diffmemlib simulate coverage --out book/measured/coverage.json
 
 mutants: $(STAMP) ## Break the core modules in many small places, and say which breaks no test notices
 	$(BIN)/python tests/mutation.py $(ARGS)

@@ -17,7 +17,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
 EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
-SIMULATIONS = ("theory", "copying", "coverage")
+SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -190,11 +190,11 @@ def phase(
 
     with exit_on_user_error():
         check_device(device)
-        _, whole = make(
+        _, again = make(
             source, out, _numbers(widths, "--widths"), _numbers(sizes, "--sizes"), minutes, steps=steps, size=size,
             grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device, tell=typer.echo,
         )  # fmt: skip
-    if not whole:
+    if again:
         raise typer.Exit(UNFINISHED)
 
 
@@ -277,17 +277,14 @@ def bench(
     from .runs.config import check_device
 
     with exit_on_user_error():
-        path = (
-            output_dir() / f"bench-{check_device(device).split(':')[0]}.json"
-            if out is None
-            else typed_path(out, "--out")
-        )
+        kind = check_device(device).split(":")[0]
+        path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
         check_writable(path)  # before the measuring, which takes minutes
         image = measure(device)
         typer.echo(report(image))
-        nets = [together(n, MODELS[device.split(":")[0]], device=device) for n in (64, 256, 1024)]
+        nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
         typer.echo("\n" + together_table(nets, f"on {image['device']}, {image['threads']} threads"))
-        if device == "cpu":
+        if kind == "cpu":
             typer.echo("\n" + table())
         write_atomic(path, to_json({"image": image, "together": nets}))
         typer.echo(f"\nwrote {path.name}")
@@ -296,7 +293,9 @@ def bench(
 @app.command()
 def simulate(
     what: Annotated[str, typer.Argument(help="theory, copying or coverage.")],
-    count: Annotated[int, typer.Option(help="Points of theory, else repetitions of each case.", min=1)] = 1000,
+    count: Annotated[
+        int | None, typer.Option(help="Points of theory, else repetitions of each case; those of the book.", min=1)
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/<what>.json.")] = None,
 ) -> None:
     """Try where the truth is known what the book relies on; print it, and write it as JSON.
@@ -313,6 +312,7 @@ def simulate(
         if what not in SIMULATIONS:
             raise ValueError(f"{what!r} is no simulation: choose {', '.join(SIMULATIONS)}")
         check_writable(path)  # before the simulation, which takes minutes
+        count = count or SIMULATIONS[what]
         if what == "theory":
             from .bench.theory import theory_grid, theory_report as report
 

@@ -23,7 +23,7 @@ from ..metrics.neighbour_kl import kl_nearest_neighbour
 from ..monitor.evidence import log_evidence
 from ..randomness import derive_seed
 from ..runs.store import Result
-from ..timescales.crossings import share_crossing
+from ..timescales.crossings import Timescale, share_crossing
 from ..timescales.power_laws import collapse_exponent, exponent, geometric_mean
 from ..timescales.prediction import predict
 from .estimators.scaling import F_MEM, LEVELS, sizes, tau_mem
@@ -43,6 +43,7 @@ LAWS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
 OF_LAWS = "Fréchet distance, of the laws"  # which its interval does not promise to hold
 SCATTER = 0.1  # of log tau from run to run
 Trial = Callable[[np.random.Generator], bool]
+Curves = list[tuple[NDArray[np.float64], NDArray[np.float64]]]
 
 
 def coverage(repetitions: int = 1000, progress: bool = True) -> dict[str, Any]:
@@ -106,8 +107,7 @@ class World:
         fitted = exponent(self.n, times)
         self.a, self.constant = fitted.value, log(fitted.prefactor)
         self.tau = [c.index.to_numpy(float) for c in curves]
-        residual = np.log([t.tau for t in times]) - self.constant - self.a * np.log(self.n)
-        self.scatter = float(np.std(residual, ddof=2))
+        measured = _scatter(self.n, times)
         self.seed, self.of_seed = np.array([r.config["seed"] for r in runs]), of_seed
         # The shape of the rise, against log(tau/tau_mem): monotone, and smooth on the scale of the milestones.
         place = np.concatenate([np.log(tau / t.tau) for tau, t in zip(self.tau, times, strict=True)])
@@ -118,8 +118,12 @@ class World:
         padded = np.pad(np.interp(self.grid, place[order], rise), 15, mode="edge")
         self.shape = np.convolve(padded, window / window.sum(), "valid")
         self.crossing = float(np.interp(F_MEM, self.shape, self.grid))
+        # What counting and milestones add to the scatter of measured times is drawn again: take it out of it first.
+        self.scatter, rng = 0.0, np.random.default_rng(0)
+        added = float(np.mean([_scatter(self.n, self.times(self.draw(rng))) ** 2 for _ in range(200)]))
+        self.scatter = max(measured**2 - added, 0.0) ** 0.5
 
-    def draw(self, rng: np.random.Generator) -> list[tuple[NDArray[np.float64], NDArray[np.float64]]]:
+    def draw(self, rng: np.random.Generator) -> Curves:
         """Return curves of a sweep in this world: (tau, share of copies) of each run."""
         own, of_seeds = rng.standard_normal(len(self.n)), rng.standard_normal(int(self.seed.max()) + 1)
         error = self.scatter * ((1 - self.of_seed) ** 0.5 * own + self.of_seed**0.5 * of_seeds[self.seed])
@@ -130,16 +134,25 @@ class World:
             curves.append((tau, rng.binomial(self.samples, p) / self.samples))
         return curves
 
+    def times(self, curves: Curves) -> list[Timescale]:
+        """Return tau_mem of curves, by what the book uses."""
+        return [share_crossing(tau, share, self.samples, F_MEM) for tau, share in curves]
+
     def exponent(self, rng: np.random.Generator) -> bool:
         """Whether the interval of the exponent of tau_mem holds the true one."""
-        times = [share_crossing(tau, share, self.samples, F_MEM) for tau, share in self.draw(rng)]
-        fitted = exponent(self.n, times)
+        fitted = exponent(self.n, self.times(self.draw(rng)))
         return fitted.low <= self.a <= fitted.high
 
     def collapse(self, rng: np.random.Generator) -> bool:
         """Whether that of the collapse does."""
         fitted = collapse_exponent(self.n, self.draw(rng), LEVELS, self.samples)
         return fitted.low <= self.a <= fitted.high
+
+
+def _scatter(n: NDArray[np.float64], times: Sequence[Timescale]) -> float:
+    """Standard deviation of the log of the times around their power law in n; bounds count as times."""
+    x, y = np.log(n), np.log([t.tau for t in times])
+    return float(np.std(y - np.polyval(np.polyfit(x, y, 1), x), ddof=0) * (len(y) / (len(y) - 2)) ** 0.5)
 
 
 def _times(log_tau: NDArray[np.float64], ended: float, rng: np.random.Generator) -> tuple[Any, Any]:

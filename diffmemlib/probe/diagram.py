@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from scipy import optimize
 
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
@@ -21,9 +23,9 @@ from ..timescales.crossings import Boundary, value_at
 from .answer import copies_from, good_from
 from .data import Data, read
 from .model import choose_model
-from .phase import TIMES, Grid, Job, Row, above_baseline, models_of, together
+from .phase import TIMES, Grid, Job, Row, models_of, together
 from .report import as_text, criteria, made_by, page
-from .training import COPIES, Run
+from .training import Run, copies_plain
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -61,7 +63,7 @@ def phase(
     Returns
     -------
     tuple
-        What each width says, and whether all trainings are made.
+        What each width says, and whether trainings are left that no process is at, for want of time.
 
     Raises
     ------
@@ -73,46 +75,53 @@ def phase(
         raise SourceError(f"--out {out.name} is a file: give a folder")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give more than 0")
-    data = _read_in_turn(source, out, size, grey, columns, skip_bad)
+    with _in_turn(out):
+        data = read(source, out, size, grey, columns, skip_bad)
     tell("\n".join(data.found))
     grid = _grid(out, data, widths, sizes, steps, device)
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     left, workers = len(grid.open()), workers or (1 if device != "cpu" else cores)
+    end = time.monotonic() + (60 * minutes if minutes is not None else float("inf"))
     if left:
-        tell(f"{len(grid.jobs)} trainings, {left} of them still to be made, {workers} at once; interrupt it as you "
-             "like, the same command goes on.")  # fmt: skip
-        together(grid, min(workers, left), 60 * minutes if minutes is not None else float("inf"))
-    runs = grid.known()
-    rows = grid.rows(runs)
-    facts = {
-        "seconds": sum(run.seconds for run in runs.values()),
-        "device": device_name(device),
-        "version": __version__,
-    }
+        tell(f"{left} of {len(grid.jobs)} trainings are still to be made, up to {min(workers, left)} at once; "
+             "interrupt it as you like, the same command goes on.")  # fmt: skip
+        together(grid, min(workers, left), end - time.monotonic())
     name = quoted(Path(source).expanduser().resolve().name)
-    told, whole = sentences(rows), not grid.open()
-    write_atomic(out / "phase.json", to_json({
-        "source": name, "sentences": told, "rows": [asdict(row) for row in rows], "found": list(data.found), **facts,
-        "runs": [_as_json(width, run) for (width, _), run in runs.items() if len(run.curves)],
-    }))  # fmt: skip
-    file = out / "phase.html"
-    write_atomic(file, html(name, grid, rows, runs, facts).encode())
+    with _in_turn(out):  # or a process that ends later could write what it knew earlier
+        runs = grid.known()
+        rows, remaining = grid.rows(runs), grid.open(runs)
+        seconds = sum(run.seconds for run in runs.values())
+        facts = {"seconds": seconds, "device": device_name(device), "version": __version__}
+        told, file = sentences(rows), out / "phase.html"
+        write_atomic(out / "phase.json", to_json({
+            "source": name, "sentences": told, "rows": [asdict(row) for row in rows], "found": list(data.found),
+            "runs": [_as_json(width, run) for (width, _), run in runs.items() if len(run.curves)], **facts,
+        }))  # fmt: skip
+        write_atomic(file, html(name, grid, rows, runs, facts).encode())
     for sentence in told:
         tell(sentence)
-    if not whole:
-        tell("Not all trainings are made: the same command goes on.")
+    again = bool(remaining) and time.monotonic() >= end
+    if remaining:
+        rest = "the same command goes on" if again else "other processes are at the rest, and the last one draws it all"
+        tell(f"Trainings that are not made yet: {len(remaining)}; {rest}.")
     tell(f"The diagram: {file}")
-    return rows, whole
+    return rows, again
 
 
-def _read_in_turn(source: str, out: Path, size: int, grey: bool, columns: tuple[str, ...], skip_bad: bool) -> Data:
-    """Read the data when no other process does."""
+@contextmanager
+def _in_turn(out: Path) -> Iterator[None]:
+    """Hold the folder's lock, once no other process does."""
     while True:
+        lock = run_lock(out / "phase")
         try:
-            with run_lock(out / "phase"):
-                return read(source, out, size, grey, columns, skip_bad)
+            lock.__enter__()
+            break
         except RunBusyError:
             time.sleep(1)
+    try:
+        yield
+    finally:
+        lock.__exit__(None, None, None)
 
 
 def _grid(out: Path, data: Data, widths: Sequence[int], sizes: Sequence[int], steps: int, device: str) -> Grid:
@@ -124,8 +133,11 @@ def _grid(out: Path, data: Data, widths: Sequence[int], sizes: Sequence[int], st
             f"--sizes {','.join(map(str, sizes))}: give numbers from 2 to {len(data.pool)}, the points there are to "
             "train on"
         )
-    if steps < model.first:
-        raise ValueError(f"--steps {steps}: a training is first looked at after {model.first}; give more")
+    most = model.milestones()[-1]
+    if not model.first <= steps <= most:
+        raise ValueError(
+            f"--steps {steps}: a training is first looked at after {model.first}, and makes {most:,} at most"
+        )
     grid = Grid(out, data, models_of(model, widths), sizes, steps, device)
     for one in grid.models.values():
         one.network(data, 0, "cpu")  # refuses a width that cannot be
@@ -138,9 +150,9 @@ def boundary_text(boundary: Boundary) -> str:
         "interpolated": f"{boundary.n:,.0f} or more",
         "on grid": f"{boundary.n:,.0f} or more",
         "above range": f"more than {boundary.n:,.0f}",
-        "below range": f"{boundary.n:,.0f} or fewer",
+        "below range": f"{boundary.n:,.0f} or more, and perhaps fewer",
         "not monotone": f"not told (copies at {boundary.n:,.0f}, and none at a smaller size)",
-        "censored": f"not told (the training on {boundary.n:,.0f} ended before)",
+        "censored": f"not told (the training on {boundary.n:,.0f} was not looked at around that time)",
     }[boundary.status]
 
 
@@ -149,17 +161,31 @@ def sentences(rows: Sequence[Row]) -> list[str]:
     told = []
     for row in rows:
         name = f"W = {row.width} ({row.parameters:,} parameters)"
+        if row.diverged:
+            told.append(f"{name}: {row.diverged} of {row.of} trainings diverged, and tell nothing.")
+        if not row.trained:
+            told.append(f"{name}: not trained yet.")
+            continue
         if row.tau_gen is None:
-            told.append(f"{name}: samples did not become good in the steps given, so no boundary can be told.")
+            told.append(
+                f"{name}: samples have not become good in any of the trainings that were looked at, {row.trained} of "
+                f"{row.of}, so no boundary can be told."
+            )
             continue
         parts = [
             f"until {'then' if c == 1 else f'{c} times that'}, {boundary_text(b)}" for c, b in row.boundaries.items()
         ]
         told.append(
-            f"{name}: samples are good from step {row.tau_gen:,.0f} on. Points with which no copies are made "
+            f"{name}: samples are good from step {_good_text(row)} on. Points with which no copies are made "
             + "; ".join(parts) + "."
         )  # fmt: skip
     return told
+
+
+def _good_text(row: Row) -> str:
+    if row.tau_gen is None:
+        return "not seen"
+    return f"{row.tau_gen.tau:,.0f}" + (" or earlier" if row.tau_gen.status == "at first point" else "")
 
 
 def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
@@ -186,8 +212,7 @@ def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
             for n in grid.sizes:
                 run, share = runs.get((row.width, n)), None
                 if run is not None and len(run.curves) and row.tau_gen:
-                    tau, above = above_baseline(run)
-                    share = value_at(tau, above, max(middle * row.tau_gen, tau[0]))
+                    share = share_above(run, middle * row.tau_gen.tau)
                 if share is None:
                     axis.plot(n, row.parameters, "x", color="#999999", ms=7)
                 else:
@@ -195,7 +220,7 @@ def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
         if cells:
             x, y, share = np.array(cells).T
             shown = axis.scatter(x, y, c=share, cmap="Oranges", vmin=0, vmax=0.5, s=150, edgecolor="#555555", lw=0.6)
-            drawn.colorbar(shown, ax=axis, extend="max", label=rf"share of copies at {middle} $\tau_{{gen}}$")
+            drawn.colorbar(shown, ax=axis, extend="max", label=rf"copies above chance at {middle} $\tau_{{gen}}$")
         for c, color in zip(TIMES, colors, strict=True):
             told = [(row.boundaries[c], row.parameters) for row in rows if row.boundaries]
             line = [(b.n, p) for b, p in told if b.status in ("interpolated", "on grid")]
@@ -224,7 +249,7 @@ def html(name: str, grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run], fa
     heads = "".join(f"<th>no copies until {'' if c == 1 else f'{c} '}&tau;<sub>gen</sub></th>" for c in TIMES)
     table = "".join(
         f"<tr><td>{row.width}</td><td>{row.parameters:,}</td>"
-        f"<td>{'not seen' if row.tau_gen is None else f'{row.tau_gen:,.0f}'}"
+        f"<td>{_good_text(row)}"
         + "".join(f"</td><td>{escape(boundary_text(row.boundaries[c])) if row.boundaries else ''}" for c in TIMES)
         + "</td></tr>"
         for row in rows
@@ -241,8 +266,9 @@ def html(name: str, grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run], fa
     )
     return page(f"The (n, p) diagram of {name}", [
         f"<h1>How many points does a network of each size need? {escape(name)}</h1>", f"<p>{intro}</p>",
-        f"<figure>{drawn}<figcaption>Arrows point to where the boundary lies when it is beyond the sizes tried. Discs: "
-        f"share of copies above that of held-out data at {TIMES[1]} &tau;<sub>gen</sub>.</figcaption></figure>",
+        f"<figure>{drawn}<figcaption>Arrows point to where the boundary lies when it is beyond the sizes tried. "
+        f"Discs: share of copies above that of held-out data at {TIMES[1]} &tau;<sub>gen</sub>; where a training "
+        "ended, since copies were plain, the share at its end.</figcaption></figure>",
         f'<div class="wide"><table><thead><tr><th>W</th><th>p</th><th>&tau;<sub>gen</sub> (steps)</th>{heads}</tr>'
         f"</thead><tbody>{table}</tbody></table></div>",
         "<h2>The trainings</h2>",
@@ -251,11 +277,25 @@ def html(name: str, grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run], fa
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
         "<h2>What this rests on</h2>",
         *(f"<p>{escape(line)}</p>" for line in (
-            "Each width and n was trained once, by Adam, and a boundary lies between two sizes that were tried: it is "
-            f"known no better than that. Copies up to {COPIES:.0%} above held-out data count as none.",
-            *criteria(grid.data.kind), *grid.data.found, made_by(facts),
+            "Each width and n was trained once, by Adam. A boundary lies between two sizes that were tried, where the "
+            "time at which copies come is a power of n between them; it is known no better than that.",
+            *criteria(grid.data.kind), *grid.data.found,
+            f"{made_by(facts)} That is the time of all trainings added up.",
         )),
     ])  # fmt: skip
+
+
+def share_above(run: Run, when: float) -> float | None:
+    """Return the share of copies above that of held-out data at a time, made monotone as in `share_crossing`.
+
+    Before the first look it is that of the first; after the last, where copies were plain, that of the last, else None.
+    """
+    curve = run.curve("f_mem")
+    tau = curve["step"].to_numpy(float)
+    if when > tau[-1] and not copies_plain(run):
+        return None
+    rise = optimize.isotonic_regression(curve["value"]).x - run.baseline
+    return value_at(tau, np.maximum(rise, 0.0), min(max(when, tau[0]), tau[-1]))
 
 
 def _as_json(width: int, run: Run) -> dict[str, Any]:

@@ -12,19 +12,15 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
-import numpy as np
-from scipy import optimize
-
 from ..files import RunBusyError
-from ..timescales.crossings import Boundary, Timescale, phase_boundary
-from .answer import good_from, tau_gen_of
+from ..timescales.crossings import Boundary, Timescale, boundary_of_times
+from .answer import copies_from, good_from
 from .data import Data
 from .model import Model
 from .plan import EVERY
-from .training import COPIES, Run, copies_plain, read_run, run_folder, train_one
+from .training import Run, copies_plain, read_run, run_folder, train_one
 
 TIMES = (1, 3, 8)  # of tau_gen, the paper's c
-FOREVER = 1e15  # steps
 Job = tuple[int, int]  # width and n
 
 
@@ -36,16 +32,21 @@ class Row:
     ----------
     width, parameters : int
         Of the network.
-    tau_gen : float or None
-        From which step on its samples are good, at the largest n; None where they were not.
+    tau_gen : Timescale or None
+        When its samples became good, at the largest n at which they did; None where they did not.
     boundaries : dict
-        For each c, the smallest n without copies at c tau_gen, as a `Boundary`.
+        For each c, the smallest n without copies at c tau_gen, a `Boundary`; where tau_gen is an upper bound, so is n.
+    trained, of, diverged : int
+        Trainings of this width that were measured, all of them, and those that diverged.
     """
 
     width: int
     parameters: int
-    tau_gen: float | None
+    tau_gen: Timescale | None
     boundaries: dict[int, Boundary]
+    trained: int
+    of: int
+    diverged: int
 
 
 @dataclass
@@ -111,9 +112,15 @@ class Grid:
         # The run's own too: what is not good yet is not judged.
         return good[-1].status != "censored" and last >= max(TIMES) * max(seen)
 
-    def open(self) -> list[Job]:
-        """Return the trainings that are still to be made, or gone on with."""
-        runs = self.known()
+    def open(self, runs: Mapping[Job, Run] | None = None) -> list[Job]:
+        """Return the trainings that are still to be made, or gone on with.
+
+        Parameters
+        ----------
+        runs
+            All that are known; read unless given.
+        """
+        runs = self.known() if runs is None else runs
         return [job for job in self.jobs if job not in runs or not self.enough(job[0], runs, runs[job])]
 
     def carry_out(
@@ -122,7 +129,7 @@ class Grid:
         should_stop: Callable[[], bool] = lambda: False,
         each_step: Callable[[], object] = lambda: None,
     ) -> None:
-        """Make one training after another until none is left, all that are left are others', or the seconds are over.
+        """Make one training after another until none is left but those of other processes, or the seconds are over.
 
         Parameters
         ----------
@@ -136,7 +143,7 @@ class Grid:
         end = time.monotonic() + seconds
         while not should_stop() and (left := end - time.monotonic()) > 0:
             runs = self.known()
-            for width, n in self.open():
+            for width, n in self.open(runs):
                 try:
                     train_one(
                         self.out, self.models[width], self.data, n, 0, left, self.device, should_stop, each_step,
@@ -149,7 +156,7 @@ class Grid:
                 return
 
     def rows(self, runs: Mapping[Job, Run]) -> list[Row]:
-        """Return what each width says, by `phase_boundary`.
+        """Return what each width says, by `boundary_of_times`.
 
         Parameters
         ----------
@@ -158,36 +165,21 @@ class Grid:
         """
         rows = []
         for width, model in sorted(self.models.items()):
-            net = model.network(self.data, 0, "cpu")
-            of_width = sorted((r for (w, _), r in runs.items() if w == width and len(r.curves)), key=lambda r: r.n)
-            tau_gen, boundaries = tau_gen_of(of_width), {}
+            parameters = sum(p.numel() for p in model.network(self.data, 0, "cpu").parameters())
+            known = [r for (w, _), r in runs.items() if w == width]
+            measured = sorted((r for r in known if len(r.curves)), key=lambda r: r.n)
+            good = [time for r in measured if (time := good_from(r)).status != "censored"]
+            tau_gen, boundaries = good[-1] if good else None, {}
             if tau_gen is not None:
-                curves = [above_baseline(r) for r in of_width]
-                at = Timescale(tau_gen[0], "interpolated")
-                boundaries = {c: phase_boundary([r.n for r in of_width], curves, at, c, COPIES) for c in TIMES}
-            parameters = sum(p.numel() for p in net.parameters())
-            rows.append(Row(width, parameters, tau_gen[0] if tau_gen else None, boundaries))
+                sizes, times = [r.n for r in measured], [copies_from(r) for r in measured]
+                boundaries = {c: boundary_of_times(sizes, times, c * tau_gen.tau) for c in TIMES}
+            diverged = sum(r.ended == "diverged" for r in known)
+            rows.append(Row(width, parameters, tau_gen, boundaries, len(measured), len(self.sizes), diverged))
         return rows
-
-
-def above_baseline(run: Run) -> tuple[np.ndarray, np.ndarray]:
-    """Return steps, and by how much f_mem is above what is not yet taken for copies, so that 0.02 is the level.
-
-    Made monotone by least squares, as `answer.copies_from` does. Of a training that ended since copies were plain, the
-    share at its end is taken for all later times: copies do not go away.
-    """
-    curve = run.curve("f_mem")
-    tau, rise = curve["step"].to_numpy(float), optimize.isotonic_regression(curve["value"]).x
-    if copies_plain(run):
-        tau, rise = np.append(tau, FOREVER), np.append(rise, rise[-1])
-    return tau, np.maximum(rise - run.level + COPIES, 0.0)
 
 
 def work(grid: Grid, seconds: float, parent: int) -> None:
     """Carry out in a process of its own, on one core; ends when its parent does."""
-    import torch
-
-    torch.set_num_threads(1)
     try:
         grid.carry_out(seconds, should_stop=lambda: os.getppid() != parent)
     except (OSError, MemoryError, ValueError) as error:
@@ -215,7 +207,7 @@ def together(grid: Grid, workers: int, seconds: float, stream: TextIO | None = N
     ChildProcessError
         Where one failed; what it printed says why.
     """
-    stream = stream or sys.stderr
+    stream, failed = stream or sys.stderr, None
     lines = progress(grid, workers)
     if workers == 1:
         grid.carry_out(seconds, each_step=lambda: _tell(lines, stream))
@@ -227,19 +219,20 @@ def together(grid: Grid, workers: int, seconds: float, stream: TextIO | None = N
         for process in processes:
             process.start()
         while any(process.is_alive() for process in processes):
-            if any(process.exitcode for process in processes):
+            if failed := next((process.exitcode for process in processes if process.exitcode), None):
                 break
             _tell(lines, stream)
             time.sleep(0.5)
+        else:
+            failed = next((process.exitcode for process in processes if process.exitcode), None)
     finally:
         for process in processes:
             process.terminate()
         for process in processes:
             process.join(30)
-    if failed := [process.exitcode for process in processes if process.exitcode and process.exitcode > 0]:
-        raise ChildProcessError(
-            f"a training ended with status {failed[0]}; why stands above, and what was trained before is kept"
-        )
+    if failed:
+        why = "why stands above" if failed > 0 else "a negative number is a signal, and -9 mostly too little memory"
+        raise ChildProcessError(f"a training ended with status {failed} ({why}); what was trained before is kept")
 
 
 def _tell(lines: Iterator[str | None], stream: TextIO) -> None:
@@ -264,7 +257,8 @@ def progress(grid: Grid, workers: int) -> Iterator[str | None]:
             yield None
             continue
         told = time.monotonic()
-        runs, left = grid.known(), grid.open()
+        runs = grid.known()
+        left = grid.open(runs)
         made = [runs[job].seconds for job in grid.jobs if job in runs and job not in left]
         rest = ""
         if made:  # the rest are of larger sizes and widths, which take longer

@@ -7,7 +7,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -144,7 +145,7 @@ def train_one(
         Where another process is at it.
     """
     folder, end = run_folder(out, model, data, n, seed), time.monotonic() + seconds
-    with run_lock(folder):
+    with run_lock(folder), one_thread(device):
         if (stored := read_run(folder, model, n, seed)) and (stored.ended == "diverged" or enough(stored)):
             return stored
         points = data.pool[chosen(data, n, seed)]
@@ -200,6 +201,17 @@ def train_one(
         return stored
 
 
+@contextmanager
+def one_thread(device: str) -> Iterator[None]:
+    """Compute by one thread of the CPU within the block: sums of several threads differ in their last digits."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if device == "cpu" else threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def read_facts(folder: Path) -> dict[str, Any]:
     """Return what was written of a training beside its measurements; empty where nothing can be read."""
     try:
@@ -226,7 +238,6 @@ def read_run(folder: Path, model: Model, n: int, seed: int) -> Run | None:
 
 def work(out: Path, model: Model, data: Data, n: int, seed: int, seconds: float, device: str, parent: int) -> None:
     """Train in a process of its own, on one core; ends when its parent does."""
-    torch.set_num_threads(1)
     end = time.monotonic() + seconds
     try:
         while True:

@@ -226,16 +226,12 @@ def phase_boundary(
     when = c * tau_gen.tau
     values = [value_at(tau, f_mem, when) for tau, f_mem in curves]
     memorises = [_memorises(curve, value, when, epsilon) for curve, value in zip(curves, values, strict=True)]
-    last = max((i for i, yes in enumerate(memorises) if yes), default=-1)
-    if False in memorises[: max(last, 0)]:
-        return Boundary(float(n[last]), "not monotone")
-    if None in memorises[: last + 2]:  # the sizes up to the first that is safe decide
-        return Boundary(float(n[memorises.index(None)]), "censored")
-    if last + 1 == len(n):
-        return Boundary(float(n[-1]), "above range")
+    if found := _no_boundary_between(n, memorises):
+        if found.status == "below range" and values[0] == epsilon > 0:
+            return Boundary(found.n, "on grid")
+        return found
+    last = memorises.index(False) - 1
     size, value = float(n[last + 1]), values[last + 1]
-    if last < 0:
-        return Boundary(size, "on grid" if value == epsilon > 0 else "below range")
     if value == epsilon:
         return Boundary(size, "on grid")
     smaller, smaller_value = float(n[last]), values[last]
@@ -243,6 +239,49 @@ def phase_boundary(
         return Boundary(smaller, "censored")  # which of the two sizes is nearer cannot be told
     share = (smaller_value - epsilon) / (smaller_value - value)
     return Boundary(float(smaller * (size / smaller) ** share), "interpolated")
+
+
+def boundary_of_times(n: Sequence[float], times: Sequence[Timescale], when: float) -> Boundary:
+    """Return the smallest n whose copies come later than a time, interpolated in log tau_mem and log n.
+
+    It asks no run to go on until that time, as `phase_boundary` does, where copies came before. A bound takes the place
+    of a time that is not known; where that is the later one, n is an upper bound.
+
+    Parameters
+    ----------
+    n
+        Sizes, (m,), increasing.
+    times
+        tau_mem of each.
+    when
+        The training time.
+    """
+    memorises: list[bool | None] = []
+    for time in times:
+        if time.status == "censored":
+            memorises.append(False if time.tau >= when else None)
+        elif time.status == "at first point":
+            memorises.append(True if time.tau <= when else None)
+        else:
+            memorises.append(time.tau <= when)
+    if found := _no_boundary_between(n, memorises):
+        return found
+    i = memorises.index(False)
+    earlier, later = times[i - 1].tau, times[i].tau
+    share = np.log(when / earlier) / np.log(later / earlier) if later > earlier else 1.0
+    return Boundary(float(n[i - 1] * (n[i] / n[i - 1]) ** share), "interpolated")
+
+
+def _no_boundary_between(n: Sequence[float], memorises: Sequence[bool | None]) -> Boundary | None:
+    """What is said where the boundary does not lie between two sizes that are told; None where it does."""
+    last = max((i for i, yes in enumerate(memorises) if yes), default=-1)
+    if False in memorises[: max(last, 0)]:
+        return Boundary(float(n[last]), "not monotone")
+    if None in memorises[: last + 2]:  # the sizes up to the first that is safe decide
+        return Boundary(float(n[list(memorises).index(None)]), "censored")
+    if last + 1 == len(n):
+        return Boundary(float(n[-1]), "above range")
+    return Boundary(float(n[0]), "below range") if last < 0 else None
 
 
 def _memorises(curve: tuple[ArrayLike, ArrayLike], value: float | None, when: float, epsilon: float) -> bool | None:
