@@ -64,7 +64,7 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 # **The verdicts**: {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
-# %% mystnb={"figure": {"caption": "Every exponent, and every other number that the paper gives, less the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval goes on.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Most lie within their grey band; a few lie beside it, and a few are much wider than it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Every exponent, and every other number that should lie within one half of the paper's, less the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval goes on.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
 figure, table = draw.forest(rows)
 plt.show()
 
@@ -79,7 +79,7 @@ claims.show(rows, full=True)
 #
 # Where a time is read off a curve, the level is a choice. Here is each such exponent at every level that its row names.
 
-# %% mystnb={"figure": {"caption": "Each exponent against the level at which its times are read, with 95% intervals. Grey: what agrees with the claim. The levels were named before they were looked at.", "name": "fig-claims-levels"}, "image": {"alt": "A grid of small panels, one a claim, each with an interval for every level; in most the intervals stay in or near the grey band, in a few they drift across it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each exponent against the level at which its times are read, with 95% intervals. Grey: what agrees with the claim. Intervals that go on beyond a panel are cut at its edge.", "name": "fig-claims-levels"}, "image": {"alt": "A grid of small panels, one a claim, each with an interval for every level; in most the intervals stay in or near the grey band, in a few they drift across it."}} tags=["remove-input"]
 figure, table = draw.by_level(rows)
 plt.show()
 

@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Which measure sees a copy?
 #
-# **What you will see.** The field has half a dozen numbers that are said to show copying. One call gives all of them for
+# **What you will see.** The field has several numbers that are said to show copying. One call gives them for
 # your samples. What each is worth is measured here on data where the truth is known: how small a share of copies does it
 # see, and what else does it take for copies?
 #
@@ -30,9 +30,10 @@ import json
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
+from diffmemlib.bench import copying as bench
 from diffmemlib.companion.estimators import copying
 from diffmemlib.companion.figures.copying import detection
-from diffmemlib.companion.figures.record import record_live
+from diffmemlib.companion.figures.record import record_stored
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.places import checkout
 
@@ -43,6 +44,16 @@ for name in ("dimension", "train", "samples", "held_out"):
     glue(f"copying-{name.replace('_', '-')}", f"{found[name]:,}", display=False)
 for name, kind in (("near", "near copies"), ("rough", "rough copies")):
     glue(f"copying-{name}", f"{found['nearness'][kind]:g}", display=False)
+glue("copying-beyond", f"{1 - found['alarm']:.0%}", display=False)
+glue("copying-wide", f"{bench.WIDE:g}", display=False)
+glue("copying-shift", f"{bench.SHIFT:g}", display=False)
+table = copying.table(found)
+for name, measure, kind in (
+    ("fmem", "f_mem", "copies"), ("ct", "C_T", "copies"), ("auth", "authenticity", "copies"), ("fld", "FLD", "copies"),
+    ("rough-fmem", "f_mem", "rough copies"), ("rough-ct", "C_T", "rough copies"),
+    ("recall", "recall", "copies"), ("coverage-mode", "coverage", "one mode"), ("fld-mode", "FLD", "one mode"),
+):  # fmt: skip
+    glue(f"sees-{name}", table.loc[measure, kind], display=False)
 glue("copying-detected", f"{copying.DETECTED:.0%}", display=False)
 
 # %% [markdown]
@@ -63,8 +74,8 @@ samples[:50] = train[:50] + 0.01 * torch.randn(50, 8, generator=torch.Generator(
 copying_measures(samples, train, held_out).round(2)
 
 # %% [markdown]
-# The first column is what the measures say of the samples. No measure is at a round number for a perfect model, so the
-# second column has what they say of *fresh* data: half of the held-out points stand in for samples, and the other half is
+# The first column is what the measures say of the samples. What they would say of a perfect model is often no round
+# number, so the second column has what they say of *fresh* data: half of the held-out points stand in for samples, and the other half is
 # what both are compared with. The last column says to which side copies move a measure. Distances are taken between the
 # numbers that you hand over, or between what `features=` makes of them.
 #
@@ -73,8 +84,8 @@ copying_measures(samples, train, held_out).round(2)
 # - **f_mem**, the paper's: the share of samples that are much nearer to one training point than to any other.
 # - **Authenticity** {cite:p}`alaa2022`: the share of samples that are farther from the nearest training point than this one
 #   is from its own nearest neighbour.
-# - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? A rank test in three regions
-#   of the data, as a standard score: below $-3$ is copying.
+# - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? A rank test in several
+#   regions of the data, as a standard score: far below zero is copying.
 # - **Precision** and **recall** {cite:p}`kynkaanniemi2019`, **density** and **coverage** {cite:p}`naeem2020`: how much of the samples lies
 #   among the held-out data, and how much of the held-out data among the samples. They were not made for copies, and are
 #   often read as if a model with both near one could not copy.
@@ -87,21 +98,33 @@ copying_measures(samples, train, held_out).round(2)
 # Take {glue:text}`copying-train` training points of the mixture in {glue:text}`copying-dimension` dimensions, {glue:text}`copying-held-out` held-out
 # points, and {glue:text}`copying-samples` samples, of which a known share are copies. They are exact copies, or near ones (with
 # noise of {glue:text}`copying-near` in every coordinate), or rough ones (with {glue:text}`copying-rough`, which takes them
-# about as far as a training point's own neighbours are). A measure *sees* copies where its value is beyond that of 95% of
-# the sets of fresh samples. Each point of the figure is the share of {glue:text}`copying-sets` sets in which it does, each
+# about as far as a training point's own neighbours are). A measure *sees* copies where its value is beyond that of
+# {glue:text}`copying-beyond` of the sets of fresh samples. Each point of the figure is the share of {glue:text}`copying-sets` sets in which it does, each
 # with training and held-out data of its own.
 
-# %% mystnb={"figure": {"caption": "Share of sets in which a measure sees copies, against the share of copies in the set, for three kinds of copies. Dotted: what chance alone gives.", "name": "fig-copying"}, "image": {"alt": "Three panels of rising curves. The memorised fraction rises first for exact and near copies and hardly at all for rough ones; authenticity and C_T follow in all panels; FLD needs more copies, and recall and coverage stay near chance until nearly every sample is a copy."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Share of sets in which a measure sees copies, against the share of copies in the set, for three kinds of copies. Dotted: what chance alone gives.", "name": "fig-copying"}, "image": {"alt": "Three panels of rising curves. The memorised fraction rises first for exact and near copies, and together with authenticity and C_T for rough ones; FLD needs more copies, and recall and coverage stay near chance until nearly every sample is a copy."}} tags=["remove-input"]
 figure, rows = detection(found)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.bench.copying.copying_grid (stored: make simulations)", rows, "copying")
+record_stored("make simulations", "diffmemlib.bench.copying.copying_grid", rows, "copying")
 
 # %% [markdown]
 # The table has the smallest share of copies that a measure sees in {glue:text}`copying-detected` of the sets. Its last
-# columns say how often a measure cries copies where there are none, but where the samples have another fault: spread 1.2
-# times as wide as the data, all in one of the two modes, or shifted by 0.3 in every coordinate.
+# columns say how often a measure cries copies where there are none, but where the samples have another fault: spread
+# {glue:text}`copying-wide` times as wide as the data, all in one of the two modes, or shifted by {glue:text}`copying-shift` in
+# every coordinate.
 
 # %% tags=["remove-input"]
-frame("What each measure sees, and what it takes for copies", copying.table(found))
+frame("What each measure sees, and what it takes for copies", table)
+
+# %% [markdown]
+# **What to take.** To find copies that are nearer to a training point than chance brings samples there, count them:
+# $f_\mathrm{mem}$ sees {glue:text}`sees-fmem` of exact copies, where C_T needs {glue:text}`sees-ct`, authenticity
+# {glue:text}`sees-auth` and FLD {glue:text}`sees-fld`. Of rough copies all see less; $f_\mathrm{mem}$ needs
+# {glue:text}`sees-rough-fmem` and C_T {glue:text}`sees-rough-ct`. These three hardly ever take another fault for copies.
+#
+# FLD and coverage do: samples of one mode without a single copy are "copies" to FLD in {glue:text}`sees-fld-mode` of the sets, and
+# to coverage in {glue:text}`sees-coverage-mode`. They answer another question, how well the samples stand for the data. And recall, often
+# read as proof that nothing is copied, sees copies from {glue:text}`sees-recall` of the samples on: a model may copy most of
+# what it makes and look fine by precision and recall.

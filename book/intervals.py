@@ -31,7 +31,7 @@ from myst_nb import glue
 
 from diffmemlib.companion import coverage
 from diffmemlib.companion.figures.coverage import coverages
-from diffmemlib.companion.figures.record import record_live
+from diffmemlib.companion.figures.record import record_stored
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.places import checkout
 
@@ -61,7 +61,7 @@ figure, shown = coverages(table)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.coverage.coverage (stored: make simulations)", table, "coverage")
+record_stored("make simulations", "diffmemlib.companion.coverage.coverage", table, "coverage")
 
 # %% [markdown]
 # ## What was simulated
@@ -74,9 +74,8 @@ record_live("diffmemlib.companion.coverage.coverage (stored: make simulations)",
 # drawn from it, copies are counted among as many samples, and the whole chain from counts to exponent is gone through
 # again. The intervals hold the true exponent in {glue:text}`coverage-sweeps-low` to {glue:text}`coverage-sweeps-high`. In one
 # of these worlds half of the scatter is common to all runs of a seed, as it is in the mixture's runs: seeds are the same at
-# every $n$ there, so that what is common to a seed does not tilt the line. The lowest of these worlds is one whose runs
-# scatter little and whose milestones are far apart: what the interpolation between milestones adds to a time is not in
-# the interval.
+# every $n$ there, so that what is common to a seed does not tilt the line. Where runs scatter little and milestones are far
+# apart, as in the conditional sweep, what the interpolation between milestones adds to a time is not in the interval.
 #
 # **Exponents, means and predictions of times.** Designs that people have, from three runs at three sizes to fifteen, and
 # unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds about a third of the runs ended

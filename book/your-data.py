@@ -136,20 +136,23 @@ glue("proof-told", said["told"], display=False)
 glue("proof-inside", said["inside"], display=False)
 glue("proof-near", said["near"], display=False)
 glue("proof-close", f"{probed.CLOSE:g}", display=False)
+sign = proof["status"].map(window.BOUND)
+glue("proof-untold", said["not told"], display=False)
 shown = proof.assign(
     expected=[f"{e:,.0f} [{low:,.0f}, {high:,.0f}]" for e, low, high in proof[["expected", "low", "high"]].to_numpy()],
-    came=proof["came"].map("{:,.0f}".format),
-    ratio=proof["ratio"].map("{:.2f}".format),
-).drop(columns=["low", "high"])
+    came=sign + proof["came"].map("{:,.0f}".format),
+    ratio=sign + proof["ratio"].map("{:.2f}".format),
+).drop(columns=["low", "high", "status"])
 frame(
     "Step at which copies were expected, from trainings on a quarter of the points at most, and at which they came",
     shown,
 )
 
 # %% [markdown]
-# Of {glue:text}`proof-told` trainings that could be told, {glue:text}`proof-inside` lay inside the interval, and
-# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. The intervals are wide where few
-# trainings make them; more minutes narrow them.
+# Of {glue:text}`proof-told` trainings that were told, {glue:text}`proof-inside` lay inside the interval, and
+# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle; {glue:text}`proof-untold` ended before they could
+# be told. The rows of one data set are predicted from the same small trainings, and err together. The intervals are wide
+# where few trainings make them; more minutes narrow them.
 #
 # ## How many points does a larger network need?
 #
@@ -327,10 +330,10 @@ record(runs, table, "own-losses")
 # training set as a tensor the rest is:
 #
 # ```python
-# from diffmemlib import first_crossing, memorized_fraction, predict
+# from diffmemlib import memorized_fraction, predict, share_crossing
 #
-# f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]
-# tau_mem = first_crossing(steps, f_mem, 0.02)  # .tau, and .status: interpolated, censored, at first point
+# f_mem = [memorized_fraction(samples, train).value for samples in samples_at_checkpoints]  # 1000 samples each
+# tau_mem = share_crossing(steps, f_mem, 1000, 0.02)  # .tau, and .status: interpolated, censored, at first point
 #
 # # the same for models trained on 250, 500 and 1000 points, then
 # times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is

@@ -19,6 +19,7 @@ DIMENSION, TRAIN, SAMPLES, HELD_OUT = 8, 512, 500, 1000
 SHARES = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 # Standard deviation of what is added to a training point: the last is as far from it as its nearest neighbours are.
 NEARNESS = {"copies": 1e-3, "near copies": 0.2, "rough copies": 0.4}
+WIDE, SHIFT = 1.2, 0.3  # of the first and the last of the faults
 FAULTS = ("too wide", "one mode", "shifted")  # of samples none of which is a copy
 ALARM = 0.05  # share of fresh sets that are taken for copies
 
@@ -80,9 +81,9 @@ def made(kind: str, fresh: Tensor, train: Tensor, seed: int) -> Tensor:
     if kind == "fresh":
         return fresh
     if kind == "too wide":
-        return 1.2 * fresh
+        return WIDE * fresh
     if kind == "shifted":
-        return fresh + 0.3
+        return fresh + SHIFT
     if kind == "one mode":  # those of the other are turned into this one's
         return torch.where(fresh.sum(1, keepdim=True) > 0, fresh, -fresh)
     share, copies = kind.split(" ", 1)

@@ -30,7 +30,8 @@ def copying_measures(
     """Return what the usual measures of copying say of samples, and what they would say of fresh data.
 
     Half of the held-out data stand in for samples of a perfect model, and the other half is what both are compared
-    with. As many samples as there are stand-ins are taken, since several measures depend on the number.
+    with. f_mem and authenticity take all samples; the other measures depend on how many there are, and take as many
+    as there are stand-ins.
 
     Parameters
     ----------
@@ -63,8 +64,8 @@ def copying_measures(
             How many of these neighbourhoods hold a sample, and the share that hold one (Naeem et al. 2020).
         FLD
             Feature likelihood divergence: nats a dimension, times 100, by which held-out data are less likely under
-            Gaussians around the samples, of widths fitted to the training data, than under as many around fresh data
-            (Jiralerspong et al. 2023).
+            Gaussians around the samples, of widths fitted to the training data, than under Gaussians around half of the
+            training data, of widths fitted to the other half (Jiralerspong et al. 2023).
 
     Raises
     ------
@@ -97,10 +98,10 @@ def copying_measures(
     stand_in, reference, few = h[:count], h[count : count + MOST], t[rng.permutation(len(t))[:MOST]]
     base = _likelihood(few[: len(few) // 2][:count], few[len(few) // 2 :], reference)
     columns = {}
-    for name, points in (("samples", x[:count]), ("fresh", stand_in)):
+    for name, points, every in (("samples", x[:count], x), ("fresh", stand_in, stand_in)):
         columns[name] = {
-            "f_mem": float(NeighbourIndex(t).two_nearest(points).memorized().mean()),
-            "authenticity": authenticity(points, t),
+            "f_mem": float(NeighbourIndex(t).two_nearest(every).memorized().mean()),
+            "authenticity": authenticity(every, t),
             "C_T": c_t(points, t, reference, seed=seed),
             **precision_recall(points, reference, neighbours),
             "FLD": 100 * (base - _likelihood(points, few, reference)),

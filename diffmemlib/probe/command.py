@@ -69,7 +69,7 @@ def probe(
     if not SHORTEST <= minutes < 1e6:
         raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more, and less than a million")
     if not 0 <= model_steps_per_second < 1e9:
-        raise ValueError(f"--model-steps-per-second {model_steps_per_second:g}: give a number above 0")
+        raise ValueError(f"--model-steps-per-second {model_steps_per_second:g}: give a positive number")
     out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")

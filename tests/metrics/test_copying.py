@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from diffmemlib import copying_measures
+from diffmemlib import copying_measures, memorized_fraction
 from diffmemlib.bench import copying as bench
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.metrics import copying
@@ -59,6 +59,13 @@ def test_the_table_says_what_copies_do_beside_what_fresh_data_give():
     )
     again = copying_measures(cases()["all"].numpy(), TRAIN.tolist(), HELD_OUT.float())
     assert again.round(4).equals(table.round(4)), "whatever holds the points"
+
+
+def test_all_samples_are_counted_where_their_number_does_not_matter():
+    few = HELD_OUT[:40]
+    table = copying_measures(cases()["copies"], TRAIN, few)
+    assert table.loc["f_mem", "samples"] == memorized_fraction(cases()["copies"], TRAIN).value
+    assert table.loc["authenticity", "samples"] == authenticity(cases()["copies"], TRAIN)
 
 
 def test_fresh_samples_are_like_the_stand_ins():
@@ -127,5 +134,8 @@ def test_the_comparison_counts_alarms_on_the_side_to_which_copies_move_a_measure
     assert set(found["alarms"]) == {"fresh", *bench.FAULTS, "0.5 copies", "0.5 near copies", "0.5 rough copies"}
     assert found["alarms"]["0.5 copies"]["f_mem"] == 1.0 and found["alarms"]["0.5 copies"]["authenticity"] == 1.0
     assert found["medians"]["0.5 copies"]["C_T"] < found["medians"]["fresh"]["C_T"]
+    values = {"fresh": {"a": list(range(100))}, "x": {"a": [50.0, 94.0, 94.1, 99.0]}}
+    assert bench._alarms(values, "x", "a", "raise") == 0.5, "beyond 95 of 100 fresh ones"
+    assert bench._alarms({k: {"a": [-v for v in of["a"]]} for k, of in values.items()}, "x", "a", "lower") == 0.5
     text = bench.copying_report(found)
     assert len(text.splitlines()) == 8 and "authenticity" in text

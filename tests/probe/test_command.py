@@ -259,3 +259,18 @@ def test_the_model_of_small_data_has_room_for_four_sizes():
     small = probe_model.choose_model("vectors", "cpu", 105)
     assert small.smallest == 16 and small.batch == MODELS["vectors", "cpu"].batch
     assert probe_model.choose_model("images", "cuda:1", 10**6).width == 32
+
+
+def test_pictures_are_drawn_within_their_bounds_by_a_sampler_that_forgets_its_errors(tmp_path, monkeypatch):
+    seen: dict = {}
+    array = np.random.default_rng(0).integers(0, 256, (150, 8, 8), dtype=np.uint8)
+    np.save(tmp_path / "images.npy", array)
+    data = read(str(tmp_path / "images.npy"), tmp_path / "out", 8, progress=False)
+    real = probe_model.sample
+    monkeypatch.setattr(probe_model, "sample", lambda *a, **options: seen.update(options) or real(*a, **options))
+    model = TINY["images"]
+    measure = probe_model.Measure(model, data, data.pool[:16], seed=0)
+    _, arrays = measure(model.network(data, 0, "cpu"), 4)
+    assert seen["eta"] == 1.0 and seen["clip"] == data.bounds
+    assert arrays["samples"].min() >= 0 and arrays["samples"].max() <= 1
+    assert MODELS["images", "cpu"].eta == MODELS["images", "cuda"].eta == 1.0

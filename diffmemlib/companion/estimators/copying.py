@@ -31,10 +31,16 @@ def smallest(found: dict[str, Any], kind: str, measure: str) -> float | None:
     return enough
 
 
+def _seen(found: dict[str, Any], measure: str) -> float:
+    """How often a measure sees copies, over all kinds and shares: the order of the table."""
+    rows = curves(found)
+    return float(rows.loc[rows["measure"] == measure, "alarms"].mean())
+
+
 def table(found: dict[str, Any]) -> pd.DataFrame:
     """For each measure, the smallest share that it sees of each kind of copies, and how often it errs on faults."""
     rows = {}
-    for measure in found["alarms"]["fresh"]:
+    for measure in sorted(found["alarms"]["fresh"], key=lambda name: -_seen(found, name)):
         least = {kind: smallest(found, kind, measure) for kind in found["nearness"]}
         told = {kind: "none" if share is None else f"{share:.0%}" for kind, share in least.items()}
         faults = [

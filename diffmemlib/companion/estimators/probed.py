@@ -19,7 +19,11 @@ def reports(folder: Path) -> list[dict[str, Any]]:
 
 
 def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
-    """Every larger training that was predicted: data, n, seed, from n, expected, low, high, came, ratio, verdict."""
+    """Every larger training that was predicted, a row each.
+
+    Columns data, n, seed, from n, expected, low, high, came (the step at which copies came), status (of that step, as
+    of a `Timescale`), ratio, verdict.
+    """
     rows = []
     for report in found:
         for test in report.get("backtests", []):
@@ -27,15 +31,16 @@ def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
             came = test["measured"]["tau"]
             sizes = ", ".join(map(str, test["sizes"]))
             rows.append(
-                (report["source"], test["n"], test["seed"], sizes, expected, low, high, came, came / expected,
-                 test["verdict"])
+                (report["source"], test["n"], test["seed"], sizes, expected, low, high, came,
+                 test["measured"]["status"], came / expected, test["verdict"])
             )  # fmt: skip
-    columns = ["data", "n", "seed", "from n", "expected", "low", "high", "came", "ratio", "verdict"]
+    columns = ["data", "n", "seed", "from n", "expected", "low", "high", "came", "status", "ratio", "verdict"]
     return pd.DataFrame(rows, columns=columns)
 
 
 def summary(table: pd.DataFrame) -> dict[str, int]:
-    """How many trainings were predicted and told, how many lay inside the interval, and how many near its value."""
+    """How many trainings were predicted, told and not told, how many lay inside the interval, and near its value."""
     told = table[table["verdict"] != "not told"]
-    near = told["ratio"].between(1 / CLOSE, CLOSE)
-    return {"told": len(told), "inside": int((told["verdict"] == "inside").sum()), "near": int(near.sum())}
+    near = told["ratio"].between(1 / CLOSE, CLOSE) & (told["status"] == "interpolated")
+    inside = int((told["verdict"] == "inside").sum())
+    return {"told": len(told), "not told": len(table) - len(told), "inside": inside, "near": int(near.sum())}

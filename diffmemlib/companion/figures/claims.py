@@ -71,8 +71,8 @@ def by_level(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
             axis.plot(level, e.value, "o", color=COLORS[c.verdict], ms=5)
             axis.plot([level, level], [e.low, e.high], color=COLORS[c.verdict], lw=2)
             rows.append((c.id, c.levels[0], level, e.value, e.low, e.high))
-        middle = (c.lowest + c.highest) / 2
-        axis.set(xscale="log", ylim=(middle - 1, middle + 1))
+        middle, values = (c.lowest + c.highest) / 2, [e.value for e in c.by_level.values() if e is not None]
+        axis.set(xscale="log", ylim=(min(middle - 1, *values) - 0.1, max(middle + 1, *values) + 0.1))
         axis.set_title(c.id, fontsize=9)
         axis.set_xticks(list(c.by_level), [f"{level:g}" for level in c.by_level], fontsize=7)
         axis.minorticks_off()

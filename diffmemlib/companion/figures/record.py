@@ -42,6 +42,12 @@ def record_live(call: str, table: pd.DataFrame, name: str) -> HTML:
     return _folded(f"<p>Computed when the book was built, by <code>{escape(call)}</code>.</p>", table, name, "")
 
 
+def record_stored(target: str, call: str, table: pd.DataFrame, name: str) -> HTML:
+    """The same for a figure of something that was computed once and stored: the target of make, and what it calls."""
+    made = f"<p>Computed by <code>{escape(target)}</code>, which calls <code>{escape(call)}</code>, and stored.</p>"
+    return _folded(made, table, name, "")
+
+
 def _folded(head: str, table: pd.DataFrame, name: str, tail: str) -> HTML:
     data = base64.b64encode(table.to_csv(index=False, float_format="%.5g").encode()).decode()
     return HTML(
