@@ -21,7 +21,7 @@
 # measured with its 95% interval, the range of numbers that agrees with the claim, and a verdict. Estimates and verdicts
 # are computed from stored runs when the book is built; the same table is a test.
 #
-# An interval stands in square brackets. Some numbers have none: (0.57 to 0.72) is a range, such as that of the exponents
+# An interval stands in square brackets. Some numbers have none: in 1.5 (1.2 to 1.8) stands a range, such as that of the exponents
 # between neighbouring sizes, which no probability belongs to. It can be consistent with a claim or contradict it, and
 # reproduces nothing.
 #
