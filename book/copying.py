@@ -120,9 +120,10 @@ frame("What each measure sees, and what it takes for copies", table)
 
 # %% [markdown]
 # **What to take.** To find copies that are nearer to a training point than chance brings samples there, count them:
-# $f_\mathrm{mem}$ sees {glue:text}`sees-fmem` of exact copies, where C_T needs {glue:text}`sees-ct`, authenticity
-# {glue:text}`sees-auth` and FLD {glue:text}`sees-fld`. Of rough copies all see less; $f_\mathrm{mem}$ needs
-# {glue:text}`sees-rough-fmem` and C_T {glue:text}`sees-rough-ct`. These three hardly ever take another fault for copies.
+# $f_\mathrm{mem}$ sees exact copies from a share of {glue:text}`sees-fmem` on, C_T from {glue:text}`sees-ct` on, authenticity from
+# {glue:text}`sees-auth` and FLD from {glue:text}`sees-fld`. Rough copies are harder to see for all of them:
+# $f_\mathrm{mem}$ and C_T do from {glue:text}`sees-rough-fmem` and {glue:text}`sees-rough-ct` on. $f_\mathrm{mem}$, C_T and authenticity
+# seldom take another fault for copies.
 #
 # FLD and coverage do: samples of one mode without a single copy are "copies" to FLD in {glue:text}`sees-fld-mode` of the sets, and
 # to coverage in {glue:text}`sees-coverage-mode`. They answer another question, how well the samples stand for the data. And recall, often
