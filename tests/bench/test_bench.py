@@ -102,3 +102,22 @@ def test_the_theory_is_tried_over_ordinary_ratios_and_times(monkeypatch):
 
     monkeypatch.setattr(theory, "spectrum", refuses)
     assert "spectrum at {'psi_p'" in theory.theory_report(theory.theory_grid(1, progress=False))
+
+
+def test_simulations_are_named_and_write_what_they_found(tmp_path, monkeypatch):
+    done = CliRunner().invoke(app, ["simulate", "weather"])
+    assert done.exit_code == 1 and "'weather' is no simulation: choose theory, copying, coverage" in done.output
+    done = CliRunner().invoke(app, ["simulate", "theory", "--count", "1", "--out", str(tmp_path / "theory.json")])
+    assert done.exit_code == 0 and "wrote theory.json" in done.output, done.output
+    assert json.loads((tmp_path / "theory.json").read_text())["points"] == 1
+    asked: list[int] = []
+    monkeypatch.setattr(
+        "diffmemlib.bench.copying.copying_grid", lambda count: asked.append(count) or {"alarms": {"fresh": {}}}
+    )
+    done = CliRunner().invoke(app, ["simulate", "copying", "--out", str(tmp_path / "copying.json")])
+    assert done.exit_code == 0 and asked == [60], "as often as the book has it, unless told"
+
+
+def test_a_device_that_cannot_be_is_told_before_anything_is_timed(tmp_path):
+    done = CliRunner().invoke(app, ["bench", "--device", "tpu", "--out", str(tmp_path / "x.json")])
+    assert done.exit_code == 1 and done.output.startswith("Error: ") and "tpu" in done.output
