@@ -156,8 +156,8 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
 
     def span(steps: float) -> str:
         epochs, minutes = steps * batch / found.n, steps / steps_per_second / 60 if steps_per_second else None
-        took = "" if minutes is None else f", {minutes:,.3g} minutes of training here"
-        return f"step {steps:,.0f} ({epochs:,.3g} epochs{took})"
+        took = "" if minutes is None else f", {plain(minutes)} minutes of training here"
+        return f"step {steps:,.0f} ({plain(epochs)} epochs{took})"
 
     if found.status == "nothing":
         return ["Nothing was measured in the time given: give more minutes."]
@@ -206,6 +206,11 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
     return [f"Stop at {span(found.stop)}.", good + ".", copies]
 
 
+def plain(value: float) -> str:
+    """Return a number with three digits or more, and never as a power of ten."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
     """Return what the answer is in minutes on a machine that makes so many steps a second, and for whom; else nothing.
 
@@ -221,7 +226,7 @@ def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
     stop, copies = (steps / steps_per_second / 60 for steps in (found.tau_mem[1], found.tau_mem[0]))
     return [
         f"At the {steps_per_second:g} steps a second that you gave, the low end of the time of copies is reached after "
-        f"{stop:,.3g} minutes, and its middle after {copies:,.3g}. That is so for the probe's own network, batch and "
-        "optimizer on your machine. A network of your own needs another number of steps, which its rate does not tell: "
+        f"{plain(stop)} minutes, and its middle after {plain(copies)}. That is so for the probe's own network, batch "
+        "and optimizer on your machine. A network of your own needs another number of steps, which its rate does not tell: "
         "put a MemorizationMonitor into its loop."
     ]

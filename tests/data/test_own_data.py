@@ -259,7 +259,9 @@ def made(n: int, seed: int = 0, late: float = 1.0, end: float = 1e6) -> Result:
     curves = {"fd_untrained": 150 / tau, "f_mem": np.clip(0.02 * np.log(tau / (late * 25 * n**1.1)), 0, 1)}
     rows = [(t, name, v, v, v) for name, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
-    return Result(Path(f"made-{n}-{seed}"), {"n": n, "seed": seed, "samples": 10**9}, table, {"fd_untrained_gaussian": 0.15})
+    return Result(
+        Path(f"made-{n}-{seed}"), {"n": n, "seed": seed, "samples": 10**9}, table, {"fd_untrained_gaussian": 0.15}
+    )
 
 
 RUNS = [made(32, late=1.05), made(32, 1, 0.96), made(64), made(64, 1, 1.02), made(128, late=0.98), made(256)]

@@ -12,6 +12,7 @@ from diffmemlib.probe.answer import (
     copies_from,
     good_from,
     good_level,
+    plain,
     sentences,
     tau_gen_of,
     times,
@@ -59,7 +60,7 @@ def test_the_window_of_all_points_holds_the_true_times():
     assert found.stop == low
     first, good, copies = sentences(found, batch=16, steps_per_second=50)
     epochs = low * 16 / 2048
-    assert first == f"Stop at step {low:,.0f} ({epochs:,.3g} epochs, {low / 50 / 60:,.3g} minutes of training here)."
+    assert first == f"Stop at step {low:,.0f} ({epochs:.0f} epochs, {low / 50 / 60:.3g} minutes of training here)."
     assert good.startswith("In the largest trainings samples are good from about step") and "grew" not in good
     assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
 
@@ -172,6 +173,13 @@ def test_a_bound_decides_only_where_it_excludes_the_whole_interval(tau, status, 
 def test_a_rate_of_yours_turns_steps_into_minutes_and_says_for_whom():
     found = answer(several(), 2048)
     (sentence,) = at_your_rate(found, 100.0)
-    assert f"{found.tau_mem[1] / 6000:,.3g} minutes" in sentence and f"{found.tau_mem[0] / 6000:,.3g}." in sentence
+    assert f"{found.tau_mem[1] / 6000:.3g} minutes" in sentence and f"{found.tau_mem[0] / 6000:.3g}." in sentence
     assert "the probe's own network" in sentence and "MemorizationMonitor" in sentence
     assert at_your_rate(found, 0.0) == [] and at_your_rate(answer([], 10), 100.0) == []
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.01234, "0.0123"), (99.94, "99.9"), (1660.4, "1,660"), (1.5e6, "1,500,000")]
+)
+def test_numbers_are_plain(value: float, text: str):
+    assert plain(value) == text
