@@ -227,6 +227,6 @@ def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
     return [
         f"At the {steps_per_second:g} steps a second that you gave, the low end of the time of copies is reached after "
         f"{plain(stop)} minutes, and its middle after {plain(copies)}. That is so for the probe's own network, batch "
-        "and optimizer on your machine. A network of your own needs another number of steps, which its rate does not tell: "
-        "put a MemorizationMonitor into its loop."
+        "and optimizer on your machine. A network of your own needs another number of steps, which its rate does not "
+        "tell: put a MemorizationMonitor into its loop."
     ]
