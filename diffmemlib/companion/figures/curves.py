@@ -190,7 +190,7 @@ def thresholds(results: Sequence[Result], fresh: pd.DataFrame) -> tuple[plt.Figu
     fresh: as of `baseline.fresh_shares`.
     """
     names = {"f_mem_1/4": "k = 1/4", "f_mem": "k = 1/3", "f_mem_1/2": "k = 1/2"}
-    figure, axes = subplots(1, 3, figsize=(9.5, 3.2), sharey=True, sharex=True)
+    figure, axes = subplots(1, 3, figsize=(9.5, 2.9), sharey=True, sharex=True)
     colors, tables = shades([r.config["n"] for r in results]), []
     axis: Axes
     for axis, (metric, title) in zip(axes, names.items(), strict=True):

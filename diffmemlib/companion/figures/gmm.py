@@ -26,7 +26,7 @@ def three_divergences(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFra
     neighbours = neighbour_metric(results)
     names = {"kl": "the paper's", "kl_fisher": "score gap", neighbours: "nearest neighbours"}
     colors = {"kl": "#999999", "kl_fisher": QUALITY, neighbours: "#009e73"}
-    figure, axis = subplots(figsize=(6.5, 3.8))
+    figure, axis = subplots(figsize=(5, 3))
     tables = {metric: over_seeds(results, metric, "n") for metric in names}
     for metric, table in tables.items():
         band(axis, table, "step", colors[metric], names[metric])
@@ -58,7 +58,7 @@ def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.Da
     """Samples at chosen milestones in two dimensions, memorised ones joined to the training point they copy."""
     train, samples, near = projection(result)
     memorized, milestones = copies(result), list(result.samples["step"])
-    figure, panels = subplots(1, len(steps), figsize=(9.5, 3.6), sharex=True, sharey=True)
+    figure, panels = subplots(1, len(steps), figsize=(9.3, 3.2), sharex=True, sharey=True)
     rows = []
     for axis, step in zip(panels, steps, strict=True):
         i = milestones.index(step)
@@ -73,7 +73,7 @@ def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.Da
         rows.append(pd.DataFrame({"step": step, "x": samples[i][:, 0], "y": samples[i][:, 1], "memorised": hit}))
     panels[0].set_ylabel("across")
     panels[0].legend(loc="upper left")
-    return figure, pd.concat(rows)
+    return figure, pd.concat(rows).round(2)
 
 
 def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
@@ -119,7 +119,7 @@ def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
 def smallest(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """The smallest score gap of every run against n, and the fitted power law."""
     table = gmm.smallest_by_n(runs)
-    figure, axis = subplots(figsize=(6.5, 4))
+    figure, axis = subplots(figsize=(5, 3))
     error = [table["kl"] - table["low"], table["high"] - table["kl"]]
     axis.errorbar(table["n"], table["kl"], yerr=error, fmt="o", color=QUALITY, ms=6)
     fit = exponent(table["n"], table["kl"])
