@@ -11,6 +11,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
 
@@ -59,6 +60,11 @@ def curves(runs: Sequence[Run]) -> Figure:
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):
             axis.axhline(np.mean([r.level for r in runs]), color=MEMORY, ls="--", lw=1)
             axis.set(xscale="log", xlabel=label, ylabel="share of copies", ylim=(0, None))
+        for axis in (left, middle, right):  # over less than a decade the labels of minor ticks overlap
+            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            axis.xaxis.set_minor_formatter(NullFormatter())
+            axis.tick_params(axis="x", labelrotation=30)
     return figure
 
 
