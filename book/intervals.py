@@ -73,17 +73,17 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # samples, the shape of the rise of $f_\mathrm{mem}$ in its curves, and the scatter of $\tau_\mathrm{mem}$ from run to run. New curves are
 # drawn from it, copies are counted among as many samples, and the whole chain from counts to exponent is gone through
 # again. The intervals hold the true exponent in {glue:text}`coverage-sweeps-low` to {glue:text}`coverage-sweeps-high`. In one
-# of these worlds half of the scatter is common to all runs of a seed, as it is in the mixture's runs: seeds are the same at
+# of these worlds a good part of the scatter is common to all runs of a seed, as it is in the mixture's runs: seeds are the same at
 # every $n$ there, so that what is common to a seed does not tilt the line. Where runs scatter little and milestones are far
 # apart, as in the conditional sweep, what the interpolation between milestones adds to a time is not in the interval.
 #
 # **Exponents, means and predictions of times.** Designs that people have, from three runs at three sizes to fifteen, and
-# unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds about a third of the runs ended
+# unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds some of the runs ended
 # before they crossed and are known by a bound. Predictions are tried where the law is a power of $n$, and where it
 # has an offset; `predict` is not told which.
 #
-# **Shares of copies** are counts, and what Wilson's interval holds is computed exactly. **Losses** are means over five
-# noises. **KL by nearest neighbours** is tried on samples whose law is known. **The monitor** promises no interval, but
+# **Shares of copies** are counts, and what Wilson's interval holds is computed exactly. **Losses** are means over a
+# few noises. **KL by nearest neighbours** is tried on samples whose law is known. **The monitor** promises no interval, but
 # that it stops at most one training in twenty without cause: the dot is the share of trainings without copies that it
 # leaves alone.
 #

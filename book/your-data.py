@@ -46,9 +46,10 @@ from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.places import checkout
+from diffmemlib.timescales.crossings import BOUND
 
 PROOFS = {  # what was probed beside the letters, and what it is
-    "breast-cancer.csv": "30 measurements of each of 569 tumours (scikit-learn's table)",
+    "breast-cancer.csv": "measurements of tumours (scikit-learn's table)",
     "mixture-d16.npy": "the mixture in 16 dimensions",
     "emoji": "coloured emoji of Google's Noto font",
     "ideographs": "Chinese characters of the font Hanazono",
@@ -136,7 +137,7 @@ glue("proof-told", said["told"], display=False)
 glue("proof-inside", said["inside"], display=False)
 glue("proof-near", said["near"], display=False)
 glue("proof-close", f"{probed.CLOSE:g}", display=False)
-sign = proof["status"].map(window.BOUND)
+sign = proof["status"].map(BOUND)
 glue("proof-untold", said["not told"], display=False)
 shown = proof.assign(
     expected=[f"{e:,.0f} [{low:,.0f}, {high:,.0f}]" for e, low, high in proof[["expected", "low", "high"]].to_numpy()],

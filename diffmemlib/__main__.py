@@ -17,6 +17,10 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
 EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
+Size = Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")]
+Grey = Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")]
+Column = Annotated[list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")]
+SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
 SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
@@ -141,12 +145,10 @@ def probe(
     ],
     out: Annotated[Path, typer.Option(help="A folder for the report and what it is made from.")] = Path("report"),
     minutes: Annotated[float, typer.Option(help="Of training, all calls together.")] = 20.0,
-    size: Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")] = 16,
-    grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")] = False,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    size: Size = 16,
+    grey: Grey = False,
+    column: Column = None,
+    skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     model_steps_per_second: Annotated[
         float, typer.Option(help="Of a machine of yours, for an answer in its minutes.")
@@ -172,12 +174,10 @@ def phase(
     sizes: Annotated[str, typer.Option(help="Numbers of training points, such as 32,64,128; four unless given.")] = "",
     minutes: Annotated[float | None, typer.Option(help="Stop then, with status 75, to be called again.")] = None,
     steps: Annotated[int, typer.Option(help="That a training makes at most.")] = 20_000,
-    size: Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")] = 16,
-    grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")] = False,
-    column: Annotated[
-        list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")
-    ] = None,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    size: Size = 16,
+    grey: Grey = False,
+    column: Column = None,
+    skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Tell how many points of your data a network of each width needs, as an (n, p) diagram; the same command resumes.
@@ -229,7 +229,7 @@ def images(
     source: Annotated[str, typer.Argument(help="A folder or zip of images.")],
     name: Annotated[str, typer.Option(help="What to call the data set, such as letters.")],
     size: Annotated[int, typer.Option(help="Side of an image, in pixels; a multiple of 4.")] = 32,
-    skip_bad: Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")] = False,
+    skip_bad: SkipBad = False,
     most_pixels: Annotated[int, typer.Option(help="That a picture may have.", min=1)] = 64_000_000,
     grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey, as the paper does.")] = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from math import log
 from typing import Any
 
@@ -217,29 +217,20 @@ def _neighbours(d: int, kind: str, rng: np.random.Generator) -> bool:
 
 
 def _frechet(shift: float, of_so_many: bool, rng: np.random.Generator, d: int = 8, m: int = 200) -> bool:
-    def distance() -> tuple[float, float, float]:
-        return frechet_interval(rng.standard_normal((m, d)) + shift, rng.standard_normal((2 * m, d)))
-
-    truth = d * shift**2
-    if of_so_many:
-        truth = _frechet_mean(shift, d, m)
-    _, low, high = distance()
+    truth = _frechet_mean(shift, d, m) if of_so_many else d * shift**2
+    _, low, high = _frechet_drawn(shift, d, m, rng)
     return low <= truth <= high
 
 
-_MEANS: dict[tuple[float, int, int], float] = {}
+def _frechet_drawn(shift: float, d: int, m: int, rng: np.random.Generator) -> tuple[float, float, float]:
+    return frechet_interval(rng.standard_normal((m, d)) + shift, rng.standard_normal((2 * m, d)))
 
 
+@cache
 def _frechet_mean(shift: float, d: int, m: int) -> float:
     """The mean distance of so many samples."""
-    if (shift, d, m) not in _MEANS:
-        rng = np.random.default_rng(0)
-        drawn = [
-            frechet_interval(rng.standard_normal((m, d)) + shift, rng.standard_normal((2 * m, d)))[0]
-            for _ in range(400)
-        ]
-        _MEANS[shift, d, m] = float(np.mean(drawn))
-    return _MEANS[shift, d, m]
+    rng = np.random.default_rng(0)
+    return float(np.mean([_frechet_drawn(shift, d, m, rng)[0] for _ in range(400)]))
 
 
 def _monitor(p: float, rng: np.random.Generator) -> bool:

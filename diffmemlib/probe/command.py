@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
@@ -17,7 +16,7 @@ from . import report
 from .answer import Answer, answer
 from .data import read
 from .model import choose_model
-from .plan import Plan
+from .plan import Plan, at_once
 
 SHORTEST = 1.0  # minutes
 EVERY = 5.0  # seconds between two records of the time used
@@ -81,8 +80,7 @@ def probe(
         state = out / "probe.json"
         key = digest(to_json({"data": data.checksum, "model": asdict(model), "device": device.split(":")[0]}))
         spent = _spent(state, key)
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        plan = Plan(out, model, data, device, workers or (1 if device != "cpu" else cores))
+        plan = Plan(out, model, data, device, workers or at_once(device))
         left = 60 * minutes - spent
         if left > 0:
             tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "

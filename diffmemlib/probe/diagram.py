@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
 from html import escape
 from pathlib import Path
@@ -24,6 +23,7 @@ from .answer import copies_from, good_from
 from .data import Data, read
 from .model import choose_model
 from .phase import TIMES, Grid, Job, Row, models_of, together
+from .plan import at_once
 from .report import as_text, criteria, made_by, page
 from .training import Run, copies_plain
 
@@ -79,8 +79,7 @@ def phase(
         data = read(source, out, size, grey, columns, skip_bad)
     tell("\n".join(data.found))
     grid = _grid(out, data, widths, sizes, steps, device)
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    left, workers = len(grid.open()), workers or (1 if device != "cpu" else cores)
+    left, workers = len(grid.open()), workers or at_once(device)
     end = time.monotonic() + (60 * minutes if minutes is not None else float("inf"))
     if left:
         tell(f"{left} of {len(grid.jobs)} trainings are still to be made, up to {min(workers, left)} at once; "
@@ -111,17 +110,14 @@ def phase(
 @contextmanager
 def _in_turn(out: Path) -> Iterator[None]:
     """Hold the folder's lock, once no other process does."""
-    while True:
-        lock = run_lock(out / "phase")
-        try:
-            lock.__enter__()
-            break
-        except RunBusyError:
-            time.sleep(1)
-    try:
+    with ExitStack() as stack:
+        while True:
+            try:
+                stack.enter_context(run_lock(out / "phase"))
+                break
+            except RunBusyError:
+                time.sleep(1)
         yield
-    finally:
-        lock.__exit__(None, None, None)
 
 
 def _grid(out: Path, data: Data, widths: Sequence[int], sizes: Sequence[int], steps: int, device: str) -> Grid:
@@ -164,7 +160,8 @@ def sentences(rows: Sequence[Row]) -> list[str]:
         if row.diverged:
             told.append(f"{name}: {row.diverged} of {row.of} trainings diverged, and tell nothing.")
         if not row.trained:
-            told.append(f"{name}: not trained yet.")
+            if not row.diverged:
+                told.append(f"{name}: not trained yet.")
             continue
         if row.tau_gen is None:
             told.append(

@@ -25,6 +25,13 @@ EVERY = 30.0  # seconds between two lines of progress
 Job = tuple[int, int]  # n and seed
 
 
+def at_once(device: str) -> int:
+    """Return how many trainings are made at a time: one for each core that may be used, or one on a GPU."""
+    if device != "cpu":
+        return 1
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def order(smallest: int, pool: int) -> list[Job]:
     """Return the trainings worth making, the most telling first: two sizes, then by turns repetitions and larger sizes.
 

@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from ..files import to_json, write_atomic
-from ..timescales.crossings import Timescale
+from ..timescales.crossings import BOUND, Timescale
 from .answer import Answer, at_your_rate, sentences, times
 from .backtest import FACTOR, Backtest, backtests
 from .data import Data, Kind
 from .model import FEATURES, Model
 from .training import COPIES, ERRORS, Run
 
-BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}
 VERDICTS = {
     "inside": "inside the interval", "earlier": "earlier than the interval", "later": "later than the interval",
     "not told": "not told: the training ended before, or was first looked at after",

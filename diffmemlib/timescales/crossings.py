@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize
 
 Status = Literal["interpolated", "at first point", "censored"]
+BOUND: dict[Status, str] = {"interpolated": "", "censored": "> ", "at first point": "< "}  # in front of a time, as text
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -21,7 +20,7 @@ from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.files import RunBusyError, run_lock
 from diffmemlib.probe import command, model as probe_model, plan, training
 from diffmemlib.probe.answer import answer
-from diffmemlib.probe.data import Data, read
+from diffmemlib.probe.data import read
 from diffmemlib.probe.model import MODELS, Model
 from diffmemlib.probe.training import Run, read_run, run_folder, train_one
 
@@ -35,18 +34,6 @@ TINY = {
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     for kind, model in TINY.items():
         monkeypatch.setitem(probe_model.MODELS, (kind, "cpu"), model)
-
-
-@pytest.fixture
-def vectors(tmp_path: Path) -> Path:
-    path = tmp_path / "vectors.npy"
-    np.save(path, GaussianMixture(8, 1.0).sample(200, 0).numpy())
-    return path
-
-
-@pytest.fixture
-def data(vectors: Path, tmp_path: Path) -> Data:
-    return read(str(vectors), tmp_path / "out", progress=False)
 
 
 def same(a: Run, b: Run) -> None:

@@ -10,31 +10,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from known import made
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.files import run_lock
 from diffmemlib.probe import diagram, model as probe_model, phase
-from diffmemlib.probe.data import Data, read
+from diffmemlib.probe.data import Data
 from diffmemlib.probe.model import Model
 from diffmemlib.probe.phase import TIMES, Grid
 from diffmemlib.probe.training import run_folder
-from tests.probe.test_answer import made
 
 TINY = Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6)
-
-
-@pytest.fixture
-def source(tmp_path: Path) -> Path:
-    path = tmp_path / "vectors.npy"
-    np.save(path, GaussianMixture(8, 1.0).sample(200, 0).numpy())
-    return path
-
-
-@pytest.fixture
-def data(source: Path, tmp_path: Path) -> Data:
-    return read(str(source), tmp_path / "out", progress=False)
 
 
 @pytest.fixture
@@ -122,8 +109,8 @@ def test_a_training_goes_on_until_eight_times_the_latest_time_at_which_samples_o
     assert grid.enough(16, {}, changed(made(256, gen=1e9, end=1e6), ended="time")), "it has made all steps that it may"
 
 
-def test_the_command_writes_a_diagram_and_the_same_once_more_trains_nothing(tmp_path, source, tiny, monkeypatch):
-    arguments = (str(source), tmp_path / "phase", (32, 16), (8, 16))
+def test_the_command_writes_a_diagram_and_the_same_once_more_trains_nothing(tmp_path, vectors, tiny, monkeypatch):
+    arguments = (str(vectors), tmp_path / "phase", (32, 16), (8, 16))
     rows, again = diagram.phase(*arguments, steps=400, workers=1, tell=lambda text: None)
     assert not again and [row.width for row in rows] == [16, 32]
     told = json.loads((tmp_path / "phase" / "phase.json").read_bytes())
@@ -135,8 +122,8 @@ def test_the_command_writes_a_diagram_and_the_same_once_more_trains_nothing(tmp_
     assert diagram.phase(*arguments, steps=400, workers=1, tell=lambda text: None) == (rows, False)
 
 
-def test_minutes_that_are_too_few_end_with_status_75_and_the_same_command_goes_on(tmp_path, source, tiny):
-    line = ["phase", str(source), "--out", str(tmp_path / "phase"), "--widths", "16,32", "--sizes", "8,16",
+def test_minutes_that_are_too_few_end_with_status_75_and_the_same_command_goes_on(tmp_path, vectors, tiny):
+    line = ["phase", str(vectors), "--out", str(tmp_path / "phase"), "--widths", "16,32", "--sizes", "8,16",
             "--steps", "400"]  # fmt: skip
     first = CliRunner().invoke(app, [*line, "--minutes", "0.0001"])
     assert first.exit_code == 75 and "Trainings that are not made yet: 4; the same command goes on" in first.output, (
@@ -158,10 +145,10 @@ if __name__ == "__main__":
 
 
 @pytest.mark.slow
-def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path, source, data, tiny):
+def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path, vectors, data, tiny):
     """As the tasks of a Slurm array do; the numbers are those of one process alone."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    line = [sys.executable, str(tmp_path / "script.py"), str(source)]
+    line = [sys.executable, str(tmp_path / "script.py"), str(vectors)]
     tasks = [
         subprocess.Popen([*line, str(tmp_path / "shared"), workers], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
         for workers in "12"
@@ -170,7 +157,7 @@ def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path
         _, error = task.communicate(timeout=300)
         assert task.returncode == 0, error.decode()
     _, again = diagram.phase(
-        str(source), tmp_path / "alone", (16, 32), (8, 16, 32), steps=2000, workers=1, tell=lambda text: None
+        str(vectors), tmp_path / "alone", (16, 32), (8, 16, 32), steps=2000, workers=1, tell=lambda text: None
     )
     assert not again
     for width, n in ((16, 8), (32, 32)):
@@ -198,9 +185,9 @@ def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path
         (["--out", "vectors.npy"], "--out vectors.npy is a file: give a folder"),
     ],
 )
-def test_arguments_that_cannot_be_end_in_one_sentence(source, arguments, sentence, tiny, monkeypatch):
-    monkeypatch.chdir(source.parent)
-    done = CliRunner().invoke(app, ["phase", source.name, *arguments])
+def test_arguments_that_cannot_be_end_in_one_sentence(vectors, arguments, sentence, tiny, monkeypatch):
+    monkeypatch.chdir(vectors.parent)
+    done = CliRunner().invoke(app, ["phase", vectors.name, *arguments])
     assert done.exit_code == 1, done.output
     assert done.output.splitlines()[-1].startswith("Error: ") and sentence in done.output, done.output
 
@@ -218,11 +205,11 @@ def test_boundaries_in_words():
     assert TIMES == (1, 3, 8)
 
 
-def test_a_process_that_finds_all_trainings_taken_says_so_and_is_not_called_again(tmp_path, source, data, tiny):
+def test_a_process_that_finds_all_trainings_taken_says_so_and_is_not_called_again(tmp_path, vectors, data, tiny):
     said: list[str] = []
     model = phase.models_of(TINY, (16,))[16]
     with run_lock(run_folder(tmp_path / "phase", model, data, 8, 0)):
-        _, again = diagram.phase(str(source), tmp_path / "phase", (16,), (8,), steps=400, workers=1, tell=said.append)
+        _, again = diagram.phase(str(vectors), tmp_path / "phase", (16,), (8,), steps=400, workers=1, tell=said.append)
     assert not again and any("other processes are at the rest" in line for line in said)
 
 

@@ -8,13 +8,11 @@ import numpy as np
 import pandas as pd
 
 from ...runs.store import Result
-from ...timescales.crossings import Timescale
+from ...timescales.crossings import BOUND, Timescale
 from ...timescales.prediction import predict
 from . import Estimate
 from .images import tau_gen
 from .scaling import exponent_of, sizes, tau_mem
-
-BOUND = {"interpolated": "", "censored": "> ", "at first point": "< "}  # before a time that is only a bound
 
 
 def smaller_and_largest(runs: Sequence[Result]) -> tuple[list[Result], list[Result]]:
