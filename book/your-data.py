@@ -142,7 +142,12 @@ glue("proof-untold", said["not told"], display=False)
 shown = proof.assign(
     expected=[f"{e:,.0f} [{low:,.0f}, {high:,.0f}]" for e, low, high in proof[["expected", "low", "high"]].to_numpy()],
     came=sign + proof["came"].map("{:,.0f}".format),
-    ratio=sign + proof["ratio"].map("{:.2f}".format),
+    ratio=[
+        f"{mark}{came / expected:.2f} [{came / high:.2f}, {came / low:.2f}]"
+        for mark, came, expected, low, high in zip(
+            sign, proof["came"], proof["expected"], proof["low"], proof["high"], strict=True
+        )
+    ],
 ).drop(columns=["low", "high", "status"])
 frame(
     "Step at which copies were expected, from trainings on a quarter of the points at most, and at which they came",
