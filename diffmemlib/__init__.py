@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from .nets.adapters import DiffusersUNet as DiffusersUNet
     from .nets.mlp import ResidualMLP as ResidualMLP
     from .nets.unet import UNet as UNet
+    from .rfnn.coefficients import covariance_atoms as covariance_atoms
     from .rfnn.gradient_flow import GradientFlow as GradientFlow
     from .rfnn.learning_curves import learning_curves as learning_curves
     from .rfnn.spectrum import spectral_density as spectral_density, spectrum as spectrum
@@ -99,6 +100,7 @@ _HOME = {
     "nets.adapters": ("DiffusersUNet",),
     "nets.mlp": ("ResidualMLP",),
     "nets.unet": ("UNet",),
+    "rfnn.coefficients": ("covariance_atoms",),
     "rfnn.gradient_flow": ("GradientFlow",),
     "rfnn.learning_curves": ("learning_curves",),
     "rfnn.spectrum": ("spectral_density", "spectrum"),

@@ -43,6 +43,8 @@ psi_n = None  # training points, in units of d
 t = None  # Ornstein-Uhlenbeck time
 low = None  # variance of the first half of the coordinates
 high = None  # and of the second
+noises = None  # drawn once for each point; 0: the average over all noise
+ridge = None  # weight decay, in units of the eigenvalues of U
 device = "cpu"  # or "cuda"
 budget = None  # not needed: the computation is one piece
 

@@ -68,13 +68,12 @@ def density(points: int = 400, repeats: int = 3) -> tuple[str, float, float, flo
 
     def direct(at: float) -> float:
         def equations(v: np.ndarray, z: complex) -> np.ndarray:
-            q, r = complex(v[0], v[1]), complex(v[2], v[3])
-            f, g, _ = model.residual(np.array(z - model.c.s2), np.array(q), np.array(r))
-            return np.array([f.real, f.imag, g.real, g.imag])
+            at = [np.array(part) for part in v.view(complex)]
+            return np.array(model.residual(np.array(z - model.origin), *at)[0]).view(float)
 
         height = START * max(1.0, model.top)
         q = -1 / (at + 1j * height)
-        v = np.array([q.real, q.imag, q.real, q.imag])
+        v = np.array([q, q, q]).view(float)
         while height > 1e-7 * at:
             v = root(equations, v, (at + 1j * height,), tol=1e-12).x
             height *= 0.6

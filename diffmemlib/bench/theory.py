@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import exp, expm1
+from math import expm1
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from scipy.stats import qmc
 from tqdm import tqdm
 
 from .._version import __version__
-from ..rfnn.learning_curves import contour_losses, learning_curves
+from ..rfnn.learning_curves import Contour, contour_losses, learning_curves
 from ..rfnn.model import BranchError, Model
 from ..rfnn.spectrum import spectrum
 
@@ -58,8 +58,8 @@ def theory_grid(points: int = 2000, seed: int = 0, progress: bool = True) -> dic
             refused.append(f"learning_curves at {case}: {error}")
             continue
         model, delta = Model.of(**case), -expm1(-2 * t)
-        sigma_t = exp(-2 * t) * model.eigenvalues + delta
-        other = contour_losses(model, sigma_t, 2 * delta / psi_p * tau[:, None], OTHER_NODES, OTHER_HEIGHTS)
+        where = Contour.around(model, float("inf"), 0.0)
+        other = contour_losses(model, where, 2 * delta / psi_p * tau[:, None], OTHER_NODES, OTHER_HEIGHTS)
         ours = np.array([curves.train, curves.test])
         losses = max(losses, float(np.max(abs(ours - other) / np.maximum(abs(other), 1))))
     return {

@@ -25,8 +25,8 @@ TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a
 
 
 @dataclass(frozen=True)
-class FlowConfig(Config):
-    """One run of book/runs/rfnn_flow.ipynb: the exact dynamics of one draw of features and data.
+class FeaturesConfig(Config):
+    """One draw of features and data.
 
     Parameters
     ----------
@@ -40,7 +40,6 @@ class FlowConfig(Config):
         Variances of the first and of the second half of the coordinates of the data.
     """
 
-    experiment: ClassVar[str] = "rfnn_flow"
     d: int
     psi_p: float
     psi_n: float
@@ -65,7 +64,31 @@ class FlowConfig(Config):
 
 
 @dataclass(frozen=True)
-class DescentConfig(FlowConfig):
+class FlowConfig(FeaturesConfig):
+    """One run of book/runs/rfnn_flow.ipynb: the exact dynamics of one draw of features and data.
+
+    Parameters
+    ----------
+    noises
+        Noises drawn once for each point, m; 0 for the average over all noise.
+    ridge
+        gamma, the weight decay in units of the eigenvalues of U.
+    """
+
+    experiment: ClassVar[str] = "rfnn_flow"
+    noises: int = 0
+    ridge: float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.require(
+            noises=(self.noises >= 0, "a number of noises, or 0 for the average over all"),
+            ridge=(0 <= self.ridge < inf, "at least 0"),
+        )
+
+
+@dataclass(frozen=True)
+class DescentConfig(FeaturesConfig):
     """One run of book/runs/rfnn_descent.ipynb: the same model trained step by step with fresh noise; full batch.
 
     Parameters
@@ -90,7 +113,7 @@ class DescentConfig(FlowConfig):
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
-        flow = FlowConfig.defaults(given)
+        flow = FeaturesConfig.defaults(given)
         optimizer = given.get("optimizer", "adam")
         smoke = given["tier"] == "smoke"
         small = {"d": 10, "psi_p": 8.0} if smoke else {"d": 32, "psi_p": 64.0}
@@ -113,7 +136,7 @@ class DescentConfig(FlowConfig):
         )
 
 
-def problem(config: FlowConfig) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+def problem(config: FeaturesConfig) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return features W (p, d), points X (n, d) and the data's variances (d,): functions of the seed.
 
     A smaller model or training set of the same d and seed is the start of a larger one.
@@ -126,6 +149,13 @@ def problem(config: FlowConfig) -> tuple[NDArray[np.float64], NDArray[np.float64
         )
 
     return normal(config.psi_p, "features"), normal(config.psi_n, "train") * np.sqrt(variances), variances
+
+
+def frozen_noises(config: FlowConfig) -> NDArray[np.float64]:
+    """Return the noises of every point, (n, m, d), a function of the seed; fewer are the start of more."""
+    n = round(config.psi_n * config.d)
+    rng = np.random.Generator(np.random.Philox(derive_seed(config.seed, "noises")))
+    return rng.standard_normal((config.noises, n, config.d)).swapaxes(0, 1)
 
 
 def run_flow(
@@ -141,7 +171,8 @@ def run_flow(
 
     def compute() -> tuple[list[Row], Arrays, bytes]:
         W, X, variances = problem(config)
-        flow = GradientFlow(W, X, config.t, variances, device=device)
+        noises = frozen_noises(config) if config.noises else None
+        flow = GradientFlow(W, X, config.t, variances, device=device, noises=noises, ridge=config.ridge)
         losses = flow.losses(TIMES)
         values = {"train": losses.train, "test": losses.test, "score_error": losses.score_error}
         rows = [(tau, name, v, v, v) for name, curve in values.items() for tau, v in zip(TIMES, curve, strict=True)]

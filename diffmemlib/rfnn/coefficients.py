@@ -7,7 +7,7 @@ from math import exp, expm1, inf, sqrt
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 Activation = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Atoms = Sequence[tuple[float, float]]  # (eigenvalue, weight) of the data covariance
@@ -91,13 +91,52 @@ def _by_rule(t: float, variance: float, activation: Activation, nodes: int) -> t
     return float(w @ along), a, b, v2, s2
 
 
+def covariance_atoms(data: ArrayLike, most: int = 32) -> Atoms:
+    """Return the covariance of a data set as (eigenvalue, weight) atoms: groups of neighbouring eigenvalues, averaged.
+
+    Eigenvalues are sorted into groups that each hold about the same share of log(1 + lambda/mean), so that the large
+    ones, which the score is made of, stand alone, and the many small ones share an atom.
+
+    Parameters
+    ----------
+    data
+        Points, (n, ...), of which there should be many for each dimension: of few, the small eigenvalues are too small.
+    most
+        Atoms at most; as many as dimensions keep every eigenvalue.
+
+    Returns
+    -------
+    list
+        (eigenvalue, weight), from small to large; their weighted mean is the mean variance of a coordinate.
+
+    Raises
+    ------
+    ValueError
+        For fewer than two points, numbers that are not finite, data that do not vary, or most < 1.
+    """
+    x = np.asarray(data, float)
+    x = x.reshape(len(x), -1) if x.ndim else x
+    if x.ndim != 2 or len(x) < 2 or x.shape[1] == 0:
+        raise ValueError(f"data of shape {np.shape(data)}: need at least two points, (n, ...)")
+    if not np.isfinite(x).all():
+        raise ValueError("data: holds NaN or infinite numbers")
+    if most < 1:
+        raise ValueError(f"most = {most}: at least one atom")
+    eigenvalues = np.maximum(np.linalg.eigvalsh(np.atleast_2d(np.cov(x.T))), 0)
+    if not eigenvalues.any():
+        raise ValueError("data: all points are the same")
+    share = np.cumsum(np.log1p(eigenvalues / eigenvalues.mean()))
+    group = np.minimum((share / share[-1] * most).astype(int), most - 1)
+    return [(float(eigenvalues[group == g].mean()), float((group == g).mean())) for g in np.unique(group)]
+
+
 def checked_atoms(covariance: Atoms) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return eigenvalues and weights as arrays; ValueError unless the former are positive and the latter sum to one."""
+    """Return eigenvalues and weights; ValueError unless the former are at least 0, not all, and the latter sum to 1."""
     if np.ndim(covariance) == 0 or len(covariance) == 0 or any(np.shape(atom) != (2,) for atom in covariance):
         raise ValueError("covariance: give (eigenvalue, weight) pairs, at least one")
     eigenvalues, weights = np.array(covariance, float).T
-    if not (np.isfinite(eigenvalues).all() and (eigenvalues > 0).all()):
-        raise ValueError(f"covariance: eigenvalues must be positive, not {eigenvalues.tolist()}")
+    if not (np.isfinite(eigenvalues).all() and (eigenvalues >= 0).all() and eigenvalues.any()):
+        raise ValueError(f"covariance: eigenvalues must be at least 0, and not all 0, not {eigenvalues.tolist()}")
     if (weights <= 0).any() or abs(weights.sum() - 1) > 1e-9:
         raise ValueError(f"covariance: weights must be positive and sum to one, not {weights.tolist()}")
     return eigenvalues, weights

@@ -33,12 +33,14 @@ class Losses:
 class GradientFlow:
     """Gradient flow from A = 0 on n points at one diffusion time: U, V and the losses at any tau, all exact.
 
-    tau = steps * rate / d^2; the mode of eigenvalue l of U relaxes at the rate 2 Delta_t l / psi_p. All is float64.
+    tau = steps * rate / d^2; the mode of eigenvalue l of U relaxes at the rate 2 Delta_t (l + gamma) / psi_p. All is
+    float64.
 
     Noise is averaged by Mehler's formula: with m_i = |w_i|/sqrt(d), h = e^-t w_i.x/sqrt(d), r_ij the cosine of w_i and
     w_j, and c_k(h; m) = E_g[sigma(h + sqrt(Delta) m g) He_k(g)]/sqrt(k!),
     U_ij = sum_k r_ij^k mean_nu c_k(h_i) c_k(h_j) off the diagonal, U_ii = mean_nu E_g[sigma^2],
-    V_i = mean_nu c_1(h_i) w_i/|w_i|. The population's are the same with one Gaussian for signal and noise.
+    V_i = mean_nu c_1(h_i) w_i/|w_i|. The population's are the same with one Gaussian for signal and noise. Of noises
+    that are drawn once and kept, U and V are the means over the noisy points themselves.
 
     Parameters
     ----------
@@ -54,12 +56,16 @@ class GradientFlow:
         sigma, of tensors.
     device
         "cpu" or "cuda".
+    noises
+        The frozen noises of every point, (n, m, d), standard normal; averaged over all noise unless given.
+    ridge
+        gamma, the weight decay in units of the eigenvalues of U, at least 0.
 
     Raises
     ------
     ValueError
         For shapes that do not fit, numbers that are not finite, a feature of zeros, a covariance with a negative
-        eigenvalue, and a time that is not positive and finite.
+        eigenvalue, a time that is not positive and finite, and a ridge that is negative.
 
     Examples
     --------
@@ -73,7 +79,8 @@ class GradientFlow:
 
     def __init__(
         self, W: ArrayLike, X: ArrayLike, t: float, covariance: ArrayLike | None = None,
-        activation: TensorActivation = torch.tanh, device: str = "cpu",
+        activation: TensorActivation = torch.tanh, device: str = "cpu", noises: ArrayLike | None = None,
+        ridge: float = 0.0,
     ) -> None:  # fmt: skip
         if not 0 < t < np.inf:
             raise ValueError(f"t = {t}: must be positive and finite")
@@ -85,6 +92,14 @@ class GradientFlow:
         if not (torch.isfinite(self.W).all() and torch.isfinite(self.X).all()) or (self.W == 0).all(1).any():
             raise ValueError("W or X holds NaN or infinite numbers, or W a feature of zeros")
         self.p, self.d = self.W.shape
+        self.noises = None if noises is None else torch.as_tensor(np.asarray(noises)).to(self.X)
+        if self.noises is not None:
+            n, shape = len(self.X), tuple(self.noises.shape)
+            if len(shape) != 3 or (shape[0], shape[2]) != (n, self.d) or shape[1] == 0:
+                raise ValueError(f"noises {shape}: need ({n}, m, {self.d}), m draws for each of the points X")
+            if not torch.isfinite(self.noises).all():
+                raise ValueError("noises holds NaN or infinite numbers")
+        self.ridge = checked_ridge(ridge)
         self.activation = activation
         self.t, self.delta = t, -expm1(-2 * t)
         Sigma = torch.ones(self.d) if covariance is None else torch.as_tensor(np.asarray(covariance))
@@ -99,6 +114,10 @@ class GradientFlow:
     @cached_property
     def UV(self) -> tuple[Tensor, Tensor]:
         """U (p, p) and V (p, d) of the training set."""
+        if self.noises is not None:
+            noisy = exp(-self.t) * self.X[:, None] + sqrt(self.delta) * self.noises
+            phi = self.activation(noisy.flatten(0, 1) @ self.W.T / sqrt(self.d))  # (n m, p)
+            return phi.T @ phi / len(phi), phi.T @ self.noises.flatten(0, 1) / len(phi)
         norm = self.W.norm(dim=1)
         h = exp(-self.t) / sqrt(self.d) * self.W @ self.X.T
         unit = self.W / norm[:, None]
@@ -119,9 +138,11 @@ class GradientFlow:
         """Eigenvalues of U and, for the losses, |V_i|^2, V_i.V~_i and U~_ij (V_i.V_j) in its eigenbasis."""
         (U, V), (U_pop, V_pop) = self.UV, self.population
         eigenvalues, Q = torch.linalg.eigh(U)
-        # Of equal features some are zero but for rounding: they relax at no time, and carry nothing of V.
-        eigenvalues = eigenvalues.clamp(min=float(eigenvalues[-1]) * self.p * torch.finfo(torch.float64).eps)
-        V, V_pop = Q.T @ V, Q.T @ V_pop
+        # Of equal features, or fewer noisy points than features, some are zero but for rounding: they relax at no time,
+        # and carry nothing of V.
+        rounding = float(eigenvalues[-1]) * self.p * torch.finfo(torch.float64).eps
+        V, V_pop = (eigenvalues > rounding)[:, None] * (Q.T @ V), Q.T @ V_pop
+        eigenvalues = eigenvalues.clamp(min=rounding)
         return eigenvalues, V.square().sum(1), (V * V_pop).sum(1), Q.T @ U_pop @ Q * (V @ V.T)
 
     @property
@@ -132,7 +153,8 @@ class GradientFlow:
     def losses_of(self, B: Tensor) -> tuple[float, float, float]:
         """Return train loss, test loss and E_score of any B = A/sqrt(p).
 
-        L = 1 + (Delta Tr(B U B^T) + 2 sqrt(Delta) Tr(B V))/d; the test loss and E_score as in `losses`.
+        L = 1 + (Delta Tr(B U B^T) + 2 sqrt(Delta) Tr(B V))/d, with the mean square of frozen noises for 1 in the train
+        loss; the test loss and E_score as in `losses`.
 
         Parameters
         ----------
@@ -140,10 +162,15 @@ class GradientFlow:
             (d, p), float64.
         """
         train, test = (
-            1 + float(self.delta * ((B @ U) * B).sum() + 2 * sqrt(self.delta) * (B * V.T).sum()) / self.d
-            for U, V in (self.UV, self.population)
+            start + float(self.delta * ((B @ U) * B).sum() + 2 * sqrt(self.delta) * (B * V.T).sum()) / self.d
+            for start, (U, V) in ((self.start, self.UV), (1.0, self.population))
         )
         return train, test, (test - 1) / self.delta + self.floor
+
+    @cached_property
+    def start(self) -> float:
+        """The train loss at tau = 0, the mean square of the noises: 1, but for the scatter of frozen ones."""
+        return 1.0 if self.noises is None else float(self.noises.square().mean())
 
     @cached_property
     def floor(self) -> float:
@@ -153,8 +180,8 @@ class GradientFlow:
     def losses(self, tau: ArrayLike) -> Losses:
         """Return train loss, test loss and E_score at every tau (Prop. C.1); E_score is exact for Gaussian data.
 
-        With g(l) = (exp(-2 Delta l tau/psi_p) - 1)/l: L = 1 + Tr(V^T (g U g + 2 g) V)/d, the test loss with U~ and V~,
-        and E_score = (L_test - 1)/Delta + Tr(Sigma_t^-1)/d.
+        With g(l) = (exp(-2 Delta (l + gamma) tau/psi_p) - 1)/(l + gamma): L = 1 + Tr(V^T (g U g + 2 g) V)/d (`start`
+        for 1 where noises are frozen), the test loss with U~ and V~, E_score = (L_test - 1)/Delta + Tr(Sigma_t^-1)/d.
 
         Parameters
         ----------
@@ -166,17 +193,31 @@ class GradientFlow:
         ValueError
             For a negative time.
         """
-        tau = np.asarray(tau, float)
-        if not (tau >= 0).all():
-            raise ValueError("tau: training times are zero or positive")
+        tau = checked_times(tau)
         eigenvalues, squares, cross, pairs = self.modes
-        rate = 2 * self.delta * self.d / self.p * eigenvalues
-        g = torch.expm1(-rate * torch.tensor(tau.ravel()).to(rate)[:, None]) / eigenvalues  # (times, p)
-        train = 1 + (squares * (g * eigenvalues + 2) * g).sum(1) / self.d
+        held = eigenvalues + self.ridge
+        rate = 2 * self.delta * self.d / self.p * held
+        g = torch.expm1(-rate * torch.tensor(tau.ravel()).to(rate)[:, None]) / held  # (times, p)
+        train = self.start + (squares * (g * eigenvalues + 2) * g).sum(1) / self.d
         test = 1 + ((g @ pairs * g).sum(1) + 2 * g @ cross) / self.d
         score = (test - 1) / self.delta + self.floor
         train_, test_, score_ = (v.cpu().numpy().reshape(tau.shape) for v in (train, test, score))
         return Losses(tau, train_, test_, score_)
+
+
+def checked_times(tau: ArrayLike) -> NDArray[np.float64]:
+    """Return training times as an array; ValueError for a negative one."""
+    tau = np.asarray(tau, float)
+    if not (tau >= 0).all():
+        raise ValueError("tau: training times are zero or positive")
+    return tau
+
+
+def checked_ridge(ridge: float) -> float:
+    """Return the weight decay; ValueError unless it is zero or positive, and finite."""
+    if not 0 <= ridge < np.inf:
+        raise ValueError(f"ridge = {ridge}: weight decay is zero or positive")
+    return float(ridge)
 
 
 def averages(correlation: Tensor, h: Tensor, scale: Tensor, activation: TensorActivation) -> tuple[Tensor, Tensor]:

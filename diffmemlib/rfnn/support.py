@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from .model import BranchError, Model
 
 Floats = NDArray[np.float64]
-NEAR = 1e-8  # imaginary part at which a point is tried, in units of its distance from s^2
+NEAR = 1e-8  # imaginary part at which a point is tried, in units of its distance from the spectrum's lower end
 SLOPE = 0.32  # ratio of Im q at a tenth of it: 1 within the spectrum, 0.1 outside, 10^(-1/2) at an edge
 GRIDS = (400, 2000, 10_000)  # points tried, until no mass is missed
-CLOSEST = 1e-8  # of the points to s^2, in units of the smaller of v^2 and s^2
+CLOSEST = 1e-8  # of the points to that end, in units of the smaller of v^2 and s^2
 WITHIN = 1e-3  # of its distance, from where an edge is seen to where Newton's method finds it
 ACCURACY = 1e-8  # of the sum of the masses, relative
 
@@ -31,20 +31,20 @@ def support(model: Model) -> list[tuple[float, float, float]]:
     BranchError
         Where the masses do not sum to one less the delta's weight, within 1e-8 of that: an interval was missed.
     """
-    expected, total = min(1.0, (1 + model.psi_n) / model.psi_p), 0.0  # all but the delta
+    expected, total = 1 - model.delta_weight, 0.0
     for grid in GRIDS:
         edges = _edges(model, grid)
         masses = _masses(model, edges)
         total = sum(masses)
         if abs(total / expected - 1) < ACCURACY:
             return [
-                (model.c.s2 + low, model.c.s2 + high, mass) for (low, high), mass in zip(edges, masses, strict=True)
+                (model.origin + low, model.origin + high, mass) for (low, high), mass in zip(edges, masses, strict=True)
             ]
     raise BranchError(f"the masses of the spectrum sum to {total:.9g}, not to {expected:.9g}: an interval was missed")
 
 
 def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
-    """Return whether s^2 + distance lies within the spectrum, whatever the density there.
+    """Return whether origin + distance lies within the spectrum, whatever the density there.
 
     Towards the real axis Im q tends to pi times the density within the spectrum, and to zero in proportion to Im z
     outside: no level of the density has to be chosen, and a narrow heavy interval nearby does not blur the edges.
@@ -54,8 +54,15 @@ def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
 
 
 def _edges(model: Model, grid: int) -> list[tuple[float, float]]:
-    """Low and high end of every interval that the grid, even in log(lambda - s^2), has a point in, as lambda - s^2."""
-    distance = np.geomspace(CLOSEST * min(model.c.v2, model.c.s2), model.top, grid)
+    """Low and high end of every interval that the grid, even in log(lambda - origin), has a point in, above origin.
+
+    Many frozen noises leave a narrow interval around s^2, so the grid is even in log|lambda - s^2| there too.
+    """
+    closest = CLOSEST * min(model.c.v2, model.c.s2)
+    distance = np.geomspace(closest, model.top, grid)
+    if model.origin == 0:
+        beside = np.geomspace(CLOSEST * model.c.s2, model.c.s2 / 2, grid // 2)
+        distance = np.union1d(distance, np.concatenate([model.c.s2 - beside, model.c.s2 + beside]))
     within = inside(model, distance)
     change = np.flatnonzero(within[1:] != within[:-1])
     if len(change) == 0:
@@ -67,7 +74,7 @@ def _edges(model: Model, grid: int) -> list[tuple[float, float]]:
         part = np.where(beyond.any(1), beyond.argmax(1), 31)
         left, right = between[np.arange(len(part)), part], between[np.arange(len(part)), part + 1]
     places = [_polished(model, *ends) for ends in zip(left, right, begins, strict=True)]
-    if within[0]:  # the spectrum reaches down to s^2
+    if within[0]:  # the spectrum reaches down to its lower end
         places.insert(0, 0.0)
     if len(places) % 2 or (np.diff(places) <= 0).any():
         raise BranchError(f"the edges of the spectrum could not be told apart: {places}")
@@ -81,19 +88,18 @@ def _polished(model: Model, left: float, right: float, begins: bool) -> float:
     BranchError where it leads elsewhere.
     """
     outside = left if begins else right
-    q, r = (complex(v[0]).real for v in model.traces_beside(np.array([outside * (1 + 1j * NEAR)])))
+    at = np.array([complex(v[0]).real for v in model.traces_beside(np.array([outside * (1 + 1j * NEAR)]))])
     for _ in range(50):
-        _, g, slope = model.real_branch(q, r)
-        columns = [model.real_branch(q + 1e-30j * abs(q), r), model.real_branch(q, r + 1e-30j * abs(r))]
-        jacobian = np.array([[c[1].imag for c in columns], [c[2].imag for c in columns]]) * 1e30
-        step_q, step_r = np.linalg.solve(jacobian, [g.real, slope.real])
-        q, r = q - step_q * abs(q), r - step_r * abs(r)
-        if max(abs(step_q), abs(step_r)) < 1e-14:
+        wanted = np.real(model.real_branch(*at)[1:])  # all three are zero at an edge
+        columns = [model.real_branch(*(at + 1e-30j * abs(at) * axis))[1:] for axis in np.eye(3)]
+        step = np.linalg.solve(np.imag(columns).T * 1e30, wanted)
+        at = at - step * abs(at)
+        if abs(step).max() < 1e-14:
             break
-    distance = float(np.real(model.real_branch(q, r)[0]))
+    distance = float(np.real(model.real_branch(*at)[0]))
     margin = 10 * (right - left) + WITHIN * right
     if not left - margin < distance < right + margin:
-        raise BranchError(f"an edge of the spectrum near {model.c.s2 + right:.6g} could not be told to rounding")
+        raise BranchError(f"an edge of the spectrum near {model.origin + right:.6g} could not be told to rounding")
     return distance
 
 
@@ -123,5 +129,5 @@ def _around(model: Model, origin: float, first: float, last: float) -> float:
         if abs(mass - before) < ACCURACY / 4 * abs(mass):
             return mass
         before, nodes = mass, 2 * nodes
-    low, high = (model.c.s2 + origin + end for end in (first, last))
+    low, high = (model.origin + origin + end for end in (first, last))
     raise BranchError(f"the mass of the spectrum between {low:.6g} and {high:.6g} did not converge")

@@ -27,43 +27,64 @@ def coefficients_in_thirty_digits(t: float):
     return a, b, v2, mp.fsum(w * s**2 for w, s in zip(weight, along, strict=True)) - (a * signal) ** 2 - v2 - b**2
 
 
-def edge_in_thirty_digits(psi_p, psi_n, t, start, q, r):
-    """The root of both equations, as the paper has them (Eqs. 17-19), and of their Jacobian, near a start."""
+def edge_in_thirty_digits(psi_p, psi_n, t, noises, start, traces):
+    """The root of the equations and of their Jacobian, near a start.
+
+    For averaged noise as the paper has them (Eqs. 17-19), which hold no u; for frozen noises with all three traces.
+    """
     a, b, v2, s2 = coefficients_in_thirty_digits(t)
     alpha = (a * mp.exp(-mp.mpf(t))) ** 2
 
-    def equations(q, r, z):
+    def of_the_paper(q, r, z):
         D = 1 + psi_p / psi_n * (alpha * r + v2 * q)
         s_hat, r_hat = b**2 * psi_p + 1 / q, psi_p * alpha / D
         s = 1 / (s_hat + r_hat)
         first = psi_p * (s2 - z) + psi_p * v2 / D + (1 - psi_p) / q - s / q**2
-        return first, r - 1 / (s_hat + r_hat)
+        return q * first, 1 - s / r
 
-    def system(q, r, z):
-        def derivative(i, by):
-            f = (lambda x: equations(x, r, z)[i]) if by == 0 else (lambda x: equations(q, x, z)[i])
-            return mp.diff(f, (q, r)[by])
+    def frozen(q, r, u, z):
+        m = mp.mpf(noises)
+        of_noise = psi_p / (psi_n * m) * (b**2 * u + s2 * q)
+        D_1, D_2 = 1 + of_noise + psi_p / psi_n * (alpha * r + v2 * q), 1 + of_noise
+        kappa = 1 / (m * D_1) + (1 - 1 / m) / D_2
+        S = b**2 * kappa + alpha / D_1
+        one = q / (1 + psi_p * q * S)
+        return q * (s2 * kappa - z + v2 / D_1) + one * S - 1, 1 - one / r, 1 - one / u
 
-        determinant = derivative(0, 0) * derivative(1, 1) - derivative(0, 1) * derivative(1, 0)
-        first, second = equations(q, r, z)
-        return q * first, second / r, q**2 * determinant  # each of the order of one
+    equations, traces = (of_the_paper, traces[:2]) if noises == mp.inf else (frozen, traces)
 
-    return mp.findroot(system, (mp.mpf(q), mp.mpf(r), mp.mpf(start)), maxsteps=40, tol=mp.mpf(10) ** -40)[2]
+    def system(*at):
+        traces = at[:-1]
+        jacobian = mp.matrix(len(traces), len(traces))
+        for by in range(len(traces)):
+            along = [mp.mpf(0)] * by, [mp.mpf(0)] * (len(at) - by - 1)
+            step = traces[by] * mp.mpf(10) ** -12
+            up, down = (equations(*(v + sign * w for v, w in zip(at, [*along[0], step, *along[1]], strict=True)))
+                        for sign in (1, -1))  # fmt: skip
+            for row in range(len(traces)):
+                jacobian[row, by] = (up[row] - down[row]) / 2 * mp.mpf(10) ** 12
+        return (*equations(*at), mp.det(jacobian))
+
+    return mp.findroot(system, (*(mp.mpf(v) for v in traces), mp.mpf(start)), maxsteps=40, tol=mp.mpf(10) ** -30)[
+        len(traces)
+    ]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    ("psi_p", "psi_n", "t"),
-    [(64, 8, 0.1), (64, 16, 0.1), (64, 32, 0.1), (6, 3, 0.1), (6, 3, 0.7), (64, 8, 0.01), (3, 8, 0.1)],
-)
-def test_edges_are_right_to_a_billionth(psi_p: float, psi_n: float, t: float):
-    whole, model = spectrum(psi_p=psi_p, psi_n=psi_n, t=t), Model.of(psi_p=psi_p, psi_n=psi_n, t=t)
-    with mp.workdps(30):
+    ("psi_p", "psi_n", "t", "noises"),
+    [(64, 8, 0.1, mp.inf), (64, 16, 0.1, mp.inf), (64, 32, 0.1, mp.inf), (6, 3, 0.1, mp.inf), (6, 3, 0.7, mp.inf),
+     (64, 8, 0.01, mp.inf), (3, 8, 0.1, mp.inf), (4, 2, 0.3, 1), (4, 2, 0.3, 3), (64, 8, 0.1, 7), (64, 8, 0.1, 20)],
+)  # fmt: skip
+def test_edges_are_right_to_a_billionth(psi_p: float, psi_n: float, t: float, noises):
+    case = {"psi_p": psi_p, "psi_n": psi_n, "t": t, "noises": float(noises)}
+    whole, model = spectrum(**case), Model.of(**case)
+    with mp.workdps(40):
         for bulk in whole.bulks:
             for edge, side in ((bulk.low, -1), (bulk.high, 1)):
-                near = edge + side * 1e-5 * (edge - whole.delta_place)  # on the outer side, where q and r are real
-                q, r = (float(v[0].real) for v in model.traces(np.array([near + 1e-12j])))
-                exact = edge_in_thirty_digits(psi_p, psi_n, t, near, q, r)
+                near = edge + side * 1e-5 * (edge - whole.delta_place)  # on the outer side, where the traces are real
+                traces = [float(v[0].real) for v in model.traces(np.array([near * (1 + 1e-12j)]))]
+                exact = edge_in_thirty_digits(psi_p, psi_n, t, noises, near, traces)
                 assert edge == pytest.approx(float(exact), rel=1e-9)
 
 
@@ -128,10 +149,11 @@ def test_a_point_is_within_or_outside_whatever_the_density():
 def test_the_real_branch_solves_the_equations_and_knows_its_slope():
     model = Model.of(psi_p=8, psi_n=3, t=0.1, covariance=((0.5, 0.5), (1.5, 0.5)))
     for z in (model.c.s2 * 1.001, 12.0, 40.0):
-        q, r = (float(v[0].real) for v in model.traces(np.array([z + 1e-10j])))
-        distance, g, slope = model.real_branch(q, r)
-        assert float(distance) == pytest.approx(z - model.c.s2, rel=1e-6)
-        assert abs(float(g)) < 1e-6 * abs(r)
+        q, r, u = (float(v[0].real) for v in model.traces(np.array([z + 1e-10j])))
+        distance, g, h, slope = (value.real for value in model.real_branch(q, r, u))
+        assert distance == pytest.approx(z - model.c.s2, rel=1e-6)
+        assert abs(g) < 1e-6 * abs(r)
+        assert abs(h) < 1e-6 * abs(u)
         assert slope > 0  # outside the spectrum q grows with z
 
 

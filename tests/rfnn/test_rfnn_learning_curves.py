@@ -7,7 +7,7 @@ import pytest
 
 from diffmemlib.rfnn import learning_curves as rules
 from diffmemlib.rfnn.gradient_flow import GradientFlow
-from diffmemlib.rfnn.learning_curves import _trace, _two_point, contour_losses, learning_curves
+from diffmemlib.rfnn.learning_curves import Contour, contour_losses, learning_curves, two_point
 from diffmemlib.rfnn.model import BranchError, Model
 
 TWO = ((0.5, 0.5), (1.5, 0.5))
@@ -44,23 +44,39 @@ def test_finite_dimension_approaches_the_limit_as_one_over_d(case):
     assert abs(off[-1, 1]).max() < 0.02
 
 
-def test_two_point_trace_agrees_with_a_large_matrix():
-    """T(z1, z2) = Tr[Y^T R(z1) Y Sigma_t Y^T R(z2) Y]/d on one Gaussian-equivalent U."""
-    case = {"psi_p": 3.0, "psi_n": 2.0, "t": 0.3, "covariance": TWO}
-    model, d = Model.of(**case), 300
-    g = np.random.default_rng(0)
+@pytest.mark.parametrize("noises", [1, 3, math.inf])
+def test_traces_agree_with_a_large_matrix(noises: float):
+    """q, r, u, X and Q(z1, z2) = Tr[V^T R(z1) U~ R(z2) V]/d on one Gaussian equivalent of U and V."""
+    model, d = Model.of(psi_p=3, psi_n=2, t=0.3, covariance=TWO, noises=noises), 300
+    p, n, g = 3 * d, 2 * d, np.random.default_rng(0)
     atoms = np.repeat([0.5, 1.5], d // 2)
-    W, X = g.standard_normal((3 * d, d)), np.sqrt(atoms)[:, None] * g.standard_normal((d, 2 * d))
-    G = math.sqrt(model.alpha / d) * W @ X + math.sqrt(model.c.v2) * g.standard_normal((3 * d, 2 * d))
-    U = G @ G.T / (2 * d) + model.c.b**2 * W @ W.T / d + model.c.s2 * np.eye(3 * d)
-    Y, sigma_t = W / math.sqrt(d), math.exp(-0.6) * np.array([0.5, 1.5]) + 1 - math.exp(-0.6)
+    Y, X = g.standard_normal((p, d)) / math.sqrt(d), np.sqrt(atoms)[:, None] * g.standard_normal((d, n))
+    shared = math.sqrt(model.alpha) * Y @ X + math.sqrt(model.c.v2) * g.standard_normal((p, n))
+    if noises == math.inf:
+        U = shared @ shared.T / n + model.c.b**2 * Y @ Y.T + model.c.s2 * np.eye(p)
+        V = model.c.b * Y
+    else:
+        xi = g.standard_normal((d, n * noises))
+        phi = (
+            np.repeat(shared, noises, 1)
+            + model.c.b * Y @ xi
+            + math.sqrt(model.c.s2) * g.standard_normal((p, n * noises))
+        )
+        U, V = phi @ phi.T / (n * noises), phi @ xi.T / (n * noises)
+    population = (Y * (model.alpha * atoms + model.c.b**2)) @ Y.T + (model.c.s2 + model.c.v2) * np.eye(p)
     z = np.array([0.3 + 0.4j, 0.8 + 0.3j])
-    R = [np.linalg.inv(U - value * np.eye(3 * d)) for value in z]
-    q, r = model.traces(z)
+    R = [np.linalg.inv(U - value * np.eye(p)) for value in z]
+    q, r, u = model.traces(z)
+    _, _, kappa, _, _ = model.denominators(q, r, u)
+    cross = model.c.b**2 * kappa * model.psi_p * u
     for i in range(2):
-        assert _trace(model, q, r)[i] == pytest.approx(np.trace(Y.T @ R[i] @ Y) / d, rel=0.01)
-    exact = np.trace(Y.T @ R[0] @ Y @ np.diag(np.repeat(sigma_t, d // 2)) @ Y.T @ R[1] @ Y) / d
-    assert _two_point(model, sigma_t, (q[0], r[0]), (q[1], r[1])) == pytest.approx(exact, rel=0.02)
+        assert q[i] == pytest.approx(np.trace(R[i]) / p, rel=0.01)
+        assert r[i] == pytest.approx(np.trace((Y * atoms).T @ R[i] @ Y) / p, rel=0.01)
+        assert u[i] == pytest.approx(np.trace(Y.T @ R[i] @ Y) / p, rel=0.01)
+        assert cross[i] == pytest.approx(model.c.b * np.trace(V.T @ R[i] @ Y) / d, rel=0.02)
+        assert (1 - kappa + kappa * cross)[i] == pytest.approx(np.trace(V.T @ R[i] @ V) / d, rel=0.02)
+    exact = np.trace(V.T @ R[0] @ population @ R[1] @ V) / d
+    assert two_point(model, (q[0], r[0], u[0]), (q[1], r[1], u[1])) == pytest.approx(exact, rel=0.02)
 
 
 @pytest.mark.parametrize(
@@ -101,9 +117,9 @@ def test_score_errors_far_below_one_keep_their_digits(t: float, psi_p: float, ps
 def test_losses_do_not_depend_on_the_contours():
     model = Model.of(psi_p=64, psi_n=8, t=0.001)
     rate = -2 * math.expm1(-0.002) / 64 * np.geomspace(0.1, 1e8, 10)[:, None]
-    sigma_t = np.array([1.0])
+    where = Contour.around(model, float(rate.max()), 0.0)
     one, other = (
-        contour_losses(model, sigma_t, rate, nodes, heights)
+        contour_losses(model, where, rate, nodes, heights)
         for nodes, heights in ((800, (0.7, 0.85)), (2000, (0.4, 1.1)))
     )
     np.testing.assert_allclose(one, other, atol=1e-9)
