@@ -13,12 +13,15 @@ from functools import partial
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+
 from .data import Data
 from .model import Model
 from .training import Run, read_run, run_folder, train_one, work
 
 SEEDS = 3  # of a size, at most
-GROWTH = 1.15  # of a run's time as a power of n that is planned with
+GROWTH = 1.15  # of a training's time as a power of n that is planned with, at first and at most
+LEAST_GROWTH = 0.5  # at least, whatever the trainings so far say: at small n a constant hides the growth
 SPARE = 1.25  # times the expected seconds that must be left
 EVERY = 30.0  # seconds between two lines of progress
 
@@ -54,6 +57,8 @@ def order(smallest: int, pool: int) -> list[Job]:
 def expected_seconds(n: int, runs: Sequence[Run]) -> float | None:
     """Return how long a training on n points will take until copies are plain, from those that are through; else None.
 
+    It grows as a power of n, which the trainings of two sizes tell, within LEAST_GROWTH and GROWTH.
+
     Parameters
     ----------
     n
@@ -61,8 +66,13 @@ def expected_seconds(n: int, runs: Sequence[Run]) -> float | None:
     runs
         Of the probe so far.
     """
-    through = [r.seconds * (n / r.n) ** GROWTH for r in runs if r.ended == "copies"]
-    return max(through) if through else None
+    through = [r for r in runs if r.ended == "copies"]
+    if not through:
+        return None
+    size, seconds = np.log([r.n for r in through]), np.log([r.seconds for r in through])
+    growth = float(np.polyfit(size, seconds, 1)[0]) if np.ptp(size) else GROWTH
+    growth = min(max(growth, LEAST_GROWTH), GROWTH)
+    return max(r.seconds * (n / r.n) ** growth for r in through)
 
 
 def choose(jobs: Sequence[Job], taken: set[Job], runs: Sequence[Run], left: float) -> Job | None:

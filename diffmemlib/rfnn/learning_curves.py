@@ -28,7 +28,7 @@ NODES, MOST_NODES = 200, 6400  # on each contour: doubled until two rules agree
 ACCURACY = 1e-9  # of the losses, relative to the larger of themselves and one
 HEIGHTS = (0.7, 0.85)  # of the nested contours in log z: about as far from the spectrum as from Re z = 0
 Known = tuple[NDArray[np.float64], Traces]  # angles along a contour, and the traces there
-BLOCK = 2**19  # entries of the kernel that are held at a time
+BLOCK = 2**19  # entries of the kernel, times atoms, that are held at a time
 
 
 def learning_curves(
@@ -169,7 +169,7 @@ def contour_losses(
     kappa, cross = _cross(model, *at_1)
     train = 1 - 2 * ((z1 * g1**2 + 2 * g1) @ ((1 - kappa + kappa * cross) * dz1)).real
     test = 1 - 4 * (g1 @ (cross * dz1)).real
-    size = max(1, BLOCK // nodes)
+    size = max(1, BLOCK // (nodes * len(model.weights)))
     for start in range(0, nodes // 2, size):
         at = slice(start, start + size)
         q1, r1, u1 = (v[at, None] for v in at_1)

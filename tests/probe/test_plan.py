@@ -2,9 +2,10 @@
 
 from dataclasses import replace
 
+import pytest
 from test_answer import made
 
-from diffmemlib.probe.plan import GROWTH, SPARE, choose, expected_seconds, order, progress_line
+from diffmemlib.probe.plan import GROWTH, LEAST_GROWTH, SPARE, choose, expected_seconds, order, progress_line
 
 
 def test_two_sizes_and_their_repetitions_come_before_larger_ones():
@@ -18,6 +19,13 @@ def test_the_time_of_a_larger_run_is_told_from_those_that_are_through():
     fast, slow = made(32), replace(made(32, 1), seconds=20.0)
     assert expected_seconds(128, [fast, slow]) == 20.0 * 4**GROWTH
     assert expected_seconds(128, [replace(fast, ended="time")]) is None
+
+
+@pytest.mark.parametrize(("growth", "planned"), [(0.8, 0.8), (0.1, LEAST_GROWTH), (3.0, GROWTH)])
+def test_the_growth_that_was_seen_is_planned_with_within_bounds(growth: float, planned: float):
+    runs = [replace(made(n), seconds=5.0 * n**growth) for n in (16, 32, 64)]
+    largest = max(r.seconds * (256 / r.n) ** planned for r in runs)
+    assert expected_seconds(256, runs) == pytest.approx(largest)
 
 
 def test_before_anything_is_known_the_two_smallest_sizes_are_tried():

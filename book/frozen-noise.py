@@ -1,0 +1,281 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Frozen noise and weight decay
+#
+# **What you will see.** In how many noises must a picture be seen before it matters no more that they are few? And does
+# weight decay widen the window between the two times, or replace stopping? The random-features model answers both
+# exactly, at every training time.
+#
+# **You need** [the model](features-dynamics) and [its score error](score-error). **Reading time**: ten minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from myst_nb import glue
+
+from diffmemlib.companion.estimators import frozen as estimate
+from diffmemlib.companion.figures import frozen as draw
+from diffmemlib.companion.figures.record import record, record_live
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.data.digits import digits
+from diffmemlib.rfnn.coefficients import covariance_atoms
+from diffmemlib.rfnn.gradient_flow import GradientFlow
+
+runs = sweep_results("rfnn-noises")
+c = runs[0].config
+glue("frozen-psi-p", f"{c['psi_p']:g}", display=False)
+glue("frozen-psi-n", f"{c['psi_n']:g}", display=False)
+glue("frozen-t", f"{c['t']:g}", display=False)
+glue("frozen-d", c["d"], display=False)
+glue("frozen-draws", len({r.config["seed"] for r in runs}), display=False)
+peak = c["psi_p"] / c["psi_n"]
+glue("frozen-peak", f"{peak:g}", display=False)
+
+# %% [markdown]
+# ## Two ways to draw the noise
+#
+# A diffusion model is trained on noisy versions of its data. The theory of this book, like the paper, averages over the
+# noise, which is what fresh noise at every step amounts to when the steps are small. But a training set of noisy
+# pictures may also be made once and kept, in $m$ versions of every picture; and any training that ends after $m$ epochs has
+# seen each picture in $m$ noises and no more. Call this **frozen noise**. The loss is then the mean over the $nm$ noisy
+# points,
+#
+# ```{math}
+# :label: eq-frozen-loss
+# L_\mathrm{train}(A) = \frac{1}{dnm}\sum_{\nu=1}^{n}\sum_{a=1}^{m}
+#   \bigl\|\sqrt{\Delta_t}\, s_A(x_t^{\nu a}) + \xi^{\nu a}\bigr\|^2 ,
+# ```
+#
+# and a model with enough features can learn the noises by heart, beside the pictures.
+#
+# {cite:t}`george2025` solved the end of training of this model for $m = 1$ and for fresh noise, and
+# [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. What follows has any $m$, with
+# weight decay, **at every training time**.
+#
+# ## The equations
+#
+# Given the features, $U$ is the covariance of $nm$ noisy points, of which the $m$ of one picture share its signal. Turn
+# the $m$ noises of a picture into their mean and $m - 1$ directions that hold no signal; then $U$ is a sum of two
+# independent sample covariances. One more trace, $u = \frac1p\mathrm{Tr}[W W^T R]/d$, and two denominators close the
+# system:
+#
+# ```{math}
+# :label: eq-frozen
+# \begin{aligned}
+# D_2 &= 1 + \tfrac{\psi_p}{\psi_n m}\,(b^2 u + s^2 q), & D_1 &= D_2 + \tfrac{\psi_p}{\psi_n}(\alpha r + v^2 q), \\
+# \kappa &= \tfrac1m D_1^{-1} + \bigl(1 - \tfrac1m\bigr) D_2^{-1}, & S_k &= b^2\kappa + \alpha\lambda_k D_1^{-1}, \\
+# \tfrac1q &= s^2\kappa - z + \tfrac{v^2}{D_1} + \sum_k \tfrac{w_k S_k}{1 + \psi_p q S_k}, &
+# (r, u) &= \sum_k \tfrac{w_k\, q}{1 + \psi_p q S_k}\,(\lambda_k, 1) .
+# \end{aligned}
+# ```
+#
+# As $m \to \infty$, $D_2$ and $\kappa$ become one, and these are the equations of [](features-spectrum.ipynb). The step
+# from one resolvent to two, which gives the test loss, is that of [](score-error.ipynb), with three linear equations for
+# the corners where there were two. **Weight decay** $\gamma$, in units of the eigenvalues of $U$, adds $\gamma$ to
+# every rate: $g(\lambda) = (e^{-2\Delta_t(\lambda + \gamma)\tau/\psi_p} - 1)/(\lambda + \gamma)$.
+#
+# ```python
+# from diffmemlib import GradientFlow, learning_curves, spectrum
+#
+# learning_curves(tau, psi_p=4, psi_n=2, t=0.3, noises=3, ridge=0.01)  # the limit
+# GradientFlow(W, X, t=0.3, noises=xi, ridge=0.01).losses(tau)  # one draw, xi of shape (n, m, d)
+# ```
+#
+# Every number of the limit is computed by two contour rules that agree within $10^{-9}$. At the end of training with weight decay no
+# contour is needed, and there forty-digit arithmetic gives the same nine digits.
+#
+# ## In how many noises must a picture be seen?
+
+# %% mystnb={"figure": {"caption": "Distance to the exact score for pictures seen in $m$ frozen noises; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise.", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
+many = np.unique(np.concatenate([np.geomspace(1, 100, 21), [1.7, 1.85, 1.95, 2.0, 2.05, 2.15, 2.3]]))
+figure, table = draw.noises(runs, many)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, table, "frozen-noises")
+
+# %% tags=["remove-input"]
+setting = {"psi_p": c["psi_p"], "psi_n": c["psi_n"], "t": c["t"]}
+chosen = estimate.stops([{"noises": float(m)} for m in (1, 2, 3, 5, 10, 20, 50)] + [{}], **setting)
+fresh = chosen.iloc[-1]
+fine = estimate.stops([{"noises": float(m)} for m in many], **setting)
+for within in (1.1, 1.5):
+    needed = estimate.noises_needed(fine, fresh["best"], within)
+    glue(f"frozen-needed-{within:g}", f"{needed:.0f}", display=False)
+glue("frozen-one", f"{chosen['best'].iloc[0] / fresh['best']:.1f}", display=False)
+glue("frozen-sooner", f"{fresh['tau'] / chosen['tau'].iloc[0]:.1f}", display=False)
+frame(
+    "The best time to stop and the end of training, for m noises a point",
+    pd.DataFrame(
+        {
+            "m": ["fresh noise" if m == np.inf else f"{m:.0f}" for m in chosen["noises"]],
+            "best E_score": chosen["best"].map("{:.3f}".format),
+            "over that of fresh noise": (chosen["best"] / fresh["best"]).map("{:.2f}".format),
+            "stop at tau": chosen["tau"].map("{:.1f}".format),
+            "E_score at the end": chosen["late"].map("{:.2f}".format),
+        }
+    ),
+)
+
+# %% [markdown]
+# With $\psi_p =$ {glue:text}`frozen-psi-p`, $\psi_n =$ {glue:text}`frozen-psi-n` and $t =$ {glue:text}`frozen-t` there are
+# as many noisy points as features at $m =$ {glue:text}`frozen-peak`. There, at the **end** of training, the error is worst
+# by far: the model can just fit all noises, and pays for it with huge weights. This peak is known as double descent. With
+# exactly as many noisy points as features the error has no end at all, and goes on growing with the square root of
+# the training time.
+#
+# At the **best time to stop** nothing of it is left. The error falls smoothly with $m$, and the best time moves a little
+# later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh ones. One noise a picture costs a factor of
+# {glue:text}`frozen-one` in the best error. {glue:text}`frozen-needed-1.5` noises come within one and a half times what
+# fresh noise reaches, {glue:text}`frozen-needed-1.1` within ten per cent.
+#
+# So the number of features at which training to the end goes wrong says nothing to someone who stops in time. The same
+# over the whole plane:
+
+# %% mystnb={"figure": {"caption": "Distance to the exact score over the noises a point and the number of features, $\\psi_n = 2$, $t = 0.3$. Left: at the end of training. Right: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "Left: a bright ridge of large errors follows the dashed line nm = p. Right: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
+plane = 2 ** np.arange(0, 4.1, 0.5), 2 ** np.arange(0, 5.1, 0.5), c["psi_n"], c["t"]
+figure, table = draw.plane(*plane)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table, "frozen-plane")
+
+# %% [markdown]
+# ## What weight decay does to the window
+
+# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window in which it stays within 10% of that, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. Left: for $m$ frozen noises. Right: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "Left: the window moves later and hardly widens as m grows. Right: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
+wide = {"psi_p": 64.0, "psi_n": 8.0, "t": 0.1}
+gammas = np.geomspace(1e-2, 1e2, 25)
+figure, table = draw.windows(np.geomspace(1, 100, 9), gammas, **wide)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.companion.figures.frozen.windows(m, gamma, 64, 8, 0.1)", table, "frozen-windows")
+
+# %% tags=["remove-input"]
+decayed = table[table["noises"] == np.inf]
+opens = decayed.loc[np.isinf(decayed["high"]), "ridge"].min()
+glue("frozen-opens", f"{opens:.1f}", display=False)
+at_opening = decayed[decayed["ridge"] == opens].iloc[0]
+glue("frozen-opens-cost", f"{at_opening['best'] / decayed['best'].iloc[0]:.2f}", display=False)
+
+# %% [markdown]
+# Frozen noise moves the window and hardly changes its length on the logarithmic axis. Weight decay leaves it alone as
+# long as $\gamma$ is small against the eigenvalues that carry the population. From $\gamma =$ {glue:text}`frozen-opens` on
+# the window has no end: the error stays within ten per cent of its smallest value for ever. But that smallest value is no
+# longer the one that stopping reaches without weight decay, it is {glue:text}`frozen-opens-cost` times as large.
+#
+# ## Weight decay instead of stopping?
+#
+# A ridge as large as the smallest eigenvalue of the population's bulk has been proposed instead of a stopping time
+# ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377), [arXiv:2609.26392](https://arxiv.org/abs/2609.26392)). Which of
+# the two is better, and by how much?
+
+# %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. Left: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Right: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "Left: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Right: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
+with_ridge = sweep_results("rfnn-ridge")
+figure, table = draw.ridges(with_ridge, (4, 8, 16, 32), gammas)
+plt.show()
+
+# %% tags=["remove-input"]
+record(with_ridge, table, "frozen-ridge")
+
+# %% tags=["remove-input"]
+ratio, edge = table["by_ridge"] / table["stop"], table["by_edge"] / table["stop"]
+glue("frozen-ratio", f"{ratio.min():.2f} to {ratio.max():.2f}", display=False)
+glue("frozen-edge", f"{edge.min():.1f} to {edge.max():.1f}", display=False)
+frame(
+    "The smallest E_score by stopping, by the best weight decay, and by one at the edge of the bulk",
+    pd.DataFrame(
+        {
+            "psi_n": table["psi_n"].map("{:g}".format),
+            "stopping in time": table["stop"].map("{:.4f}".format),
+            "best gamma": table["ridge"].map("{:.2f}".format),
+            "at the best gamma": [f"{v:.4f} ({r:.2f} times)" for v, r in zip(table["by_ridge"], ratio, strict=True)],
+            "edge": table["edge"].map("{:.1f}".format),
+            "gamma at the edge": [f"{v:.4f} ({r:.1f} times)" for v, r in zip(table["by_edge"], edge, strict=True)],
+        }
+    ),
+)
+
+# %% [markdown]
+# Stopping in time is better, for every $\psi_n$ here. The best weight decay, which one would have to find first, leaves
+# {glue:text}`frozen-ratio` times the error of the best stopping time, and one at the edge of the bulk
+# {glue:text}`frozen-edge` times. The reason is the shape of the two filters. Of a mode of eigenvalue $\lambda$, stopping
+# has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and weight decay $\lambda/(\lambda + \gamma)$. Between a mode
+# of the population that is nearly learned and one of the training set that is not begun the first passes more sharply, and
+# the two bulks of the spectrum lie far apart. Weight decay has another advantage: nobody has to watch the clock.
+#
+# ## The covariance of real data
+#
+# All of this holds for any covariance of Gaussian data, given as atoms, eigenvalues with their weights. The curves of the
+# other pages have one or two atoms. Are a few enough for a real data set? Here are the digits of [](images.ipynb), at
+# $16 \times 16$ pixels, with more and more atoms of their covariance:
+
+# %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. Left: score error relative to its start. Right: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls late and steeply; with more atoms the curves fall earlier and more gradually, and those of sixteen atoms and of all eigenvalues lie on one another and on the points."}} tags=["remove-input"]
+images = digits("train", 16)[0].double().flatten(1).numpy()
+images /= np.sqrt(images.var(0, ddof=1).mean())
+spread = np.linalg.eigvalsh(np.cov(images.T))
+glue("frozen-directions", f"{spread.sum() ** 2 / (spread**2).sum():.0f}", display=False)
+named = {f"{k} atom{'s' if k > 1 else ''}": covariance_atoms(images, k) for k in (1, 2, 4, 16)}
+named["all eigenvalues"] = every = covariance_atoms(images, 10**6)
+tau, shape = np.geomspace(0.3, 1e6, 100), {"psi_p": 4.0, "psi_n": 4.0, "t": 0.1}
+rng, d = np.random.default_rng(0), images.shape[1]
+variances = np.repeat([value for value, _ in every], [round(weight * d) for _, weight in every])
+W, X = rng.standard_normal((4 * d, d)), np.sqrt(variances) * rng.standard_normal((4 * d, d))
+flow = GradientFlow(W, X, shape["t"], variances).losses(tau[::5])
+figure, table = draw.by_atoms(named, np.array([flow.tau, flow.score_error, flow.test - flow.train]), tau, **shape)
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.companion.figures.frozen.by_atoms(atoms, points, tau, 4, 4, 0.1)", table, "frozen-atoms")
+
+# %% tags=["remove-input"]
+table = table.reset_index(drop=True)
+groups = table.groupby("covariance", sort=False)
+best = table.loc[groups["score_error"].idxmin()].set_index("covariance")
+start = groups["score_error"].first()
+parted = table[table["gap"] > 0.1].groupby("covariance", sort=False)["tau"].first()
+glue("frozen-one-atom", f"{best['tau'].iloc[0]:.0f}", display=False)
+glue("frozen-every", f"{best['tau'].iloc[-1]:.0f}", display=False)
+frame(
+    "What the atoms change",
+    pd.DataFrame(
+        {
+            "covariance": best.index,
+            "numbers": [len(v) for v in named.values()],
+            "best E_score, of its start": (best["score_error"] / start).map("{:.3f}".format),
+            "stop at tau": best["tau"].map("{:.0f}".format),
+            "L_gen = 0.1 at tau": parted.map("{:,.0f}".format),
+        }
+    ).reset_index(drop=True),
+)
+
+# %% [markdown]
+# One atom misleads: it makes the data a ball in all 256 dimensions, where the digits have a few directions of large
+# variance and many of almost none, and puts the best time to stop at {glue:text}`frozen-one-atom` where it is
+# {glue:text}`frozen-every`. Sixteen atoms, more of them where the eigenvalues are large, come close to it.
+#
+# At late times the points lie below the line of all eigenvalues. This is what a finite dimension costs: the variance of
+# the digits is spread over no more than about {glue:text}`frozen-directions` directions (the participation ratio of the
+# eigenvalues). It is in proportion to $1/d$: a test of this book takes every eigenvalue twice, in twice the dimension, and
+# finds half of it.
+#
+# `covariance_atoms(data)` makes atoms from a data set of yours, for `learning_curves` and `spectrum`. Take enough points:
+# of fewer points than a few times the dimension the small eigenvalues come out too small.

@@ -1,0 +1,114 @@
+"""Numbers of frozen noise and weight decay in the random-features limit: what is reached, and when."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from math import inf, isinf
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from ...rfnn.learning_curves import learning_curves
+from ...rfnn.spectrum import spectrum
+from ...runs.store import Result
+from ...timescales.crossings import first_crossing
+
+LATE = 1e7  # the last time of stored flows: training has ended, but where nm = p and the error grows for ever
+TIMES = np.geomspace(0.3, 1e6, 163)  # training times searched, 25 a decade
+NEAR = 1.1  # times the smallest E_score, which the window lasts for
+
+
+def frozen_of(c: dict[str, Any]) -> dict[str, Any]:
+    """Arguments noises and ridge of the limit, from the settings of a stored flow."""
+    return {"noises": c.get("noises", 0) or inf, "ridge": c.get("ridge", 0.0)}
+
+
+class Stop(NamedTuple):
+    """What the limit reaches: the smallest E_score and its time, the window around it, and the end of training.
+
+    low, high: when E_score comes within 10% of the smallest, and when it goes beyond, inf where it never does.
+    """
+
+    best: float
+    tau: float
+    low: float
+    high: float
+    late: float
+
+
+@lru_cache(maxsize=1024)
+def stop(psi_p: float, psi_n: float, t: float, noises: float = inf, ridge: float = 0.0) -> Stop:
+    """Return what the limit reaches with m frozen noises and weight decay; the minimum is refined by a parabola."""
+    times = np.append(TIMES, LATE)  # in one call, so that the contours are found once
+    error = learning_curves(times, psi_p=psi_p, psi_n=psi_n, t=t, noises=noises, ridge=ridge).score_error
+    i = min(max(int(error.argmin()), 1), len(TIMES) - 2)
+    a, b, _ = np.polyfit([-1, 0, 1], error[i - 1 : i + 2], 2)
+    shift = min(max(-b / (2 * a), -1), 1) if a > 0 else 1.0  # where the error falls to the end there is no minimum
+    best, tau = float(error[i] + (a * shift + b) * shift), float(TIMES[i] * (TIMES[1] / TIMES[0]) ** shift)
+    low = first_crossing(times, error, NEAR * best, rising=False)
+    high = first_crossing(times[i:], error[i:], NEAR * best)
+    return Stop(best, tau, low.tau, high.tau if high.status == "interpolated" else inf, float(error[-1]))
+
+
+def stops(cases: Sequence[dict[str, float]], *, psi_p: float, psi_n: float, t: float) -> pd.DataFrame:
+    """`stop` of each case of arguments `noises` and `ridge`, which are the first columns."""
+    rows = [{"noises": inf, "ridge": 0.0, **case, **stop(psi_p, psi_n, t, **case)._asdict()} for case in cases]
+    return pd.DataFrame(rows)
+
+
+def with_limit(results: Sequence[Result], key: str) -> pd.DataFrame:
+    """E_score of stored flows beside the limit: columns `key` (a setting), tau, mean over draws, how many, limit."""
+    parts = []
+    for value in sorted({r.config.get(key, 0) for r in results}):
+        chosen = [r for r in results if r.config.get(key, 0) == value]
+        c, curves = chosen[0].config, [r.curve("score_error")["value"] for r in chosen]
+        tau = curves[0].index.to_numpy(float)
+        limit = learning_curves(tau, psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"], **frozen_of(c))
+        mean = np.mean([curve.to_numpy() for curve in curves], axis=0)
+        parts.append(
+            pd.DataFrame({key: value, "tau": tau, "mean": mean, "draws": len(chosen), "limit": limit.score_error})
+        )
+    return pd.concat(parts)
+
+
+def ridge_against_stopping(psi_n: Sequence[float], grid: Sequence[float], *, psi_p: float, t: float) -> pd.DataFrame:
+    """The smallest E_score by stopping, and at the end of training by the best ridge and by one at rho_2's edge.
+
+    Columns psi_n, stop, tau, ridge (the best one: of a geometric grid, refined by a parabola in its logarithm),
+    by_ridge, edge (the left edge of rho_2) and by_edge.
+    """
+    rows = []
+    for n in psi_n:
+        in_time = stop(psi_p, n, t)
+        edge = spectrum(psi_p=psi_p, psi_n=n, t=t).rho_2.low
+        errors = np.array([at_the_end(ridge, psi_p, n, t) for ridge in grid])
+        i = int(errors[1:-1].argmin()) + 1
+        a, b, _ = np.polyfit([-1, 0, 1], errors[i - 1 : i + 2], 2)
+        best = float(grid[i] * (grid[1] / grid[0]) ** (-b / (2 * a)))
+        by_ridge, by_edge = at_the_end(best, psi_p, n, t), at_the_end(edge, psi_p, n, t)
+        rows.append((n, in_time.best, in_time.tau, best, by_ridge, edge, by_edge))
+    return pd.DataFrame(rows, columns=["psi_n", "stop", "tau", "ridge", "by_ridge", "edge", "by_edge"])
+
+
+@lru_cache(maxsize=1024)
+def at_the_end(ridge: float, psi_p: float, psi_n: float, t: float) -> float:
+    """E_score at tau = inf with fresh noise and weight decay."""
+    return float(learning_curves(inf, psi_p=psi_p, psi_n=psi_n, t=t, ridge=ridge).score_error)
+
+
+def noises_needed(table: pd.DataFrame, fresh: float, within: float) -> float:
+    """Return the fewest noises a point with which the best E_score is within a factor of that of fresh noise, or inf.
+
+    Interpolated in log m between the rows of `stops`.
+    """
+    excess = (table["best"] / fresh).to_numpy()
+    inside = np.flatnonzero(excess <= within)
+    if len(inside) == 0:
+        return inf
+    i = int(inside[0])
+    if i == 0 or isinf(table["noises"].iloc[i]):
+        return float(table["noises"].iloc[i])
+    x = np.log(table["noises"].iloc[i - 1 : i + 1].to_numpy(float))
+    return float(np.exp(np.interp(-within, -excess[i - 1 : i + 1], x)))

@@ -1,0 +1,153 @@
+"""Figures of frozen noise and weight decay: the limit of large dimension, and stored flows on it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import inf
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+
+from ...rfnn.coefficients import Atoms
+from ...rfnn.learning_curves import learning_curves
+from ...runs.store import Result
+from ..estimators.frozen import at_the_end, ridge_against_stopping, stops, with_limit
+from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
+
+
+def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure, pd.DataFrame]:
+    """E_score against tau for several m (left), and against m at the best time and at the end of training (right).
+
+    Points: means over the draws of stored flows. many: the m of the lines on the right.
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(10, 4))
+    curves, c = with_limit(results, "noises"), results[0].config
+    colors = shades([m or 1000 for m in curves["noises"].unique()])
+    for m in sorted(curves["noises"].unique(), key=lambda m: m or inf):
+        part = curves[curves["noises"] == m]
+        color = colors[m or 1000]
+        left.plot(part["tau"], part["limit"], color=color, label=f"m = {m:g}" if m else r"m = $\infty$")
+        left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=color)
+        if m:
+            right.plot(m, part["mean"].min(), "o", color=QUALITY)
+            right.plot(m, part["mean"].iloc[-1], "o", color=MEMORY)
+    cases = [{"noises": float(m)} for m in many]
+    table = stops(cases, psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"])
+    right.plot(table["noises"], table["best"], color=QUALITY, label="at the best time")
+    right.plot(table["noises"], table["late"], color=MEMORY, label="at the end of training")
+    fresh = stops([{}], psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).iloc[0]
+    for name, color in (("best", QUALITY), ("late", MEMORY)):
+        right.axhline(fresh[name], color=color, ls=":", lw=1.2)
+    right.axvline(c["psi_p"] / c["psi_n"], color="0.6", lw=1, ls="--")
+    right.annotate("nm = p", (c["psi_p"] / c["psi_n"], 0.72), (12, 0), ("data", "axes fraction"), "offset points",
+                   color="0.4", fontsize=11)  # fmt: skip
+    left.set(xscale="log", yscale="log", xlabel=r"training time $\tau$", ylabel=r"$E_\mathrm{score}$", ylim=(None, 60))
+    right.set(xscale="log", yscale="log", xlabel="noises a point, m", ylabel=r"$E_\mathrm{score}$")
+    plain_ticks(right.xaxis)
+    left.legend(ncols=2)
+    right.legend()
+    return figure, curves
+
+
+def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float) -> tuple[plt.Figure, pd.DataFrame]:
+    """E_score over (m, psi_p) at the end of training and at the best time, with the line nm = p."""
+    cases = [{"noises": float(m)} for m in many]
+    table = pd.concat([stops(cases, psi_p=p, psi_n=psi_n, t=t).assign(psi_p=p) for p in psi_p])
+    figure, axes = subplots(1, 2, figsize=(10, 4), sharey=True)
+    norm = plt.matplotlib.colors.LogNorm(table["best"].min(), 10)
+    for axis, name, title in zip(axes, ("late", "best"), ("at the end of training", "at the best time"), strict=True):
+        grid = table.pivot(index="psi_p", columns="noises", values=name)
+        mesh = axis.pcolormesh(grid.columns, grid.index, grid, norm=norm, shading="gouraud", cmap="magma")
+        axis.plot(np.array(psi_p) / psi_n, psi_p, color="white", ls="--", lw=1.5)
+        axis.set(xscale="log", yscale="log", xlabel="noises a point, m", title=title, xlim=(min(many), max(many)))
+        axis.set_ylim(min(psi_p), max(psi_p))
+        plain_ticks(axis.xaxis)
+        axis.grid(False)
+    plain_ticks(axes[0].yaxis)
+    axes[0].set_ylabel(r"$\psi_p = p/d$")
+    figure.colorbar(mesh, ax=axes, label=r"$E_\mathrm{score}$", extend="max")
+    return figure, table
+
+
+def windows(
+    many: Sequence[float], ridges: Sequence[float], psi_p: float, psi_n: float, t: float
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """The best time to stop and the window around it, against the noises a point and against the ridge."""
+    figure, axes = subplots(1, 2, figsize=(10, 3.8), sharey=True)
+    tables = []
+    for axis, key, values, label in (
+        (axes[0], "noises", many, "noises a point, m"),
+        (axes[1], "ridge", ridges, r"weight decay $\gamma$"),
+    ):
+        table = stops([{key: float(v)} for v in values], psi_p=psi_p, psi_n=psi_n, t=t)
+        tables.append(table)
+        _window(axis, table[key], table)
+        axis.set(xscale="log", yscale="log", xlabel=label)
+        axis.margins(x=0)
+    axes[0].set(ylabel=r"training time $\tau$", ylim=(2, 1e3))
+    axes[0].legend(loc="upper left")
+    plain_ticks(axes[0].xaxis)
+    return figure, pd.concat(tables)
+
+
+def _window(axis: Axes, x: pd.Series, table: pd.DataFrame) -> None:
+    """Best time and the window around it, which has no end where its `high` is infinite."""
+    axis.fill_between(x, table["low"], table["high"].clip(upper=1e9), color=QUALITY, alpha=0.18, linewidth=0,
+                      label="within 10% of the best")  # fmt: skip
+    axis.plot(x, table["tau"].where(~np.isinf(table["high"])), color=QUALITY, label="best time to stop")
+
+
+def ridges(
+    results: Sequence[Result], psi_n: Sequence[float], gammas: Sequence[float]
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """E_score against tau for several gamma (left, stored flows on the limit), and at the end against gamma (right).
+
+    On the right for several psi_n: dashed, the smallest E_score without weight decay; rings, gamma at the left edge of
+    rho_2.
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(10, 4))
+    curves, c = with_limit(results, "ridge"), results[0].config
+    colors = dict(zip(sorted(curves["ridge"].unique()), plt.cm.plasma(np.linspace(0, 0.8, 4)), strict=True))
+    for gamma, part in curves.groupby("ridge"):
+        left.plot(part["tau"], part["limit"], color=colors[gamma], label=rf"$\gamma$ = {gamma:g}")
+        left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=colors[gamma])
+    table, shade = ridge_against_stopping(psi_n, gammas, psi_p=c["psi_p"], t=c["t"]), shades(psi_n)
+    for row in table.itertuples():
+        ends = [at_the_end(gamma, c["psi_p"], row.psi_n, c["t"]) for gamma in gammas]
+        right.plot(gammas, ends, color=shade[row.psi_n], label=rf"$\psi_n$ = {row.psi_n:g}")
+        right.axhline(row.stop, color=shade[row.psi_n], ls="--", lw=1.2)
+        right.plot(row.edge, row.by_edge, "o", ms=8, mfc="none", color=shade[row.psi_n])
+    left.set(xscale="log", yscale="log", xlabel=r"training time $\tau$", ylabel=r"$E_\mathrm{score}$", ylim=(None, 20))
+    right.set(xscale="log", yscale="log", xlabel=r"weight decay $\gamma$", ylabel=r"$E_\mathrm{score}$ at the end")
+    left.legend()
+    right.legend()
+    return figure, table
+
+
+def by_atoms(
+    named: dict[str, Atoms], points: np.ndarray, tau: np.ndarray, psi_p: float, psi_n: float, t: float
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """E_score and test less train loss against tau for several covariances, with exact dynamics (points) on the last.
+
+    named: atoms by their name in the legend. points: (3, times) of tau, E_score and L_gen at finite d.
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(10, 3.8))
+    colors, tables = plt.cm.viridis(np.linspace(0.8, 0.05, len(named))), []
+    for (name, atoms), color in zip(named.items(), colors, strict=True):
+        c = learning_curves(tau, psi_p=psi_p, psi_n=psi_n, t=t, covariance=atoms)
+        left.plot(tau, c.score_error / c.score_error[0], color=color, label=name)
+        right.plot(tau, c.test - c.train, color=color)
+        columns = {"tau": tau, "score_error": c.score_error, "gap": c.test - c.train}
+        tables.append(pd.DataFrame({"covariance": name, **columns}))
+    start = tables[-1]["score_error"].iloc[0]
+    left.plot(points[0], points[1] / start, "o", ms=3.5, color=colors[-1])
+    right.plot(points[0], points[2], "o", ms=3.5, color=colors[-1])
+    for axis in (left, right):
+        axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$")
+    left.set(ylabel=r"$E_\mathrm{score}$, relative to its start")
+    plain_ticks(left.yaxis)
+    right.set(ylabel=r"$L_\mathrm{gen}$", ylim=(1e-3, None))
+    right.legend(*left.get_legend_handles_labels(), loc="lower right")
+    return figure, pd.concat(tables)
