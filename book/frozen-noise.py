@@ -119,6 +119,9 @@ fine = estimate.stops([{"noises": float(m)} for m in many], **setting)
 for within in (1.1, 1.5):
     needed = estimate.noises_needed(fine, fresh["best"], within)
     glue(f"frozen-needed-{within:g}", f"{needed:.0f}", display=False)
+at_peak = table[(table["noises"] == peak) & (table["tau"] >= table["tau"].max() / 11)]
+grows = np.polyfit(np.log(at_peak["tau"]), np.log(at_peak["limit"]), 1)[0]
+glue("frozen-grows", f"{grows:.2f}", display=False)
 glue("frozen-one", f"{chosen['best'].iloc[0] / fresh['best']:.1f}", display=False)
 glue("frozen-sooner", f"{fresh['tau'] / chosen['tau'].iloc[0]:.1f}", display=False)
 frame(
@@ -138,8 +141,8 @@ frame(
 # With $\psi_p =$ {glue:text}`frozen-psi-p`, $\psi_n =$ {glue:text}`frozen-psi-n` and $t =$ {glue:text}`frozen-t` there are
 # as many noisy points as features at $m =$ {glue:text}`frozen-peak`. There, at the **end** of training, the error is worst
 # by far: the model can just fit all noises, and pays for it with huge weights. This peak is known as double descent. With
-# exactly as many noisy points as features the error has no end at all, and goes on growing with the square root of
-# the training time.
+# exactly as many noisy points as features the error has no end at all: in its last decade of training time in the figure
+# it grows as the power {glue:text}`frozen-grows` of it.
 #
 # At the **best time to stop** nothing of it is left. The error falls smoothly with $m$, and the best time moves a little
 # later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh ones. One noise a picture costs a factor of
@@ -178,8 +181,8 @@ glue("frozen-opens-cost", f"{at_opening['best'] / decayed['best'].iloc[0]:.2f}",
 
 # %% [markdown]
 # Frozen noise moves the window and hardly changes its length on the logarithmic axis. Weight decay leaves it alone as
-# long as $\gamma$ is small against the eigenvalues that carry the population. From $\gamma =$ {glue:text}`frozen-opens` on
-# the window has no end: the error stays within ten per cent of its smallest value for ever. But that smallest value is no
+# long as $\gamma$ is small against the eigenvalues that carry the population. From about $\gamma =$ {glue:text}`frozen-opens`
+# on the window has no end: the error stays within ten per cent of its smallest value for ever. But that smallest value is no
 # longer the one that stopping reaches without weight decay, it is {glue:text}`frozen-opens-cost` times as large.
 #
 # ## Weight decay instead of stopping?
@@ -199,6 +202,13 @@ record(with_ridge, table, "frozen-ridge")
 # %% tags=["remove-input"]
 ratio, edge = table["by_ridge"] / table["stop"], table["by_edge"] / table["stop"]
 glue("frozen-ratio", f"{ratio.min():.2f} to {ratio.max():.2f}", display=False)
+better = int((table["stop"] < table["by_ridge"]).sum())
+verdict = (
+    "Stopping in time is better, for every psi_n here"
+    if better == len(table)
+    else (f"Stopping in time is better for {better} of {len(table)} psi_n")
+)
+glue("frozen-verdict", verdict, display=False)
 glue("frozen-edge", f"{edge.min():.1f} to {edge.max():.1f}", display=False)
 frame(
     "The smallest E_score by stopping, by the best weight decay, and by one at the edge of the bulk",
@@ -215,7 +225,7 @@ frame(
 )
 
 # %% [markdown]
-# Stopping in time is better, for every $\psi_n$ here. The best weight decay, which one would have to find first, leaves
+# {glue:text}`frozen-verdict`. The best weight decay, which one would have to find first, leaves
 # {glue:text}`frozen-ratio` times the error of the best stopping time, and one at the edge of the bulk
 # {glue:text}`frozen-edge` times. The reason is the shape of the two filters. Of a mode of eigenvalue $\lambda$, stopping
 # has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and weight decay $\lambda/(\lambda + \gamma)$. Between a mode

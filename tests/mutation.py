@@ -39,7 +39,8 @@ CORE = {  # module -> the tests that are to notice a change in it
     "training/ensemble": "tests/training/test_ensemble.py",
     "rfnn/coefficients": "tests/rfnn",
     "rfnn/spectrum": "tests/rfnn/test_rfnn_spectrum.py",
-    "rfnn/learning_curves": "tests/rfnn/test_rfnn_learning_curves.py",
+    "rfnn/model": "tests/rfnn/test_rfnn_noises.py tests/rfnn/test_rfnn_spectrum.py",
+    "rfnn/learning_curves": "tests/rfnn/test_rfnn_learning_curves.py tests/rfnn/test_rfnn_noises.py",
     "runs/store": "tests/runs/test_runs.py",
     "runs/config": "tests/runs/test_runs.py",
 }

@@ -174,8 +174,8 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
         ]
     if found.status == "too few":
         return [
-            "Copies were seen, but in too few trainings, or at too few sizes, to tell how their time grows with n. "
-            "Give more minutes: the same command goes on."
+            "Copies were seen, but in too few trainings, at too few sizes, or at times that differ too much, to tell "
+            "how their time grows with n. Give more minutes: the same command goes on."
         ]
     assert found.tau_mem is not None
     value, low, high = found.tau_mem

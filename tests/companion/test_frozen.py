@@ -23,6 +23,14 @@ def test_the_best_stop_is_that_of_fresh_noise_where_noises_are_many():
     assert estimate.stop(64.0, 8.0, 0.1, noises=1e9).best == pytest.approx(error, rel=1e-3)
 
 
+def test_the_lowest_point_is_that_of_a_parabola_between_the_grid_or_an_end():
+    x = np.geomspace(1, 100, 21)
+    place, value = rfnn.lowest(x, 3 + (np.log(x) - np.log(7.3)) ** 2)
+    assert (place, value) == (pytest.approx(7.3), pytest.approx(3))
+    assert rfnn.lowest(x, 1 / x) == (100, pytest.approx(0.01))
+    assert rfnn.lowest(x, x) == (1, 1)
+
+
 def test_the_window_ends_where_the_error_has_grown_by_a_tenth():
     found = estimate.stop(**CASE, noises=3)
     ends = learning_curves([found.low, found.tau, found.high], **CASE, noises=3).score_error

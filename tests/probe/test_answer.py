@@ -57,6 +57,7 @@ def test_an_offset_does_not_lead_the_prediction_astray():
         ([], "nothing", "Nothing was measured"),
         ([made(32, end=800), made(64, end=800)], "no copies", "No copies were seen, in any run, up to step 7"),
         ([made(32), made(32, 1, 1.1), made(64, end=800)], "too few", "too few trainings"),
+        ([made(32), made(32, 1, 9.0), made(64), made(64, 1, 9.0)], "too few", "times that differ too much"),
         (several(gen=1e9), "not good", "In the largest trainings the samples did not become good"),
         (several(gen=5e6), "no window", "Copies may come before the samples are good"),
     ],

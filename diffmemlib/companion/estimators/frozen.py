@@ -14,6 +14,7 @@ from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ...timescales.crossings import first_crossing
+from .rfnn import lowest
 
 LATE = 1e7  # the last time of stored flows: training has ended, but where nm = p and the error grows for ever
 TIMES = np.geomspace(0.3, 1e6, 163)  # training times searched, 25 a decade
@@ -43,10 +44,8 @@ def stop(psi_p: float, psi_n: float, t: float, noises: float = inf, ridge: float
     """Return what the limit reaches with m frozen noises and weight decay; the minimum is refined by a parabola."""
     times = np.append(TIMES, LATE)  # in one call, so that the contours are found once
     error = learning_curves(times, psi_p=psi_p, psi_n=psi_n, t=t, noises=noises, ridge=ridge).score_error
-    i = min(max(int(error.argmin()), 1), len(TIMES) - 2)
-    a, b, _ = np.polyfit([-1, 0, 1], error[i - 1 : i + 2], 2)
-    shift = min(max(-b / (2 * a), -1), 1) if a > 0 else 1.0  # where the error falls to the end there is no minimum
-    best, tau = float(error[i] + (a * shift + b) * shift), float(TIMES[i] * (TIMES[1] / TIMES[0]) ** shift)
+    tau, best = lowest(TIMES, error[:-1])
+    i = int(error[:-1].argmin())
     low = first_crossing(times, error, NEAR * best, rising=False)
     high = first_crossing(times[i:], error[i:], NEAR * best)
     return Stop(best, tau, low.tau, high.tau if high.status == "interpolated" else inf, float(error[-1]))
@@ -84,9 +83,7 @@ def ridge_against_stopping(psi_n: Sequence[float], grid: Sequence[float], *, psi
         in_time = stop(psi_p, n, t)
         edge = spectrum(psi_p=psi_p, psi_n=n, t=t).rho_2.low
         errors = np.array([at_the_end(ridge, psi_p, n, t) for ridge in grid])
-        i = int(errors[1:-1].argmin()) + 1
-        a, b, _ = np.polyfit([-1, 0, 1], errors[i - 1 : i + 2], 2)
-        best = float(grid[i] * (grid[1] / grid[0]) ** (-b / (2 * a)))
+        best, _ = lowest(np.asarray(grid), errors)
         by_ridge, by_edge = at_the_end(best, psi_p, n, t), at_the_end(edge, psi_p, n, t)
         rows.append((n, in_time.best, in_time.tau, best, by_ridge, edge, by_edge))
     return pd.DataFrame(rows, columns=["psi_n", "stop", "tau", "ridge", "by_ridge", "edge", "by_edge"])

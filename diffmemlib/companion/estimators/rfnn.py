@@ -32,12 +32,23 @@ def best_stop(psi_p: float, psi_n: float, t: float) -> tuple[float, float]:
     On the grid TAU, refined by the parabola through the three lowest points in log tau. ValueError at its ends.
     """
     curve = learning_curves(TAU, psi_p=psi_p, psi_n=psi_n, t=t)
-    i = int(curve.score_error.argmin())
-    if i in (0, len(TAU) - 1):
+    tau, error = lowest(TAU, curve.score_error)
+    if tau in (TAU[0], TAU[-1]):
         raise ValueError(f"psi_p = {psi_p}, psi_n = {psi_n}, t = {t}: the smallest E_score lies at an end of TAU")
-    a, b, _ = np.polyfit([-1, 0, 1], curve.score_error[i - 1 : i + 2], 2)
-    shift = -b / (2 * a)
-    return float(curve.score_error[i] - a * shift**2), float(TAU[i] * (TAU[1] / TAU[0]) ** shift)
+    return error, tau
+
+
+def lowest(x: np.ndarray, y: np.ndarray) -> tuple[float, float]:
+    """Return place and value of the lowest point of a curve over a geometric grid.
+
+    Refined by the parabola through the three lowest points in log x; an end of the grid where the curve falls to it.
+    """
+    i = int(y.argmin())
+    if i in (0, len(y) - 1):
+        return float(x[i]), float(y[i])
+    a, b, _ = np.polyfit([-1, 0, 1], y[i - 1 : i + 2], 2)
+    shift = -b / (2 * a) if a > 0 else 0.0
+    return float(x[i] * (x[1] / x[0]) ** shift), float(y[i] - a * shift**2)
 
 
 def best_stops(psi_p: Sequence[float], psi_n: Sequence[float], t: float) -> pd.DataFrame:
