@@ -83,8 +83,12 @@ class Model:
     @property
     def delta_weight(self) -> float:
         """Weight of the eigenvalue `origin`, max(0, 1 - (1 + psi_n)/psi_p) (Theorem 3.2), or max(0, 1 - nm/p)."""
-        within = (1 + self.psi_n) / self.psi_p if self.noises == inf else 1 / self.shared
-        return max(0.0, 1 - within)
+        return 1 - self.bulk_weight
+
+    @property
+    def bulk_weight(self) -> float:
+        """Mass of all bulks: the rank of U, or of what it adds to s_t^2, a feature."""
+        return min(1.0, (1 + self.psi_n) / self.psi_p if self.noises == inf else 1 / self.shared)
 
     @cached_property
     def top(self) -> float:

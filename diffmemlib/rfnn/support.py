@@ -31,7 +31,7 @@ def support(model: Model) -> list[tuple[float, float, float]]:
     BranchError
         Where the masses do not sum to one less the delta's weight, within 1e-8 of that: an interval was missed.
     """
-    expected, total = 1 - model.delta_weight, 0.0
+    expected, total = model.bulk_weight, 0.0
     for grid in GRIDS:
         edges = _edges(model, grid)
         masses = _masses(model, edges)
@@ -58,8 +58,7 @@ def _edges(model: Model, grid: int) -> list[tuple[float, float]]:
 
     Many frozen noises leave a narrow interval around s^2, so the grid is even in log|lambda - s^2| there too.
     """
-    closest = CLOSEST * min(model.c.v2, model.c.s2)
-    distance = np.geomspace(closest, model.top, grid)
+    distance = np.geomspace(CLOSEST * min(model.c.v2, model.c.s2), model.top, grid)
     if model.origin == 0:
         beside = np.geomspace(CLOSEST * model.c.s2, model.c.s2 / 2, grid // 2)
         distance = np.union1d(distance, np.concatenate([model.c.s2 - beside, model.c.s2 + beside]))

@@ -5,9 +5,11 @@ import pytest
 import torch
 
 from diffmemlib.experiments.random_features import (
+    TIMES,
     DescentConfig,
     FlowConfig,
     ScoreLossAtTime,
+    frozen_noises,
     problem,
     run_descent,
     run_flow,
@@ -50,6 +52,30 @@ def test_the_loss_is_that_of_the_closed_form_on_average():
     sampled = loss.per_sample(net, data, None, *loss.draw_noise(data, generator(0, "loss"), None)).mean().item()
     train_loss = GradientFlow(W, X, 0.3, variances).losses_of(net.B.double())[0]
     assert sampled == pytest.approx(train_loss, rel=0.01)
+
+
+def test_a_flow_has_the_noises_and_the_ridge_of_its_settings():
+    config = FlowConfig.from_parameters({**SMALL, "noises": 2, "ridge": 0.1})
+    result, (W, X, variances) = run_flow(config), problem(config)
+    exact = GradientFlow(W, X, 0.3, variances, noises=frozen_noises(config), ridge=0.1).losses(TIMES)
+    for name in ("train", "test", "score_error"):
+        np.testing.assert_allclose(result.curve(name)["value"], getattr(exact, name), rtol=1e-12)
+    other = FlowConfig.from_parameters({**SMALL, "noises": 2})
+    assert other.id != config.id
+    assert FlowConfig.from_parameters({**SMALL, "noises": 0, "ridge": 0.0}).id == FlowConfig.from_parameters(SMALL).id
+
+
+def test_fewer_noises_are_the_start_of_more():
+    few, more = (frozen_noises(FlowConfig.from_parameters({**SMALL, "noises": m})) for m in (2, 5))
+    assert few.shape == (30, 2, 10)
+    np.testing.assert_array_equal(few, more[:, :2])
+    assert abs(more.mean()) < 0.1 and more.std() == pytest.approx(1, abs=0.1)
+
+
+@pytest.mark.parametrize("given", [{"noises": -1}, {"ridge": -0.1}, {"ridge": float("inf")}])
+def test_noises_and_ridges_that_cannot_be_are_refused(given):
+    with pytest.raises(ValueError, match=f"{next(iter(given))} = .*: must be"):
+        FlowConfig.from_parameters({**SMALL, **given})
 
 
 def test_a_flow_is_stored_whole_and_read_again():

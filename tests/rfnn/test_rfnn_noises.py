@@ -180,6 +180,13 @@ def test_masses_sum_to_one_and_the_population_has_its_share(m: float):
         assert whole.rho_2.mass * 4 == pytest.approx(1, abs=1e-6)
 
 
+def test_the_narrow_interval_that_very_many_noises_leave_is_found():
+    whole = spectrum(psi_p=2, psi_n=8, t=2.0, noises=1e8)
+    s2, width = Model.of(psi_p=2, psi_n=8, t=2.0).c.s2, 2 * math.sqrt(2 / 8e8)  # of half of the eigenvalues
+    assert whole.bulks[0].mass == pytest.approx(0.5)
+    assert (whole.bulks[0].low, whole.bulks[0].high) == pytest.approx((s2 * (1 - width), s2 * (1 + width)), rel=1e-4)
+
+
 def test_eigenvalues_of_frozen_noises_lie_within_the_spectrum():
     whole, values = spectrum(**CASE, noises=1), draw(150, 1, 0).eigenvalues
     positive = values[values > 1e-9]
