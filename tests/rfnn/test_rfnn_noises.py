@@ -182,9 +182,10 @@ def test_masses_sum_to_one_and_the_population_has_its_share(m: float):
 
 def test_the_narrow_interval_that_very_many_noises_leave_is_found():
     whole = spectrum(psi_p=2, psi_n=8, t=2.0, noises=1e8)
-    s2, width = Model.of(psi_p=2, psi_n=8, t=2.0).c.s2, 2 * math.sqrt(2 / 8e8)  # of half of the eigenvalues
-    assert whole.bulks[0].mass == pytest.approx(0.5)
-    assert (whole.bulks[0].low, whole.bulks[0].high) == pytest.approx((s2 * (1 - width), s2 * (1 + width)), rel=1e-4)
+    narrow, s2 = whole.bulks[0], Model.of(psi_p=2, psi_n=8, t=2.0).c.s2
+    assert narrow.mass == pytest.approx(0.5)
+    # Marchenko-Pastur: half of the features, p/2 of them, in nm noisy points.
+    assert (narrow.high - narrow.low) / s2 == pytest.approx(4 * math.sqrt(1 / 8e8), rel=3e-3)
 
 
 def test_eigenvalues_of_frozen_noises_lie_within_the_spectrum():
