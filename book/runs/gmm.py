@@ -58,6 +58,14 @@ guidance = None  # strength of classifier-free guidance when sampling
 share = None  # of class 1 in the data
 spread = None  # standard deviation of class 1
 balanced = None  # True: exactly the share of class 1 in the training set, as the paper's; False: by chance
+prediction = None  # "eps", "x0", "v" or "flow"
+path = None  # "ddpm", or "linear" as in flow matching
+weighting = None  # of the times of diffusion in training: "uniform", "low_noise" or "high_noise"
+weight_decay = None
+ema = None  # decay of averaged weights, which are then measured; 0: none
+jitter = None  # standard deviation of the noise that augments the data
+noises = None  # of a point, drawn before training; 0: fresh ones at every step
+blocks = None  # residual blocks of the MLP
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 

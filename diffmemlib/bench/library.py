@@ -23,9 +23,9 @@ from ..rfnn.model import START, Model
 from ..rfnn.spectrum import spectral_density
 from ..training.allocator import keep_freed_memory
 from ..training.ensemble import EnsembleTrainer
-from ..training.loop import Learner, Trainer, TrainState, loop, make_optimizer
+from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, loop, make_optimizer
 
-SGD = ("sgd", 6e-3, 0.95)
+SGD = OptimizerSettings("sgd", 6e-3, 0.95)
 MODELS = {"cpu": 8, "cuda": 32}  # trained together
 
 

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import inf
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast, get_args
 
-import numpy as np
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from ..data.gmm import GaussianMixture
-from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
-from ..diffusion.samplers import SAMPLERS, classifier_free_guidance, sample
-from ..diffusion.schedule import Schedule
-from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_score_gap
-from ..metrics.memorization import near_duplicates, two_nearest, wilson
-from ..metrics.neighbour_kl import kl_nearest_neighbour
+from ..diffusion.losses import DenoisingLoss, FrozenNoiseLoss, Loss, Weighting, freeze_noise
+from ..diffusion.samplers import SAMPLERS
+from ..diffusion.schedule import Prediction, Schedule
+from ..metrics.memorization import near_duplicates
 from ..nets.mlp import ResidualMLP
 from ..randomness import derive_seed, seeded
-from ..runs.config import Config, Metrics
+from ..runs.config import Config
 from ..runs.execute import Job, execute
-from ..runs.measurements import Arrays, require_finite
 from ..runs.store import Result
-from ..training.loop import log_milestones
+from ..training.loop import OptimizerSettings, log_milestones
+from .gmm_measures import measurement
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -35,6 +31,7 @@ TIER = {
 STEPS_PER_N = {"sgd": 400, "adam": 80}  # at W = 128: beyond tau_mem, which is near 200 n and 40 n
 PAPER_STEPS = {"sgd": 4_000_000, "adam": 400_000}
 LEARNING_RATE = {"sgd": 6e-3, "adam": 6e-4}
+PATHS = {"ddpm": Schedule, "linear": Schedule.flow}
 
 
 @dataclass(frozen=True)
@@ -81,6 +78,24 @@ class GmmConfig(Config):
         Weight and standard deviation of class 1.
     balanced
         Whether the training set holds exactly its share of class 1, as the paper's do, or by chance.
+    prediction
+        What the network predicts: eps (the paper's), x0, v, or flow, eps - x0; see `diffusion.schedule.x0_and_eps`.
+    path
+        From data to noise: ddpm (the paper's), or linear, the one of flow matching.
+    weighting
+        How often training draws each time of diffusion: uniform (the paper's), low_noise or high_noise; see
+        `diffusion.losses.DenoisingLoss`.
+    weight_decay
+        See `training.loop.make_optimizer`.
+    ema
+        Decay of the averaged weights, which are then what is sampled and measured; 0: none.
+    jitter
+        Standard deviation of the noise that augments the data, drawn anew at every step.
+    noises
+        Noises of a point, drawn before training; 0: fresh ones at every step (the paper's). A step sees as many points
+        as with fresh noise.
+    blocks
+        Residual blocks of the MLP.
     """
 
     experiment: ClassVar[str] = "gmm"
@@ -105,6 +120,14 @@ class GmmConfig(Config):
     share: float = 0.5
     spread: float = 1.0
     balanced: bool = False
+    prediction: str = "eps"
+    path: str = "ddpm"
+    weighting: str = "uniform"
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    jitter: float = 0.0
+    noises: int = 0
+    blocks: int = 3
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -145,6 +168,20 @@ class GmmConfig(Config):
             ),
             share=(0 < self.share < 1, "between 0 and 1"),
             spread=(0 < self.spread < inf, "positive"),
+            prediction=(self.prediction in get_args(Prediction), f"one of {', '.join(get_args(Prediction))}"),
+            path=(
+                self.path == "ddpm" or (self.path in PATHS and self.sampler == "ddim"),
+                "ddpm, or linear with sampler = 'ddim'",
+            ),
+            weighting=(self.weighting in get_args(Weighting), f"one of {', '.join(get_args(Weighting))}"),
+            weight_decay=(0 <= self.weight_decay < inf, "at least 0 and finite"),
+            ema=(0 <= self.ema < 1, "at least 0 and below 1"),
+            jitter=(0 <= self.jitter < inf, "at least 0 and finite"),
+            noises=(
+                self.noises == 0 or (self.noises > 0 and not self.conditional and self.jitter == 0),
+                "0, or more without labels and without jitter",
+            ),
+            blocks=(self.blocks >= 1, "at least 1"),
         )
 
 
@@ -183,74 +220,27 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4, each with Wilson's interval; kl (the paper's
     estimator) and kl_fisher, each +- 1.96 standard errors, and kl_nn, by nearest neighbours; loss_train, loss_test at
     t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the
-    divergences for each class too (f_mem_class_0 ...), these from the distribution of the class; with guidance only
-    kl_nn, since a guided score is that of no distribution. Arrays: kept samples and their two nearest neighbours.
+    divergences for each class too (f_mem_class_0 ...), these from the distribution of the class. Where the network's
+    score is not that of the paper's process, with guidance and on the linear path, the one divergence is kl_nn. Arrays:
+    kept samples and their two nearest neighbours.
     """
-    schedule, truth = Schedule(), population(vars(config))
+    schedule = PATHS[config.path]()
     data, labels = training_set(vars(config))
-    test, test_labels = truth.labelled(2048, derive_seed(config.seed, "test"))
-    k_loss = schedule.timestep_at(0.01)
-    sample_labels = torch.arange(config.samples) % 2 if config.conditional else None
-    classes = {"": truth}
-    if config.conditional:
-        classes = {f"_class_{label}": truth.given(label) for label in (0, 1)}
-
-    @torch.no_grad()
-    def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
-        seed = derive_seed(config.seed, "measure", tau)
-        x = sample(
-            net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
-            device=device, labels=sample_labels, guidance=config.guidance,
-        )  # fmt: skip
-        require_finite(x, tau, config)
-        near = two_nearest(x, data)
-        metrics: Metrics = {"f_mem": wilson(near.memorized())}
-        metrics |= {f"f_mem_1/{j}": wilson(near.memorized(1 / j)) for j in (2, 4)}
-        for label, (name, of_class) in enumerate(classes.items()):
-            chosen = slice(None) if sample_labels is None else sample_labels == label
-            predict = net if sample_labels is None else classifier_free_guidance(net, label)
-            x_class = x[chosen].to(device)
-            if config.conditional:
-                metrics["f_mem" + name] = wilson(near.memorized()[chosen])
-            if config.guidance == 0:
-                metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
-                metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
-            metrics["kl_nn" + name] = _neighbours(x_class, of_class)
-        for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
-            predict = classifier_free_guidance(net, their_labels.to(device)) if config.conditional else net
-            losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))
-            metrics["loss_" + name] = loss_interval(losses)
-        kept = slice(config.kept)
-        arrays: Arrays = {
-            "samples": x[kept].numpy().astype(np.float16),
-            "neighbours": near.index[kept].astype(np.int32),
-            "distances": near.distance[kept].astype(np.float32),
-        }
-        return metrics, arrays
-
+    prediction, weighting = cast(Prediction, config.prediction), cast(Weighting, config.weighting)
+    loss: Loss = DenoisingLoss(schedule, config.label_drop, False, prediction, weighting, config.jitter)
+    train = data
+    if config.noises and isinstance(loss, DenoisingLoss):
+        train, loss = freeze_noise(data, config.noises, loss, config.seed), FrozenNoiseLoss(loss)
     return Job(
         config,
         net=seeded(
             derive_seed(config.seed, "weights"),
-            lambda: ResidualMLP(config.d, config.width, classes=2 if config.conditional else 0),
+            lambda: ResidualMLP(config.d, config.width, config.blocks, classes=2 if config.conditional else 0),
         ),
-        data=data, labels=labels if config.conditional else None,
-        loss=DenoisingLoss(schedule, config.label_drop),
-        optimizer=(config.optimizer, config.lr, config.momentum),
+        data=train, labels=labels if config.conditional else None, loss=loss, ema=config.ema,
+        optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum, config.weight_decay),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),
-        measure=measure,
+        measure=measurement(config, population(vars(config)), schedule, data, labels, device),
         facts={"near_duplicates": near_duplicates(data)},
     )  # fmt: skip
-
-
-def _neighbours(x: Tensor, law: GaussianMixture) -> tuple[float, float, float]:
-    """KL by nearest neighbours; infinite where samples coincide, as those of a network that has collapsed do."""
-    if len(torch.unique(x, dim=0)) < len(x):
-        return inf, inf, inf
-    e = kl_nearest_neighbour(x, law)
-    return e.value, e.low, e.high
-
-
-def _interval(e: MonteCarloEstimate) -> tuple[float, float, float]:
-    return e.value, e.value - 1.96 * e.error, e.value + 1.96 * e.error

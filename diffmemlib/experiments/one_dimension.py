@@ -21,7 +21,7 @@ from ..runs.config import Config, Metrics
 from ..runs.execute import Job, execute
 from ..runs.measurements import Arrays
 from ..runs.store import Result
-from ..training.loop import log_milestones
+from ..training.loop import OptimizerSettings, log_milestones
 
 GRID = np.linspace(-5, 5, 401)  # where scores are stored
 FRESH = 4096  # points at which scores are compared
@@ -142,7 +142,7 @@ def run(
         config,
         net=seeded(derive_seed(config.seed, "weights"), lambda: ResidualMLP(1, config.width)),
         data=data.repeat(config.draws, 1), loss=DenoisingLoss(schedule),
-        optimizer=(config.optimizer, config.lr, config.momentum),
+        optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
         batch=config.n * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
         measure=measure,

@@ -19,7 +19,7 @@ from ..runs.config import Config, Metrics
 from ..runs.execute import Job, compute_once, execute
 from ..runs.measurements import Arrays, Row
 from ..runs.store import Result
-from ..training.loop import log_milestones
+from ..training.loop import OptimizerSettings, log_milestones
 
 TIMES = np.geomspace(0.1, 1e7, 161)  # tau at which the flow is stored, twenty a decade
 
@@ -217,7 +217,7 @@ def run_descent(
         net=RandomFeatures(torch.from_numpy(W).float()),
         data=torch.from_numpy(X).float().repeat(config.draws, 1),
         loss=ScoreLossAtTime(config.t),
-        optimizer=(config.optimizer, config.lr, 0.0),
+        optimizer=OptimizerSettings(config.optimizer, config.lr, 0.0),
         batch=len(X) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones),
         measure=measure,

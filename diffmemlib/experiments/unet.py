@@ -25,7 +25,7 @@ from ..runs.config import Config, Metrics
 from ..runs.execute import Job, execute
 from ..runs.measurements import Arrays, require_finite
 from ..runs.store import Result
-from ..training.loop import log_milestones
+from ..training.loop import OptimizerSettings, log_milestones
 
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
@@ -287,7 +287,8 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         net.compile(mode=COMPILED[config.graphs])
     return Job(
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=DenoisingLoss(schedule, bf16=config.bf16),
-        optimizer=(config.optimizer, config.lr, config.momentum), batch=(config.batch or config.n) * config.draws,
+        optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
+        batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
         facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
     )  # fmt: skip

@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 import torch.distributed as dist
 from torch import Tensor, nn
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..diffusion.losses import Loss
 from ..files import NumberedFiles, RunBusyError, run_lock
@@ -20,7 +21,7 @@ from ..training.allocator import keep_freed_memory
 from ..training.checkpoints import elapsed_seconds
 from ..training.distributed import DDPTrainer, any_rank, barrier, is_distributed, is_main_process
 from ..training.ensemble import train_ensemble
-from ..training.loop import DivergedError, Trainer, TrainState, make_optimizer, train
+from ..training.loop import DivergedError, OptimizerSettings, Trainer, TrainState, make_optimizer, train
 from ..training.progress import Progress
 from ..training.stopping import stop_when_asked
 from .config import Config, Metrics
@@ -54,8 +55,8 @@ class Job:
         Training set, (n, ...), float32.
     loss : Loss
         What is trained on.
-    optimizer : tuple
-        Name, learning rate, momentum.
+    optimizer : OptimizerSettings
+        Name, learning rate, momentum, weight decay.
     batch : int
         Samples in a step.
     milestones : list of int
@@ -66,25 +67,28 @@ class Job:
         About the run, kept in its provenance.
     labels : Tensor or None
         Classes of the training set, for a conditional network.
+    ema : float
+        Decay, each step, of the averaged weights, which are then what is measured; 0: none, the network itself.
     """
 
     config: Config
     net: nn.Module
     data: Tensor
     loss: Loss
-    optimizer: tuple[str, float, float]
+    optimizer: OptimizerSettings
     batch: int
     milestones: list[int]
     measure: Callable[[nn.Module, int], tuple[Metrics, Arrays]]
     facts: dict[str, Any] = field(default_factory=dict)
     labels: Tensor | None = None
+    ema: float = 0.0
 
     @property
     def shape(self) -> tuple[Any, ...]:
         """What runs must share to be trained together."""
         parameters = tuple((name, tuple(p.shape)) for name, p in self.net.named_parameters())
         loss, rule = (self.loss, self.optimizer), (self.batch, tuple(self.milestones))
-        return (parameters, tuple(self.data.shape), self.labels is None, *loss, *rule)
+        return (parameters, tuple(self.data.shape), self.labels is None, *loss, *rule, self.ema)
 
 
 def execute(job: Job, device: str = "cpu", budget: float | None = None, show_progress: bool = True) -> Result:
@@ -122,7 +126,7 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
                 for tau in train(
                     state.net, state.data, make_optimizer(state.net, *job.optimizer), job.loss,
                     seed=state.seed, milestones=job.milestones, batch=job.batch, labels=state.labels,
-                    checkpoints=state.checkpoints, elapsed=state.elapsed,
+                    checkpoints=state.checkpoints, elapsed=state.elapsed, ema=state.ema,
                     trainer_cls=DDPTrainer if is_distributed() else Trainer,
                     should_stop=any_rank(should_stop, device), progress=progress,
                 ):  # fmt: skip
@@ -251,9 +255,9 @@ class _Work:
         self.before, self.began = max(measured_seconds(self.log), elapsed_seconds(checkpoints)), time.monotonic()
         code()  # asked now: a commit made while the run is under way is not its own
         labels = None if job.labels is None else job.labels.to(device)
-        self.state = TrainState(
-            job.net.to(device), job.data.to(device), job.config.seed, labels, checkpoints, lambda: self.seconds
-        )
+        net, data = job.net.to(device), job.data.to(device)
+        ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(job.ema)) if job.ema else None
+        self.state = TrainState(net, data, job.config.seed, labels, checkpoints, lambda: self.seconds, ema)
 
     @property
     def seconds(self) -> float:
@@ -262,7 +266,7 @@ class _Work:
     def measure(self, tau: int) -> None:
         """Measure at a milestone what is not measured yet; of several processes the first does, the others wait."""
         if is_main_process() and read_measurement(self.log, tau) is None:
-            net = self.state.net
+            net = self.state.net if self.state.ema is None else self.state.ema.module
             net.eval()
             metrics, arrays = self.job.measure(net, tau)
             net.train()

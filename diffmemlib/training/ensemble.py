@@ -14,7 +14,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..diffusion.losses import Loss
 from ..nets.stackable import stack
 from .checkpoints import Checkpoint, OptimizerState, latest_checkpoint, load_weights
-from .loop import DivergedError, TrainState, divergence_message, loop, make_optimizer
+from .loop import DivergedError, OptimizerSettings, TrainState, divergence_message, loop, make_optimizer
 from .memory import free_memory
 
 COMPILE_FROM = 5000  # steps that repay the ten seconds which torch.compile takes
@@ -31,7 +31,7 @@ class EnsembleTrainer:
     optimizer_states
         Of each, empty at the start.
     optimizer
-        Name, learning rate, momentum; elementwise, so a slice of the stack moves as the network would alone.
+        `OptimizerSettings`; elementwise, so a slice of the stack moves as the network would alone.
     loss, batch
         As of `Trainer`.
     saved
@@ -49,7 +49,7 @@ class EnsembleTrainer:
 
     def __init__(
         self, states: Sequence[TrainState], optimizer_states: Sequence[OptimizerState],
-        optimizer: tuple[str, float, float], loss: Loss, batch: int, saved: int, compiled: bool = False,
+        optimizer: OptimizerSettings, loss: Loss, batch: int, saved: int, compiled: bool = False,
     ) -> None:  # fmt: skip
         self.states, self.loss, self.batch = list(states), loss, batch
         self.saved = [saved] * len(states)
@@ -112,7 +112,7 @@ def unstack(optimizer: OptimizerState, i: int) -> OptimizerState:
 
 
 def train_ensemble(
-    states: Sequence[TrainState], optimizer: tuple[str, float, float], loss: Loss, *, milestones: Sequence[int],
+    states: Sequence[TrainState], optimizer: OptimizerSettings, loss: Loss, *, milestones: Sequence[int],
     batch: int, failed: dict[int, DivergedError], compiled: bool | None = None, **options: Any,
 ) -> Iterator[tuple[int, list[int]]]:  # fmt: skip
     """Train networks of one shape together, yielding (tau, positions) at every milestone of those that are at it.
@@ -125,7 +125,7 @@ def train_ensemble(
     states
         The networks and their data.
     optimizer
-        Name, learning rate, momentum.
+        `OptimizerSettings`.
     loss, batch, milestones
         As of `train`.
     failed

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import torch
@@ -55,10 +55,19 @@ def log_milestones(first: int, last: int, count: int) -> list[int]:
     return sorted({round(tau) for tau in np.geomspace(first, last, count)})
 
 
+class OptimizerSettings(NamedTuple):
+    """What `make_optimizer` is told: see there."""
+
+    name: str
+    lr: float
+    momentum: float = 0.95
+    weight_decay: float = 0.0
+
+
 def make_optimizer(
-    net: nn.Module | Iterable[Tensor], name: str, lr: float, momentum: float = 0.95
+    net: nn.Module | Iterable[Tensor], name: str, lr: float, momentum: float = 0.95, weight_decay: float = 0.0
 ) -> torch.optim.Optimizer:
-    """Return SGD with momentum, or Adam with betas (0.9, 0.999), without weight decay: the paper's two optimisers.
+    """Return SGD with momentum, or Adam with betas (0.9, 0.999): the paper's two optimisers, without weight decay.
 
     Parameters
     ----------
@@ -70,6 +79,8 @@ def make_optimizer(
         Learning rate.
     momentum
         Of SGD.
+    weight_decay
+        Of every parameter: part of the gradient in SGD, decoupled from it in Adam, which is then AdamW.
 
     Raises
     ------
@@ -78,7 +89,9 @@ def make_optimizer(
     """
     parameters = net.parameters() if isinstance(net, nn.Module) else net
     if name == "sgd":
-        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, fused=True)
+        return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
+    if name == "adam" and weight_decay:
+        return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True)
     if name == "adam":
         return torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.999), fused=True)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")

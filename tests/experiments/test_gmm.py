@@ -114,7 +114,7 @@ def test_bad_arguments_name_the_argument():
 
 def test_samples_that_coincide_have_an_infinite_divergence():
     """A network that has collapsed draws the same points again and again: their distribution has no density."""
-    from diffmemlib.experiments.gmm import _neighbours
+    from diffmemlib.experiments.gmm_measures import _neighbours
 
     law = GaussianMixture(1, 1.0)
     x = law.sample(200, 0).float()

@@ -17,7 +17,7 @@ import pytest
 import torch
 
 from diffmemlib.companion.sweeps.rename import rename_results
-from diffmemlib.experiments import gmm
+from diffmemlib.experiments import gmm, gmm_measures
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.one_dimension import OneDimensionConfig
 from diffmemlib.experiments.unet import UNetConfig
@@ -428,7 +428,7 @@ def test_a_run_that_went_on_elsewhere_names_both_devices(store, monkeypatch):
 
 
 def test_samples_that_are_no_numbers_end_a_run_in_one_sentence(store, monkeypatch):
-    monkeypatch.setattr(gmm, "sample", lambda *_, **__: torch.full((100, 8), torch.nan))
+    monkeypatch.setattr(gmm_measures, "sample", lambda *_, **__: torch.full((100, 8), torch.nan))
     with pytest.raises(loop.DivergedError, match=r"what it generates is not\. Lower the learning rate \(lr = 0\.006"):
         gmm.run(config(), show_progress=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from ...experiments.registry import EXPERIMENTS
 from ...files import read_text
 from ...places import book_tier, config_dir
 from ...runs.config import Config
-from ...runs.execute import Job, execute_ensemble
+from ...runs.execute import Job, execute, execute_ensemble
 from ...runs.store import Result, ResultError, complete_result, read_result
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
@@ -145,13 +145,24 @@ def run_sweep(
             raise ValueError(f"{name} is a sweep of {c.experiment}: make its runs one by one, {c.command} and so on")
         if not complete_result(c):
             one = job(c, device)
-            groups.setdefault(one.shape, []).append(one)
+            alone = (c.id,) if one.ema else ()  # averaged weights are not stacked
+            groups.setdefault((*one.shape, *alone), []).append(one)
     with stop_when_asked(None) as asked_to_stop:
         for part in (jobs[i : i + together] for jobs in groups.values() for i in range(0, len(jobs), together)):
             if asked_to_stop():
                 return
-            for done, result in zip(part, execute_ensemble(part, device, budget), strict=True):
+            for done, result in zip(part, _together(part, device, budget), strict=True):
                 yield done.config.id, result
+
+
+def _together(jobs: Sequence[Job], device: str, budget: float | None) -> list[Result | DivergedError]:
+    """Results of runs of one shape; one that is alone is made alone."""
+    if len(jobs) > 1:
+        return execute_ensemble(jobs, device, budget)
+    try:
+        return [execute(jobs[0], device, budget)]
+    except DivergedError as error:
+        return [error]
 
 
 def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> list[Config]:

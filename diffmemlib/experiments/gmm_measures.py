@@ -1,0 +1,100 @@
+"""What is measured of a network in training on the mixture, at every milestone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import inf
+from typing import TYPE_CHECKING, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from ..data.gmm import GaussianMixture
+from ..diffusion.losses import loss_at, loss_interval, noise_prediction
+from ..diffusion.samplers import classifier_free_guidance, sample
+from ..diffusion.schedule import Prediction, Schedule
+from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_score_gap
+from ..metrics.memorization import two_nearest, wilson
+from ..metrics.neighbour_kl import kl_nearest_neighbour
+from ..randomness import derive_seed
+from ..runs.config import Metrics
+from ..runs.measurements import Arrays, require_finite
+
+if TYPE_CHECKING:
+    from .gmm import GmmConfig
+
+
+def measurement(
+    config: GmmConfig, truth: GaussianMixture, schedule: Schedule, data: Tensor, labels: Tensor, device: str
+) -> Callable[[nn.Module, int], tuple[Metrics, Arrays]]:
+    """Return what measures a network at a step, (net, tau) -> metrics and arrays; see `gmm.job`.
+
+    Parameters
+    ----------
+    config
+        Of the run.
+    truth
+        The distribution of its data.
+    schedule
+        Of its process.
+    data, labels
+        The training set, (n, d), and its classes, (n,).
+    device
+        As torch calls it.
+    """
+    test, test_labels = truth.labelled(2048, derive_seed(config.seed, "test"))
+    k_loss = schedule.timestep_at(0.01)
+    sample_labels = torch.arange(config.samples) % 2 if config.conditional else None
+    classes = {"": truth}
+    if config.conditional:
+        classes = {f"_class_{label}": truth.given(label) for label in (0, 1)}
+    prediction = cast(Prediction, config.prediction)
+
+    @torch.no_grad()
+    def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
+        seed = derive_seed(config.seed, "measure", tau)
+        x = sample(
+            net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
+            device=device, labels=sample_labels, guidance=config.guidance, prediction=prediction,
+        )  # fmt: skip
+        require_finite(x, tau, config)
+        eps = noise_prediction(net, schedule, prediction)
+        near = two_nearest(x, data)
+        metrics: Metrics = {"f_mem": wilson(near.memorized())}
+        metrics |= {f"f_mem_1/{j}": wilson(near.memorized(1 / j)) for j in (2, 4)}
+        for label, (name, of_class) in enumerate(classes.items()):
+            chosen = slice(None) if sample_labels is None else sample_labels == label
+            predict = eps if sample_labels is None else classifier_free_guidance(eps, label)
+            x_class = x[chosen].to(device)
+            if config.conditional:
+                metrics["f_mem" + name] = wilson(near.memorized()[chosen])
+            if config.guidance == 0 and schedule.preserves_variance:
+                metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
+                metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
+            metrics["kl_nn" + name] = _neighbours(x_class, of_class)
+        for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
+            predict = classifier_free_guidance(eps, their_labels.to(device)) if config.conditional else eps
+            losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))
+            metrics["loss_" + name] = loss_interval(losses)
+        kept = slice(config.kept)
+        arrays: Arrays = {
+            "samples": x[kept].numpy().astype(np.float16),
+            "neighbours": near.index[kept].astype(np.int32),
+            "distances": near.distance[kept].astype(np.float32),
+        }
+        return metrics, arrays
+
+    return measure
+
+
+def _neighbours(x: Tensor, law: GaussianMixture) -> tuple[float, float, float]:
+    """KL by nearest neighbours; infinite where samples coincide, as those of a network that has collapsed do."""
+    if len(torch.unique(x, dim=0)) < len(x):
+        return inf, inf, inf
+    e = kl_nearest_neighbour(x, law)
+    return e.value, e.low, e.high
+
+
+def _interval(e: MonteCarloEstimate) -> tuple[float, float, float]:
+    return e.value, e.value - 1.96 * e.error, e.value + 1.96 * e.error
