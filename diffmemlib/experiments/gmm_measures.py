@@ -14,7 +14,7 @@ from ..data.gmm import GaussianMixture
 from ..diffusion.losses import loss_at, loss_interval, noise_prediction
 from ..diffusion.samplers import classifier_free_guidance, sample
 from ..diffusion.schedule import Prediction, Schedule
-from ..metrics.kl import MonteCarloEstimate, kl_from_score, kl_score_gap
+from ..metrics.kl import MonteCarloEstimate, forward_path, kl_along, score_gap_along
 from ..metrics.memorization import two_nearest, wilson
 from ..metrics.neighbour_kl import kl_nearest_neighbour
 from ..randomness import derive_seed
@@ -70,8 +70,9 @@ def measurement(
             if config.conditional:
                 metrics["f_mem" + name] = wilson(near.memorized()[chosen])
             if config.guidance == 0 and schedule.preserves_variance:
-                metrics["kl" + name] = _interval(kl_from_score(predict, x_class, of_class.log_prob, schedule, seed))
-                metrics["kl_fisher" + name] = _interval(kl_score_gap(predict, x_class, of_class.score, schedule, seed))
+                path = forward_path(predict, x_class, schedule, seed)
+                metrics["kl" + name] = _interval(kl_along(path, x_class, of_class.log_prob))
+                metrics["kl_fisher" + name] = _interval(score_gap_along(path, of_class.score, schedule))
             metrics["kl_nn" + name] = _neighbours(x_class, of_class)
         for name, points, their_labels in (("train", data, labels), ("test", test.float(), test_labels)):
             predict = classifier_free_guidance(eps, their_labels.to(device)) if config.conditional else eps

@@ -56,7 +56,11 @@ def kl_from_score(
     MonteCarloEstimate
         Its error comes from the spread over samples.
     """
-    path = forward_path(predict, samples, schedule, seed, stride)
+    return kl_along(forward_path(predict, samples, schedule, seed, stride), samples, log_prob)
+
+
+def kl_along(path: ForwardPath, samples: Tensor, log_prob: Callable[[Tensor], Tensor]) -> MonteCarloEstimate:
+    """Return the estimate of `kl_from_score` on a path that was noised before, so that two estimates share it."""
     m, d = len(path.weight), samples.shape[1]
     square = path.score.square().sum(2)
     control = path.xi.square().sum(2) - d
@@ -87,7 +91,13 @@ def kl_score_gap(
     schedule, seed, stride
         As of `kl_from_score`.
     """
-    path = forward_path(predict, samples, schedule, seed, stride)
+    return score_gap_along(forward_path(predict, samples, schedule, seed, stride), score, schedule)
+
+
+def score_gap_along(
+    path: ForwardPath, score: Callable[[Tensor, float], Tensor], schedule: Schedule
+) -> MonteCarloEstimate:
+    """Return the estimate of `kl_score_gap` on a path that was noised before."""
     gap = torch.empty_like(path.weight)
     for k in path.timestep.unique().tolist():  # one exact score for all samples that meet at the same time
         at_k = path.timestep == k
