@@ -98,11 +98,13 @@ def score_gap_along(
     path: ForwardPath, score: Callable[[Tensor, float], Tensor], schedule: Schedule
 ) -> MonteCarloEstimate:
     """Return the estimate of `kl_score_gap` on a path that was noised before."""
-    gap = torch.empty_like(path.weight)
-    for k in path.timestep.unique().tolist():  # one exact score for all samples that meet at the same time
-        at_k = path.timestep == k
-        gap[at_k] = (path.score[at_k] - score(path.x[at_k], float(schedule.t[k]))).square().sum(1)
-    terms = (path.weight * gap).sum(1)
+    x, found, timestep = path.x.flatten(0, 1), path.score.flatten(0, 1), path.timestep.flatten()
+    gap = torch.empty_like(path.weight).flatten()
+    times, counts = timestep.unique(return_counts=True)
+    together = timestep.argsort(stable=True).split(counts.tolist())
+    for k, at_k in zip(times.tolist(), together, strict=True):  # one exact score for all that meet at the same time
+        gap[at_k] = (found[at_k] - score(x[at_k], float(schedule.t[k]))).square().sum(1)
+    terms = (path.weight * gap.view_as(path.weight)).sum(1)
     return MonteCarloEstimate(float(terms.mean()), float(terms.std() / len(terms) ** 0.5))
 
 
