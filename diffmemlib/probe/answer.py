@@ -14,7 +14,8 @@ from ..timescales.power_laws import Interval, exponent, geometric_mean
 from ..timescales.prediction import predict
 from .training import Run
 
-WIDEST = 100.0  # ratio of the ends of an interval that still says something
+WIDEST = 10.0  # ratio of value and low end of an interval that still says something
+POWERS = (1.0, 1.5, 2.0)  # of n in tau_0 + C n^b that the interval allows; see `predict`
 GOOD = 2.0  # times the distance of the training points themselves
 Status = Literal["window", "no window", "not good", "no copies", "from the start", "too few", "nothing"]
 
@@ -82,12 +83,12 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
 
 
 def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
-    """Return tau_mem of one more run on n points, by `predict`; None where its interval spans a factor of 100."""
+    """Return tau_mem of one more run on n points, by `predict`; None where its low end is below a tenth of it."""
     try:
-        found = predict([r.n for r in runs], [copies_from(r) for r in runs], n)
+        found = predict([r.n for r in runs], [copies_from(r) for r in runs], n, powers=POWERS)
     except ValueError:
         return None
-    return found if found[2] < WIDEST * found[1] else None
+    return found if found[0] < WIDEST * found[1] else None
 
 
 def tau_gen_of(runs: Sequence[Run]) -> Interval | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import inf
 
 import numpy as np
@@ -17,7 +18,7 @@ SHARES = np.linspace(0, 1, 41)  # of tau_0 in the time at the middle of the size
 
 def predict(
     x: ArrayLike, tau: Times, at: float, censored: ArrayLike | None = None, slope: float | None = None,
-    offset: bool = True,
+    offset: bool = True, powers: Sequence[float] = (1.0,),
 ) -> Interval:  # fmt: skip
     """Return where one more run, at x = ``at``, will cross, from the times of the others, and its 95% interval.
 
@@ -40,11 +41,15 @@ def predict(
         A given exponent, such as 1, instead of a fitted law.
     offset
         Whether tau_0 + C x is considered beside the power law.
+    powers
+        Exponents b of the laws tau_0 + C x^b that the interval allows. Above 1 the upper end holds a growth that
+        becomes steeper, as that of tau_mem does where n comes near to what a network can hold; the value is still that
+        of the first power and of the power law.
 
     Raises
     ------
     ValueError
-        Where nothing can be fitted, and for numbers that are not positive and finite.
+        Where nothing can be fitted, and for numbers that are not positive and finite, or no powers.
 
     References
     ----------
@@ -61,6 +66,8 @@ def predict(
         raise ValueError(f"at = {at}: must be positive and finite")
     if slope is not None and not np.isfinite(slope):
         raise ValueError(f"slope = {slope}: must be a finite number, or None for a fitted law")
+    if not powers or not all(0 < b < np.inf for b in powers):
+        raise ValueError(f"powers = {tuple(powers)}: give one or more, positive and finite")
     ratio, y, count = x / at, np.log(tau), int((bound == 0).sum())
     sizes, fewest = len(np.unique(x[bound == 0])), 1 if slope is not None else 2
     if sizes < fewest:
@@ -76,19 +83,21 @@ def predict(
     if offset:
         middle = float(np.exp(np.log(ratio).mean()))
 
-        def law(share: float) -> tuple[Floats, Floats]:
-            """tau/T = (s + (1 - s) x/m) / (s + (1 - s) at/m), with m the middle of the sizes."""
-            shape = np.log(share + (1 - share) * np.append(ratio, 1.0) / middle)
+        def law(share: float, b: float) -> tuple[Floats, Floats]:
+            """tau/T = (s + (1 - s) (x/m)^b) / (s + (1 - s) (at/m)^b), with m the middle of the sizes."""
+            shape = np.log(share + (1 - share) * (np.append(ratio, 1.0) / middle) ** b)
             return ones, y - (shape[:-1] - shape[-1])
 
-        best_share = optimize.minimize_scalar(
-            lambda s: -maximum(*law(s), bound).likelihood, bounds=(0, 1), method="bounded", options={"xatol": 1e-9}
-        )
-        laws += [law(share) for share in (*SHARES, best_share.x)]
+        for b in powers:
+            best_share = optimize.minimize_scalar(
+                lambda s, b=b: -maximum(*law(s, b), bound).likelihood, bounds=(0, 1), method="bounded",
+                options={"xatol": 1e-9},
+            )  # fmt: skip
+            laws += [law(share, b) for share in (*SHARES, best_share.x)]
     found: list[Maximum] = [maximum(design, values, bound) for design, values in laws]
-    best = max(found, key=lambda one: one.likelihood)
+    best = max(found[: 2 + len(SHARES)], key=lambda one: one.likelihood)
     free = count - fewest - (min(CHOICE, (count - fewest) / 4) if offset else 0)
-    least = best.likelihood - allowed(count, free)
+    least = best.likelihood - allowed(count, free)  # of the first laws: others widen the interval, and never narrow it
     ends = [
         interval(design, values, bound, np.eye(design.shape[1])[0], one, least)
         for (design, values), one in zip(laws, found, strict=True)
