@@ -139,15 +139,25 @@ def visit_and_curvature_limits(runs: Sequence[Result]) -> tuple[Estimate, Estima
 
 
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
-    """Geometric mean over runs of a ratio of times, with its interval.
+    """Geometric mean over runs of a ratio of times, with its interval; see `product`."""
+    return product([(top, 1), (bottom, -1)], runs)
 
-    Where one of the two times is a bound, so is the ratio, and it enters as one; where both are, they may tell nothing,
-    and the run is left out.
+
+def product(factors: Sequence[tuple[Sequence[Timescale], int]], runs: Sequence[Result]) -> Estimate:
+    """Geometric mean over runs of a product of times and of their inverses, with its interval.
+
+    factors: times, one for each run, and 1, or -1 for their inverses. Where a time is a bound, so is the product, and
+    it enters as one; where bounds point both ways it may tell nothing, and the run is left out.
     """
-    (above, above_bound), (below, below_bound) = times_and_bounds(top), times_and_bounds(bottom)
-    told = (above_bound == 0) | (below_bound == 0) | (above_bound == -below_bound)
-    side = np.sign(above_bound - below_bound)[told]
-    value, low, high = geometric_mean((above / below)[told], side)
+    log_value, above, below = np.zeros(len(runs)), np.zeros(len(runs), bool), np.zeros(len(runs), bool)
+    for times, sign in factors:
+        tau, bound = times_and_bounds(times)
+        log_value += sign * np.log(tau)
+        above |= sign * bound > 0
+        below |= sign * bound < 0
+    told = ~(above & below)
+    side = above.astype(int) - below.astype(int)
+    value, low, high = geometric_mean(np.exp(log_value)[told], side[told])
     return Estimate(value, low, high, tuple(r for r, one in zip(runs, told, strict=True) if one))
 
 

@@ -1,0 +1,136 @@
+"""What one changed setting does to the times of a training: its factors on both, on the window, and on quality."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...runs.store import Result
+from ...timescales.crossings import Timescale
+from ..sweeps.tables import sweep_results
+from . import Estimate
+from .scaling import crossings, exponent_of, in_common, product, ratio, t_interval, tau_mem
+
+SWEEP = "knobs"
+KL_GOOD = 1.0  # tau_gen: nats, by nearest neighbours; all runs of the first rows come below it, at both n
+KEYS = ("n", "seed", "steps", "milestones", "first")  # what runs of one knob may differ in
+Change = tuple[tuple[str, Any], ...]  # settings and their values, in order
+
+# What each change is called; a change that is not here is called by its settings.
+NAMES: dict[Change, str] = {
+    (): "nothing changed",
+    (("lr", 3e-4),): "learning rate × 1/2",
+    (("lr", 1.2e-3),): "learning rate × 2",
+    (("lr", 2.4e-3),): "learning rate × 4",
+    (("batch", 16),): "batch × 1/2",
+    (("batch", 64),): "batch × 2",
+    (("width", 32),): "width × 1/2",
+    (("width", 128),): "width × 2",
+    (("blocks", 1),): "one block for three",
+    (("prediction", "x0"),): "predicts the data",
+    (("prediction", "v"),): "predicts the velocity",
+    (("prediction", "flow"),): "predicts noise − data",
+    (("path", "linear"), ("sampler", "ddim"), ("sampling_steps", 0)): "linear path, predicts the noise",
+    (("path", "linear"), ("prediction", "flow"), ("sampler", "ddim"), ("sampling_steps", 0)): "flow matching",
+    (("sampler", "ddim"), ("sampling_steps", 0)): "sampled by DDIM",
+    (("weighting", "low_noise"),): "small times drawn more often",
+    (("weighting", "high_noise"),): "large times drawn more often",
+    (("weight_decay", 0.3),): "weight decay 0.3",
+    (("jitter", 0.2),): "noise on the data, 0.2",
+    (("ema", 0.999),): "averaged weights, 0.999",
+    (("noises", 1),): "one frozen noise a point",
+    (("noises", 8),): "8 frozen noises a point",
+    (("noises", 64),): "64 frozen noises a point",
+}
+
+
+def change(config: Mapping[str, Any], base: Mapping[str, Any]) -> Change:
+    """The settings of a run that are not those of the first rows, in alphabetical order.
+
+    A batch of 0, the full one, stands for n; sizes, seeds and lengths do not count.
+    """
+
+    def value(c: Mapping[str, Any], key: str) -> Any:
+        return c["n"] if key == "batch" and c[key] == 0 else c[key]
+
+    return tuple((key, value(config, key)) for key in sorted(config)
+                 if key not in KEYS and value(config, key) != value(base, key))  # fmt: skip
+
+
+def by_change(runs: Sequence[Result]) -> dict[Change, list[Result]]:
+    """The runs of each change, in the order of the table; the empty change is the first rows."""
+    groups: dict[Change, list[Result]] = {}
+    for run in runs:
+        groups.setdefault(change(run.config, runs[0].config), []).append(run)
+    return groups
+
+
+def name_of(changed: Change) -> str:
+    """What a change is called."""
+    return NAMES.get(changed, ", ".join(f"{key} = {value}" for key, value in changed))
+
+
+def tau_gen(runs: Sequence[Result], kl: float = KL_GOOD) -> list[Timescale]:
+    """First time that the divergence by nearest neighbours falls below one nat."""
+    return crossings(runs, "kl_nn", kl, rising=False)
+
+
+def best_kl(run: Result) -> float:
+    """Smallest divergence by nearest neighbours over a training, nats."""
+    return float(run.curve("kl_nn")["value"].min())
+
+
+def factors(sweep: str = SWEEP) -> pd.DataFrame:
+    """What each change multiplies tau_gen, tau_mem and their ratio by, against runs of the same n and seed; a row each.
+
+    Columns: name, runs (pairs); gen, mem, window: an `Estimate` each, or None where fewer than two pairs tell it;
+    quality: the change of the smallest divergence, nats; exponent: of tau_mem in n; sorted by the factor on tau_mem.
+    """
+    runs = sweep_results(sweep)
+    groups = by_change(runs)
+    base, rows = groups.pop(()), []
+    for changed, group in groups.items():
+        ours, theirs = in_common(group, base)
+        gen, gen_base, mem, mem_base = tau_gen(ours), tau_gen(theirs), tau_mem(ours), tau_mem(theirs)
+        fresh = [(gen_base, 1), (mem_base, -1)]
+        quality = t_interval([best_kl(a) - best_kl(b) for a, b in zip(ours, theirs, strict=True)])
+        rows.append({
+            "name": name_of(changed), "runs": len(ours),
+            "gen": _or_none(ratio, gen, gen_base, ours), "mem": _or_none(ratio, mem, mem_base, ours),
+            "window": _or_none(product, [(mem, 1), (gen, -1), *fresh], ours),
+            "quality": Estimate(*quality, tuple(ours)), "exponent": _or_none(exponent_of, mem, ours),
+        })  # fmt: skip
+    table = pd.DataFrame(rows)
+    order = [np.inf if e is None else e.value for e in table["mem"]]
+    return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+
+
+def _or_none(estimator: Any, *arguments: Any) -> Estimate | None:
+    try:
+        found: Estimate = estimator(*arguments)
+    except ValueError:  # fewer runs than an interval needs saw it
+        return None
+    return found
+
+
+def clock(table: pd.DataFrame) -> pd.DataFrame:
+    """Whether tau_mem goes as 1/(rate · batch): for each change of either, the factor that says and the one seen."""
+    said = {f"{what} × {text}": 1 / by for what in ("learning rate", "batch")
+            for text, by in (("1/2", 0.5), ("2", 2.0), ("4", 4.0))}  # fmt: skip
+    rows = table[table["name"].isin(list(said))]
+    return pd.DataFrame({"change": rows["name"], "said": rows["name"].map(said), "seen": rows["mem"]})
+
+
+def flow_exponent(sweep: str = "mixture-flow") -> Estimate:
+    """Slope of log tau_mem against log n in flow matching, by the paper's optimiser in full batches."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_mem(runs), runs)
+
+
+def base_exponent(sweep: str = SWEEP) -> Estimate:
+    """The same with Adam in batches of one size, nothing changed."""
+    runs = by_change(sweep_results(sweep))[()]
+    return exponent_of(tau_mem(runs), runs)

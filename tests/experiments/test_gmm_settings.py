@@ -1,0 +1,79 @@
+"""What people turn in a mixture run: each setting does what it says, alone, resumed and trained together."""
+
+import pytest
+import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+
+from diffmemlib.experiments.gmm import GmmConfig, job, run
+from diffmemlib.runs.execute import execute_ensemble
+from diffmemlib.training.loop import make_optimizer, train
+
+SMALL = {"tier": "smoke", "n": 16, "steps": 8, "first": 2, "milestones": 3, "samples": 100, "sampling_steps": 5}
+LINEAR = {"path": "linear", "sampler": "ddim"}
+SETTINGS = [
+    {"prediction": "v"}, {"prediction": "x0"}, {**LINEAR, "prediction": "flow"}, LINEAR, {"weighting": "low_noise"},
+    {"weight_decay": 0.1}, {"optimizer": "adam", "weight_decay": 0.1}, {"jitter": 0.2}, {"noises": 2}, {"blocks": 1},
+]  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+
+
+def config(**settings) -> GmmConfig:
+    return GmmConfig.from_parameters({**SMALL, **settings})
+
+
+@pytest.mark.parametrize("settings", SETTINGS, ids=str)
+def test_each_setting_changes_a_run_and_is_the_same_alone_and_together(settings):
+    plain = run(config(), show_progress=False).curves
+    first, second = execute_ensemble([job(config(**settings, seed=s)) for s in (0, 1)], show_progress=False)
+    alone = job(config(**settings))
+    for _ in train(alone.net, alone.data, make_optimizer(alone.net, *alone.optimizer), alone.loss,
+                   milestones=[8], seed=0, batch=alone.batch):  # fmt: skip
+        alone.net.eval()
+        value = alone.measure(alone.net, 8)[0]["loss_test"][0]
+    mine = first.curve("loss_test")["value"].loc[8]
+    assert mine == pytest.approx(value, rel=1e-4)
+    assert not plain.equals(first.curves) and not first.curves.equals(second.curves)
+    divergences = {m for m in first.curves["metric"] if m.startswith("kl")}
+    assert divergences == ({"kl_nn"} if "path" in settings else {"kl", "kl_fisher", "kl_nn"})
+
+
+def test_averaged_weights_are_what_is_measured_and_survive_an_interruption():
+    averaged = config(ema=0.5)
+    made = job(averaged)
+    ema = AveragedModel(made.net, multi_avg_fn=get_ema_multi_avg_fn(0.5))
+    for _ in train(made.net, made.data, make_optimizer(made.net, *made.optimizer), made.loss,
+                   milestones=[8], seed=0, batch=made.batch, ema=ema):  # fmt: skip
+        pass
+    expected = made.measure(ema.module.eval(), 8)[0]["loss_test"][0]
+    stopped = run(averaged, budget=0.0, show_progress=False)
+    assert not stopped.provenance["complete"]
+    whole = run(averaged, show_progress=False)
+    assert whole.curve("loss_test")["value"].loc[8] == expected
+    assert made.measure(made.net.eval(), 8)[0]["loss_test"][0] != expected
+
+
+def test_weight_decay_is_that_of_adamw_and_of_sgd():
+    for name, weight_decay in (("adam", 0.5), ("sgd", 0.5)):
+        w = torch.nn.Parameter(torch.tensor([2.0]))
+        optimizer = make_optimizer([w], name, 0.1, 0.0, weight_decay)
+        w.grad = torch.tensor([3.0])
+        optimizer.step()
+        # AdamW: w (1 - lr decay) - lr sign(grad) in the first step; SGD: w - lr (grad + decay w).
+        assert w.item() == pytest.approx(2 * 0.95 - 0.1 if name == "adam" else 2 - 0.1 * (3 + 1), rel=1e-6)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"path": "linear"}, {"path": "bent"}, {"prediction": "score"}, {"weighting": "often"}, {"weight_decay": -1.0},
+     {"ema": 1.0}, {"jitter": -1.0}, {"noises": 2, "jitter": 0.1}, {"noises": 2, "conditional": True, "samples": 200},
+     {"blocks": 0}],
+    ids=str,
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused_by_name(wrong):
+    with pytest.raises(ValueError, match=rf"{next(iter(wrong))} = .*: must be"):
+        config(**wrong)
