@@ -11,11 +11,10 @@ import pandas as pd
 
 from ..timescales.crossings import Timescale, first_crossing, share_crossing
 from ..timescales.power_laws import Interval, exponent, geometric_mean
-from ..timescales.prediction import predict
+from ..timescales.prediction import STEEPER, predict
 from .training import Run
 
 WIDEST = 10.0  # ratio of value and low end of an interval that still says something
-POWERS = (1.0, 1.5, 2.0)  # of n in tau_0 + C n^b that the interval allows; see `predict`
 GOOD = 2.0  # times the distance of the training points themselves
 Status = Literal["window", "no window", "not good", "no copies", "from the start", "too few", "nothing"]
 
@@ -85,7 +84,7 @@ def times(runs: Sequence[Run]) -> pd.DataFrame:
 def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
     """Return tau_mem of one more run on n points, by `predict`; None where its low end is below a tenth of it."""
     try:
-        found = predict([r.n for r in runs], [copies_from(r) for r in runs], n, powers=POWERS)
+        found = predict([r.n for r in runs], [copies_from(r) for r in runs], n, powers=STEEPER)
     except ValueError:
         return None
     return found if found[0] < WIDEST * found[1] else None

@@ -13,6 +13,7 @@ from .censored import Floats, Maximum, allowed, fit, interval, maximum
 from .power_laws import Interval, Times, runs_and_bounds
 
 CHOICE = 0.5  # coefficients that the choice between two laws counts for, by simulation of both; less of three runs
+STEEPER = (1.0, 1.5, 2.0)  # powers for tau_mem of a network that may come near to what it can hold
 SHARES = np.linspace(0, 1, 41)  # of tau_0 in the time at the middle of the sizes, that are tried
 
 

@@ -64,3 +64,18 @@ def test_of_images_the_held_out_ones_are_fresh():
     train, fresh = baseline.train_and_fresh(run)
     assert len(train) == 64 and fresh.shape[1:] == train.shape[1:]
     assert not (fresh[:, None] == train[None, :10]).flatten(2).all(2).any(), "no image in common"
+
+
+def test_todays_rule_widens_upwards_and_repeats_what_was_told_by_it():
+    found = probed.reports(checkout_root("The measured files") / "book" / "measured")
+    told, again = probed.tests(found), probed.by_todays_rule(found)
+    assert again[["data", "n", "seed"]].equals(told[["data", "n", "seed"]])
+    latest = told["data"] == "diabetes.csv"  # made when the interval had its form of today
+    assert latest.any()
+    pairs = zip(
+        again.loc[latest, ["low", "high"]].to_numpy(), told.loc[latest, ["low", "high"]].to_numpy(), strict=True
+    )
+    for now, then in pairs:
+        assert now == pytest.approx(then, rel=1e-6)
+    missed = told["verdict"] == "later"
+    assert (again.loc[missed, "high"] > told.loc[missed, "high"]).all() and missed.any()

@@ -12,7 +12,7 @@ from ...runs.store import Result
 from ...timescales.crossings import Timescale
 from ..sweeps.tables import sweep_results
 from . import Estimate
-from .scaling import crossings, exponent_of, in_common, product, ratio, t_interval, tau_mem
+from .scaling import F_MEM, by_size, crossings, exponent_of, in_common, product, ratio, t_interval, tau_mem
 
 SWEEP = "knobs"
 KL_GOOD = 1.0  # tau_gen: nats, by nearest neighbours; all runs of the first rows come below it, at both n
@@ -124,13 +124,36 @@ def clock(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame({"change": rows["name"], "said": rows["name"].map(said), "seen": rows["mem"]})
 
 
-def flow_exponent(sweep: str = "mixture-flow") -> Estimate:
+def flow_exponent(sweep: str = "mixture-flow", f_mem: float = F_MEM) -> Estimate:
     """Slope of log tau_mem against log n in flow matching, by the paper's optimiser in full batches."""
     runs = sweep_results(sweep)
-    return exponent_of(tau_mem(runs), runs)
+    return exponent_of(tau_mem(runs, f_mem), runs)
 
 
 def base_exponent(sweep: str = SWEEP) -> Estimate:
     """The same with Adam in batches of one size, nothing changed."""
     runs = by_change(sweep_results(sweep))[()]
     return exponent_of(tau_mem(runs), runs)
+
+
+def telling(table: pd.DataFrame, key: str, longer: bool) -> list[str]:
+    """Names of the changes whose factor on a time has its whole interval above one (longer), or below."""
+    return [
+        name
+        for name, e in zip(table["name"], table[key], strict=True)
+        if e is not None and (e.low > 1 if longer else e.high < 1)
+    ]
+
+
+def flow_beside_noise() -> pd.DataFrame:
+    """tau_mem of flow matching and of noise prediction under the paper's optimiser, a row for each n that both have.
+
+    Columns: n; flow, noise: geometric means of tau_mem; ratio: of the two, an `Estimate`.
+    """
+    rows = []
+    ours, theirs = in_common(sweep_results("mixture-flow"), sweep_results("mixture-n"))
+    for n in sorted({r.config["n"] for r in ours}):
+        flow, noise = ([r for r in runs if r.config["n"] == n] for runs in (ours, theirs))
+        rows.append((n, by_size(tau_mem(flow), flow)[n], by_size(tau_mem(noise), noise)[n],
+                     ratio(tau_mem(flow), tau_mem(noise), flow)))  # fmt: skip
+    return pd.DataFrame(rows, columns=["n", "flow", "noise", "ratio"])

@@ -9,6 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from ...timescales.crossings import Timescale, share_crossing
+from ...timescales.prediction import STEEPER, predict
+
 CLOSE = 1.5  # times the value that was expected, either way
 
 
@@ -36,6 +39,26 @@ def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
             )  # fmt: skip
     columns = ["data", "n", "seed", "from n", "expected", "low", "high", "came", "status", "ratio", "verdict"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def by_todays_rule(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """The same tests, predicted again from the stored curves by the library as it is: columns data, n, seed, low, high.
+
+    Stored predictions are those that were made before the larger training had ended, and stay as they were told.
+    """
+    rows = []
+    for report in found:
+        times = [(run["n"], _copies_from(run, report["model"]["samples"])) for run in report["runs"] if run["curves"]]
+        for test in report.get("backtests", []):
+            used = [(n, time) for n, time in times if n in test["sizes"]]
+            _, low, high = predict([n for n, _ in used], [time for _, time in used], test["n"], powers=STEEPER)
+            rows.append((report["source"], test["n"], test["seed"], low, high))
+    return pd.DataFrame(rows, columns=["data", "n", "seed", "low", "high"])
+
+
+def _copies_from(run: dict[str, Any], samples: int) -> Timescale:
+    curve = run["curves"]["f_mem"]
+    return share_crossing(curve["step"], curve["value"], samples, run["level"])
 
 
 def summary(table: pd.DataFrame) -> dict[str, int]:

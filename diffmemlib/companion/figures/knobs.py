@@ -30,8 +30,8 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         none, limit = (0.0, np.inf) if key == "quality" else (1.0, WIDEST)
         for y, (name, found) in enumerate(zip(table["name"], table[key], strict=True)):
             if found is None:
-                axis.text(0.5, y, "not told", transform=axis.get_yaxis_transform(), ha="center", va="center", fontsize=9,
-                          color=GREY)  # fmt: skip
+                options = {"ha": "center", "va": "center", "fontsize": 9, "color": GREY}
+                axis.text(0.5, y, "not told", transform=axis.get_yaxis_transform(), **options)
                 continue
             _dot(axis, y, found, GREY if found.low <= none <= found.high else color, limit)
             rows.append((name, key, found.value, found.low, found.high, len(found.runs)))

@@ -1,0 +1,188 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # What buys training time
+#
+# **What you will see.** You can train until copies appear, and no longer. Which of the settings that people turn move that
+# moment: the learning rate, the batch, what the network predicts, its width, weight decay? Here each is changed alone, and
+# its factor on both times is measured.
+#
+# **You need** the two times of [the mixture](mixture.ipynb). **Reading time**: eight minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+import pandas as pd
+from myst_nb import glue
+
+from diffmemlib.companion.estimators import gmm, knobs, scaling
+from diffmemlib.companion.figures import knobs as draw
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps.tables import sweep_results
+
+runs = sweep_results(knobs.SWEEP)
+groups = knobs.by_change(runs)
+base, c = groups[()], groups[()][0].config
+table = knobs.factors()
+named = table.set_index("name")
+
+
+def listed(names):
+    """Names as a list in a sentence."""
+    return "; ".join(names) if names else "none"
+
+
+for key in ("width", "batch", "d", "samples"):
+    glue(f"knobs-{key}", c[key], display=False)
+glue("knobs-lr", f"{c['lr']:g}", display=False)
+glue("knobs-runs", len(runs), display=False)
+glue("knobs-changes", len(table), display=False)
+glue("knobs-sizes", " and ".join(f"{n}" for n in sorted({r.config["n"] for r in runs})), display=False)
+glue("knobs-pairs", int(table["runs"].max()), display=False)
+glue("knobs-good", f"{knobs.KL_GOOD:g}", display=False)
+glue("knobs-gaussian", f"{gmm.landmarks(base[0])['gaussian']:.2f}", display=False)
+glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
+
+# %% [markdown]
+# ## How it was measured
+#
+# The task is the mixture of two Gaussians in $d =$ {glue:text}`knobs-d` dimensions, and the network is the residual MLP of
+# the paper with $W =$ {glue:text}`knobs-width`. It is trained as most people train, by Adam at {glue:text}`knobs-lr` in
+# batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
+# {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all.
+#
+# A changed training is compared with the unchanged one on the same $n$, from the same seed, which has the same training
+# points and, where the shape of the network allows it, the same first weights. The factor is the geometric mean over
+# {glue:text}`knobs-pairs` such pairs, with a 95% interval. As everywhere in this book, $\tau_\mathrm{mem}$ is the time when
+# {glue:text}`knobs-copies` of the samples are copies. The samples count as good, which defines $\tau_\mathrm{gen}$, when their
+# Kullback–Leibler divergence from the true distribution falls below {glue:text}`knobs-good` nat; a single Gaussian with
+# the right mean and covariance is at {glue:text}`knobs-gaussian`.
+
+# %% mystnb={"figure": {"caption": "What each change multiplies the two times and their ratio by, and what it adds to the smallest divergence that a training reaches, with 95% intervals. Sorted by the time of copies, the earliest on top. Grey: the interval reaches what means no change. An arrow: beyond the axis.", "name": "fig-knobs"}, "image": {"alt": "Four columns of dots with intervals, a row for each changed setting: factors on tau_gen, on tau_mem and on their ratio, and the difference of the smallest divergence. Rows are sorted by the factor on tau_mem."}} tags=["remove-input"]
+figure, shown = draw.factors(table)
+plt.show()
+
+# %% tags=["remove-input"]
+record(runs, shown, "knobs")
+
+# %% [markdown]
+# ## What it says
+#
+# **Later copies.** These changes put off the first copies: {glue:text}`knobs-mem-later`. These bring them forward:
+# {glue:text}`knobs-mem-sooner`.
+#
+# **A wider window.** A change that slows everything down by the same factor buys nothing: the samples become good later
+# too, and a step costs what it did before. What counts is the ratio of the two times. It grows with:
+# {glue:text}`knobs-window-wider`. It shrinks with: {glue:text}`knobs-window-narrower`.
+#
+# **Better samples.** The last column is the smallest divergence that a training reaches before it goes wrong. It becomes
+# smaller with: {glue:text}`knobs-better`.
+#
+# The table has the numbers, and the exponent $a$ of $\tau_\mathrm{mem} \sim n^a$ between the two sizes.
+
+# %% tags=["remove-input"]
+for key, longer, name in (("mem", True, "mem-later"), ("mem", False, "mem-sooner"),
+                          ("window", True, "window-wider"), ("window", False, "window-narrower")):  # fmt: skip
+    glue(f"knobs-{name}", listed(knobs.telling(table, key, longer)), display=False)
+glue(
+    "knobs-better",
+    listed([n for n, e in zip(table["name"], table["quality"], strict=True) if e.high < 0]),
+    display=False,
+)
+text = pd.DataFrame({
+    "change": table["name"], "tau_gen ×": table["gen"], "tau_mem ×": table["mem"], "window ×": table["window"],
+    "smallest KL +": table["quality"], "exponent a": table["exponent"],
+}).map(lambda value: "not told" if value is None else str(value))  # fmt: skip
+frame("Factors of each change, with 95% intervals", text)
+
+# %% [markdown]
+# ## Flow matching
+#
+# The paper expects its results to hold for flow matching too. There the network sees points on straight lines between data
+# and noise, and predicts the difference of the two ends. Two things are changed at once, the path and the target.
+# In the figure each also stands alone. Together they multiply $\tau_\mathrm{mem}$ by {glue:text}`knobs-flow-mem` and
+# $\tau_\mathrm{gen}$ by {glue:text}`knobs-flow-gen`; the target alone, on the paper's path, by {glue:text}`knobs-target-mem` and
+# {glue:text}`knobs-target-gen`; the path alone, with the noise as the target, by {glue:text}`knobs-path-mem` and
+# {glue:text}`knobs-path-gen`.
+#
+# A network that predicts the noise must be right to a small part of it before the data that it implies are right at all:
+# at large times of diffusion the error of the noise is multiplied by the ratio of noise to signal. A network that has
+# learned nothing therefore makes samples that are far off. One that predicts the difference of noise and data starts from
+# samples that are noise of the right size, and has less to correct.
+#
+# Does the time of copies grow with $n$ as it does for noise prediction? Here are trainings under the paper's own rule, SGD
+# with momentum in full batches, at $W =$ {glue:text}`knobs-flow-width`.
+
+# %% tags=["remove-input"]
+for name, row in (("flow", "flow matching"), ("target", "predicts noise − data"),
+                  ("path", "linear path, predicts the noise")):  # fmt: skip
+    for key in ("mem", "gen"):
+        found = named.loc[row, key]
+        glue(f"knobs-{name}-{key}", "an unknown factor" if found is None else str(found), display=False)
+flows = sweep_results("mixture-flow")
+glue("knobs-flow-width", flows[0].config["width"], display=False)
+glue("knobs-flow-exponent", str(knobs.flow_exponent()), display=False)
+glue("knobs-noise-exponent", str(scaling.tau_mem_exponent("mixture-n")), display=False)
+glue("knobs-base-exponent", str(knobs.base_exponent()), display=False)
+beside = knobs.flow_beside_noise()
+frame(
+    "tau_mem in steps, SGD in full batches",
+    pd.DataFrame({
+        "n": beside["n"], "flow matching": beside["flow"].map("{:,.0f}".format),
+        "noise prediction": beside["noise"].map("{:,.0f}".format), "ratio": beside["ratio"].map(str),
+    }),
+)  # fmt: skip
+
+# %% [markdown]
+# The exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`knobs-flow-exponent` for flow matching, beside
+# {glue:text}`knobs-noise-exponent` for noise prediction. The paper's expectation is the first of them; the
+# [claims](claims.ipynb) judge it.
+#
+# The starting point of this page, Adam in batches of one size, has the exponent {glue:text}`knobs-base-exponent`. It is
+# a reminder that the law in $n$ is one of the rule of training too: a fixed batch sees each point less often when
+# there are more of them.
+#
+# ## Is there one clock?
+#
+# If a training were a flow in the time $\tau\,\eta B$, the product of steps, learning rate and batch, then a rate or a batch
+# twice as large would make everything happen in half the steps. This is what the rule says, and what was measured:
+
+# %% tags=["remove-input"]
+told = knobs.clock(table)
+frame(
+    "Factor on tau_mem",
+    pd.DataFrame(
+        {"change": told["change"], "the rule": told["said"].map("{:g}".format), "measured": told["seen"].map(str)}
+    ),
+)
+
+# %% [markdown]
+# ## What to do
+#
+# 1. **Choose the setting for quality, then find its time of copies.** Most factors on $\tau_\mathrm{mem}$ here are factors
+#    on $\tau_\mathrm{gen}$ too, and buy no window.
+# 2. **Do not carry a stopping time from one setting to another.** The factors above are what it would be wrong by. A
+#    [probe](your-data.ipynb) with your setting, or a [monitor](monitor.ipynb) in your loop, tells yours.
+# 3. **Draw fresh noise.** Where noises are kept, few of them bring copies sooner; [the theory](frozen-noise.ipynb) says how
+#    many are enough.
+#
+# ## What this cannot say
+#
+# The data are vectors from a mixture, the network is small, and its times are those of Adam at one rate. Ratios of times
+# travel better than times, but nothing here shows that they hold for images; the chapters on
+# [capacity](images-capacity.ipynb) and on [full batches](images-full-batch.ipynb) measure width and batch there. Dropout and
+# guidance are not in the table.
