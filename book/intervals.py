@@ -80,7 +80,8 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # **Exponents, means and predictions of times.** Designs that people have, from three runs at three sizes to fifteen, and
 # unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds some of the runs ended
 # before they crossed and are known by a bound. Predictions are tried where the law is a power of $n$, and where it
-# has an offset; `predict` is not told which.
+# has an offset; `predict` is not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes, and allow a
+# growth that becomes steeper than $n$; they are tried in such worlds too.
 #
 # **Shares of copies** are counts, and what Wilson's interval holds is computed exactly. **Losses** are means over a
 # few noises. **KL by nearest neighbours** is tried on samples whose law is known. **The monitor** promises no interval, but
@@ -95,7 +96,7 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # read it beside the landmarks of a page, which are taken with as many samples, and never against zero.
 #
 # **An interval knows its own world only.** It says where the number would lie in other runs of the same experiment. That
-# the rise keeps its shape, that seeds are all that differs, that the two laws of `predict` are all there are: these are
+# the rise keeps its shape, that seeds are all that differs, that the laws of `predict` are all there are: these are
 # assumptions, and no simulation of ours can lift them.
 
 # %% tags=["remove-input"]

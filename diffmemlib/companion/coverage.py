@@ -25,7 +25,7 @@ from ..randomness import derive_seed
 from ..runs.store import Result
 from ..timescales.crossings import Timescale, share_crossing
 from ..timescales.power_laws import collapse_exponent, exponent, geometric_mean
-from ..timescales.prediction import predict
+from ..timescales.prediction import STEEPER, predict
 from .estimators.scaling import F_MEM, LEVELS, sizes, tau_mem
 from .sweeps.tables import sweep_results
 
@@ -34,12 +34,17 @@ SWEEPS = ("mixture-n", "conditional", "images-n", "images-sgd", "images-full", "
 DESIGNS: dict[str, list[int]] = {
     "3 sizes, 1 run": [64, 128, 256], "3 sizes, 2 runs": [64, 128, 256] * 2,
     "5 sizes, 3 runs": [32, 64, 128, 256, 512] * 3,
+    "2 sizes, 3 runs": [16, 32] * 3, "4 sizes, 2 runs": [16, 32, 64, 128] * 2,
     "3, 1 and 1 runs": [64, 64, 64, 128, 256], "3, 3 and 1 runs": [64, 64, 64, 128, 128, 128, 512],
 }  # fmt: skip
 LAWS: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
     "12 n": lambda n: 12 * n, "n^1.3": lambda n: n**1.3, "100 n^0.44": lambda n: 100 * n**0.44,
     "900 + 12 n": lambda n: 900 + 12 * n,
 }  # fmt: skip
+STEEP: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {  # as of a network that fills up
+    "900 + 5 n^1.5": lambda n: 900 + 5 * n**1.5, "900 + 0.7 n^2": lambda n: 900 + 0.7 * n**2,
+}  # fmt: skip
+OF_PROBE = ("2 sizes, 3 runs", "4 sizes, 2 runs")  # what minutes of a probe allow
 OF_LAWS = "Fréchet distance, of the laws"  # which its interval does not promise to hold
 SCATTER = 0.1  # of log tau from run to run
 Trial = Callable[[np.random.Generator], bool]
@@ -74,6 +79,8 @@ def cases() -> Iterator[tuple[str, str, float, Trial]]:
     shared = World(sweep_results("mixture-n"), of_seed=0.5)
     yield "exponent of a sweep", "mixture-n, half of the scatter the seed's", 1.0, shared.exponent
     for name, n in DESIGNS.items():
+        if name in OF_PROBE:
+            continue
         yield "exponent of times", name, 1.0, partial(_exponent, np.array(n, float), 0.0)
         yield "exponent of times", f"{name}, some ended before", 1.0, partial(_exponent, np.array(n, float), 0.3)
     for count in (2, 3, 6):
@@ -82,6 +89,10 @@ def cases() -> Iterator[tuple[str, str, float, Trial]]:
     for law in LAWS:
         for name, times in (("3 sizes, 2 runs", 4), ("3 sizes, 2 runs", 10), ("5 sizes, 3 runs", 4)):
             yield "prediction", f"{law}, {name}, at {times} times n", 0.3, partial(_predict, law, DESIGNS[name], times)
+    for law in (*LAWS, *STEEP):
+        for name in OF_PROBE:
+            trial = partial(_predict, law, DESIGNS[name], 4, powers=STEEPER)
+            yield "prediction of a probe", f"{law}, {name}, at 4 times n", 0.1, trial
     for name in ("normal", "skewed"):
         yield "loss", f"{name} errors, {NOISES} noises", 2.0, partial(_loss, name)
     for d in (8, 16):
@@ -181,11 +192,13 @@ def _mean(count: int, ended: float, rng: np.random.Generator) -> bool:
     return low <= 100 <= high
 
 
-def _predict(law: str, n: Iterable[int], times: int, rng: np.random.Generator) -> bool:
-    x = np.array(list(n), float)
+def _predict(
+    law: str, n: Iterable[int], times: int, rng: np.random.Generator, powers: Sequence[float] = (1.0,)
+) -> bool:
+    x, of_n = np.array(list(n), float), (LAWS | STEEP)[law]
     at = times * x.max()
-    truth = float(_times(np.log(LAWS[law](np.array([at]))), 0.0, rng)[0][0])
-    _, low, high = predict(x, _times(np.log(LAWS[law](x)), 0.0, rng)[0], at)
+    truth = float(_times(np.log(of_n(np.array([at]))), 0.0, rng)[0][0])
+    _, low, high = predict(x, _times(np.log(of_n(x)), 0.0, rng)[0], at, powers=powers)
     return low <= truth <= high
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from diffmemlib.timescales.prediction import predict
+from diffmemlib.timescales.prediction import STEEPER, predict
 
 
 def test_a_power_law_is_predicted_as_the_textbook_does():
@@ -95,3 +95,29 @@ def test_three_runs_give_a_wide_interval_and_no_absurd_one():
         width.append(high / low)
     assert inside / 200 >= 0.93
     assert np.median(width) < 1e4
+
+
+@pytest.mark.parametrize("law", ["n", "900 + 12 n"])
+def test_steeper_powers_widen_the_interval_upwards_alone(law):
+    x = np.array([16.0, 16, 16, 32, 32, 32])
+    tau = WORLDS[law](x) * np.exp(0.1 * np.array([1.0, -1, 0.2, 0.7, -0.8, 0.1]))
+    value, low, high = predict(x, tau, 128)
+    wide = predict(x, tau, 128, powers=STEEPER)
+    assert wide[:2] == pytest.approx((value, low), rel=1e-9) and wide[2] > 1.2 * high
+    assert predict(x, tau, 128, powers=(1.0,)) == (value, low, high)
+
+
+@pytest.mark.parametrize("b", [1.5, 2.0])
+def test_growth_that_becomes_steeper_is_held_by_the_powers_that_allow_it(b):
+    g, x, held, narrow, trials = np.random.Generator(np.random.Philox(9)), np.array([16.0, 32] * 3), 0, 0, 60
+    for _ in range(trials):
+        tau = (900 + 0.5 * np.append(x, 128) ** b * 32 ** (2 - b)) * np.exp(0.05 * g.standard_normal(7))
+        held += predict(x, tau[:-1], 128, powers=STEEPER)[2] > tau[-1]
+        narrow += predict(x, tau[:-1], 128)[2] > tau[-1]
+    assert held >= 0.9 * trials and (narrow < held if b == 2 else narrow <= held)
+
+
+@pytest.mark.parametrize("powers", [(), (0.0,), (1.0, np.inf)])
+def test_powers_that_cannot_be_are_refused(powers):
+    with pytest.raises(ValueError, match="powers"):
+        predict([16, 32, 64], [1.0, 2.0, 4.0], 128, powers=powers)

@@ -1,0 +1,101 @@
+"""Factors of changed settings: known ratios come back, bounds stay bounds, and the stored table is whole."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.companion.estimators import knobs, scaling
+from diffmemlib.companion.figures import knobs as draw
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.runs.store import Result
+from diffmemlib.timescales.crossings import Timescale
+
+STEPS = np.geomspace(10, 10_000, 40)
+SEEDS = range(4)
+
+
+def made(n: int, seed: int, gen: float, mem: float, best: float = 0.3, **settings) -> Result:
+    """A run whose divergence falls below one nat at `gen`, and whose f_mem reaches 0.02 at `mem`."""
+    share = np.clip(0.02 * (STEPS / mem) ** 3, 0, 0.9)
+    kl = np.maximum(best, (gen / STEPS) ** 2)
+    rows = [
+        (s, m, v, v, v) for m, values in (("f_mem", share), ("kl_nn", kl)) for s, v in zip(STEPS, values, strict=True)
+    ]
+    config = {"n": n, "seed": seed, "steps": 10_000, "samples": 10**7, "lr": 6e-4, "batch": 32, **settings}
+    return Result(None, config, pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"]), {})
+
+
+def noise(seed: int, n: int) -> float:
+    return float(np.exp(0.2 * np.sin(seed + n)))  # what a seed does to both trainings of a pair
+
+
+@pytest.fixture
+def sweep(monkeypatch):
+    def use(*changed):
+        base = [made(n, s, 100 * noise(s, n), 10 * n * noise(s, n)) for n in (32, 64) for s in SEEDS]
+        monkeypatch.setattr(knobs, "sweep_results", lambda name: [*base, *changed])
+        return knobs.factors("made").set_index("name")
+
+    return use
+
+
+def test_a_known_factor_comes_back_from_pairs_whatever_their_seeds_do(sweep):
+    wide = [made(n, s, 50 * noise(s, n), 30 * n * noise(s, n) * np.exp(0.01 * (-1) ** s), 0.2, lr=1.2e-3)
+            for n in (32, 64) for s in SEEDS]  # fmt: skip
+    row = sweep(*wide).loc["learning rate × 2"]
+    for key, factor in (("gen", 0.5), ("mem", 3.0), ("window", 6.0)):
+        assert row[key].value == pytest.approx(factor, rel=0.02)
+        assert row[key].low < factor * 1.005 and factor * 0.995 < row[key].high < factor * 1.1
+    assert row["quality"].value == pytest.approx(-0.1, abs=1e-9)
+    assert row["exponent"].value == pytest.approx(1, abs=0.6)
+    assert row["runs"] == 8
+
+
+def test_runs_that_ended_before_are_bounds_and_not_left_out(sweep):
+    slow = [made(n, s, 100, 10 * n if s < 2 else 1e6, lr=3e-4) for n in (32, 64) for s in SEEDS]
+    found = sweep(*slow).loc["learning rate × 1/2", "mem"]
+    assert found.value > 2, "half of them took far longer, and the others as long"
+    never = [made(n, s, 100, 1e6, lr=3e-4) for n in (32, 64) for s in SEEDS]
+    row = sweep(*never).loc["learning rate × 1/2"]
+    assert row["mem"] is None and row["window"] is None and row["gen"] is not None
+
+
+def test_a_product_of_bounds_that_point_both_ways_tells_nothing():
+    runs = [made(32, s, 100, 320) for s in range(3)]
+    known, later, sooner = (Timescale(10.0, s) for s in ("interpolated", "censored", "at first point"))
+    found = scaling.product([([known, known, later], 1), ([known, known, later], -1)], runs)
+    assert found.value == pytest.approx(1) and len(found.runs) == 2
+    kept = scaling.product([([known, known, later], 1), ([known, known, sooner], -1)], runs)
+    assert len(kept.runs) == 3, "later over sooner is later"
+
+
+def test_changes_are_told_by_what_differs_and_a_full_batch_is_n():
+    base = {"n": 32, "seed": 0, "batch": 32, "lr": 6e-4, "steps": 10}
+    assert knobs.change(base | {"n": 64, "seed": 3, "steps": 99}, base) == ()
+    assert knobs.change(base | {"batch": 0}, base) == ()
+    assert knobs.change(base | {"n": 64, "batch": 0, "lr": 1.0}, base) == (("batch", 64), ("lr", 1.0))
+    assert knobs.name_of((("lr", 1.0),)) == "lr = 1.0"
+
+
+def test_rows_come_sorted_by_the_time_of_copies_with_the_unknown_last(sweep):
+    fast = [made(n, s, 100, 3 * n, lr=2.4e-3) for n in (32, 64) for s in SEEDS]
+    never = [made(n, s, 100, 1e6, lr=3e-4) for n in (32, 64) for s in SEEDS]
+    slow = [made(n, s, 100, 20 * n, lr=1.2e-3) for n in (32, 64) for s in SEEDS]
+    table = sweep(*never, *slow, *fast)
+    assert table.index.tolist() == ["learning rate × 4", "learning rate × 2", "learning rate × 1/2"]
+    assert knobs.telling(table.reset_index(), "mem", longer=True) == ["learning rate × 2"]
+    assert knobs.telling(table.reset_index(), "mem", longer=False) == ["learning rate × 4"]
+    clock = knobs.clock(table.reset_index())
+    assert dict(zip(clock["change"], clock["said"], strict=True))["learning rate × 4"] == 0.25
+
+
+def test_every_stored_change_has_a_name_and_pairs_at_both_sizes():
+    groups = knobs.by_change(sweep_results(knobs.SWEEP))
+    assert set(groups) <= set(knobs.NAMES), "give a change of the table its name"
+    for changed, runs in groups.items():
+        assert {(r.config["n"], r.config["seed"]) for r in runs} >= {(n, s) for n in (64, 128) for s in range(4)}, (
+            changed
+        )
+    figure, data = draw.factors(knobs.factors())
+    assert {"gen", "mem", "window", "quality"} == set(data["of"])
+    assert len(figure.axes[0].get_yticklabels()) == len(groups) - 1
