@@ -42,6 +42,7 @@ OUTSIDE = "differs outside the paper's regime"
 VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
 CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "mixture": ("mixture", "The Gaussian mixture"),
+    "training-time": ("training-time", "What buys training time"),
     "images": ("images", "Images: training-set size"),
     "images-adam": ("images-adam", "Images: Adam and SGD"),
     "images-full-batch": ("images-full-batch", "Images: full batch"),

@@ -1,0 +1,39 @@
+"""The exponent of the time of memorisation by each definition, against numbers computed apart."""
+
+import numpy as np
+import pytest
+
+from diffmemlib.companion.estimators import rfnn, rfnn_exponents
+from diffmemlib.rfnn.spectrum import spectrum
+
+
+def test_the_edge_is_the_one_of_thirty_digits():
+    """The lower edges of rho_1 at psi_p = 64, t = 0.1 that mpmath found: 0.06253, 0.02813 and 0.01487."""
+    for psi_n, edge in ((8.0, 0.06253), (16.0, 0.02813), (32.0, 0.01487)):
+        found = rfnn_exponents.times(64.0, psi_n, 0.1)["edge"]
+        assert 64 / (-np.expm1(-0.2) * found) == pytest.approx(edge, rel=4e-4)
+
+
+def test_where_features_are_many_every_definition_is_near_the_law():
+    """psi_n from 64 to 512 at psi_p = 65536; at the edge the square root of their ratio is still felt."""
+    row = rfnn_exponents.exponents((65536.0,), (64.0, 128.0, 256.0, 512.0)).iloc[0]
+    for name in (f"{rfnn.GAP:g}", "10%", "30%", "50%"):
+        assert row[name] == pytest.approx(1, abs=0.02), name
+    assert 1 < row["edge"] < 1.06
+    assert 1 <= row["spread"] < 1.06
+
+
+def test_a_share_of_the_gap_is_reached_at_its_time_and_the_gap_is_that_of_the_end():
+    found = rfnn_exponents.times(64.0, 8.0, 0.1)
+    assert found["gap"] == pytest.approx(2.12, abs=0.01)
+    half = rfnn.learning_curves(np.array([found["50%"]]), psi_p=64, psi_n=8, t=0.1)
+    assert (half.test - half.train)[0] == pytest.approx(found["gap"] / 2, rel=2e-3)
+    assert found["10%"] < found["30%"] < found["50%"]
+
+
+def test_the_papers_definition_has_a_range_of_local_exponents():
+    found = rfnn_exponents.edge_exponent(psi_n=(8.0, 16.0, 32.0))
+    edges = [spectrum(psi_p=64, psi_n=n, t=0.1).rho_1.low for n in (8, 16, 32)]
+    local = -np.diff(np.log(edges)) / np.log(2)
+    assert (found.low, found.high) == pytest.approx((local.min(), local.max())) and found.kind == "range"
+    assert found.low < found.value < found.high
