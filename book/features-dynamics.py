@@ -190,7 +190,7 @@ frame(
 )
 
 # %% [markdown]
-# At $\psi_p = 64$, where the paper simulates, no two definitions agree: the edge gives {glue:text}`mem-by-edge`, the fixed
+# At $\psi_p = 64$, where the paper simulates, the definitions disagree: the edge gives {glue:text}`mem-by-edge`, the fixed
 # amount {glue:text}`mem-by-0.3`, and half of the gap {glue:text}`mem-by-50%`, since the gap at the end falls from
 # {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the inverse edge the time at which half
 # of the gap is there scatters by a factor of {glue:text}`mem-spread`. With features enough all definitions come together:

@@ -18,7 +18,8 @@
 # # Stop in time: a monitor for your own loop
 #
 # **What you will see.** You train a diffusion model with your own network and your own code, and want to stop before it
-# copies its training set. Three lines in your loop watch it for you, and say when.
+# copies its training set. Three lines in your loop watch it for you, and say when. (Which settings put that moment off is
+# the question of [another page](training-time.ipynb).)
 #
 # **You need** to know what a copy is here: a sample whose nearest training point is less than a third as far away as the
 # second nearest ([](mixture)). **Reading time**: eight minutes.

@@ -367,8 +367,7 @@ record(runs, table, "own-losses")
 #
 # - **Near-duplicates in the data** hide copies; the first command counts them.
 # - **A different rule of training is a different clock.** Learning rate, batch, width and augmentation all move
-#   $\tau_\mathrm{mem}$ ([](images-full-batch.ipynb), [](images-capacity.ipynb)). Predict with the settings that you will
-#   use.
+#   $\tau_\mathrm{mem}$: [](training-time.ipynb) has the factor of each. Predict with the settings that you will use.
 # - **Square.** Pictures are cut to their central square. Colours are kept, unless you say `--grey`, as the paper does
 #   with its faces.
 # - **An untrained network sees less than a trained one.** For photographs, `features = "inception"` in the table gives the

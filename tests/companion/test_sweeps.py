@@ -132,7 +132,7 @@ def test_the_book_is_drawn_at_a_tier_and_falls_back_to_laptop(tmp_path, monkeypa
     monkeypatch.setenv("DIFFMEM_TIER", "smoke")
     with pytest.raises(ResultError, match=r"4 of the 4 runs of mixture-n are not stored(.|\n)*-p tier smoke"):
         sweep_results("mixture-n")
-    with pytest.raises(ResultError, match=r"9 of the 9 runs of mixture-adam (.|\n)*-p tier laptop"):
+    with pytest.raises(ResultError, match=r"9 of the 9 runs of mixture-adam (.|\n)*-p tier laptop(.|\n)*and 1 more"):
         sweep_results("mixture-adam")
 
 
@@ -143,6 +143,19 @@ def test_missing_runs_are_listed_with_their_commands(tmp_path, monkeypatch):
         match=r"1 of the 1 runs .*\n  papermill .*book/runs/one_dimension\.ipynb",
     ):
         sweep_results("one-dimension")
+
+
+def test_runs_with_averaged_weights_are_made_one_by_one_within_a_sweep(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_CONFIG", str(tmp_path))
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    few = "n = 16, steps = 4, first = 2, milestones = 2, samples = 100, sampling_steps = 3, seed = [0, 1]"
+    (tmp_path / "smoke.toml").write_text(
+        f'[averaged]\nexperiment = "gmm"\nfigures = []\nruns = [{{ {few}, ema = 0.9 }}, {{ {few} }}]\n'
+    )
+    made = dict(run_sweep("averaged", "smoke", together=4))
+    assert len(made) == 4 and all(r.provenance["complete"] for r in made.values())
+    assert {(r.config["ema"], r.provenance["together"]) for r in made.values()} == {(0.9, 1), (0.0, 2)}
 
 
 @pytest.mark.parametrize("name", LAPTOP)

@@ -19,6 +19,8 @@ from ...runs.store import Result, ResultError, complete_result, read_result
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
+SHOWN = 8  # lines of missing runs in an error, at most
+
 
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
@@ -112,7 +114,7 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
 
 
 def sweep_results(name: str, tier: str | None = None) -> list[Result]:
-    """Return the stored results of one sweep; ResultError lists the lines that make all that are missing.
+    """Return the stored results of one sweep; ResultError lists lines that make what is missing, the first few of them.
 
     tier: that of the book unless given, or laptop where the book's tier has no such sweep.
     """
@@ -121,9 +123,10 @@ def sweep_results(name: str, tier: str | None = None) -> list[Result]:
     configs = sweep_configs(name, tier)
     missing = [c.command for c in configs if not (c.result_dir / "provenance.json").exists()]
     if missing:
-        lines = "\n  ".join(missing)
+        lines, more = "\n  ".join(missing[:SHOWN]), len(missing) - SHOWN
+        rest = f"\n  and {more} more, which make reproduce TIER={tier} makes too" if more > 0 else ""
         raise ResultError(
-            f"{len(missing)} of the {len(configs)} runs of {name} are not stored; make them with\n  {lines}"
+            f"{len(missing)} of the {len(configs)} runs of {name} are not stored; make them with\n  {lines}{rest}"
         )
     return [replace(read_result(c.result_dir), config=asdict(c)) for c in configs]  # with settings added since
 
