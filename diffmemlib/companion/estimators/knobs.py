@@ -40,7 +40,6 @@ NAMES: dict[Change, str] = {
     (("weighting", "high_noise"),): "large times drawn more often",
     (("weight_decay", 0.3),): "weight decay 0.3",
     (("jitter", 0.2),): "noise on the data, 0.2",
-    (("ema", 0.999),): "averaged weights, 0.999",
     (("noises", 1),): "one frozen noise a point",
     (("noises", 8),): "8 frozen noises a point",
     (("noises", 64),): "64 frozen noises a point",
