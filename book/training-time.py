@@ -41,6 +41,14 @@ table = knobs.factors()
 named = table.set_index("name")
 
 
+def compact(value):
+    """A cell of the table: an estimate to three digits, what is beyond a thousand as that."""
+    if value is None or isinstance(value, str):
+        return value or "not reached"
+    numbers = [f"{v:.3g}" if abs(v) < 1000 else "> 1000" for v in (value.value, value.low, value.high)]
+    return f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
 def listed(names):
     """Names as a list in a sentence."""
     return "; ".join(names) if names else "none"
@@ -112,7 +120,7 @@ glue(
 text = pd.DataFrame({
     "change": table["name"], "tau_gen ×": table["gen"], "tau_mem ×": table["mem"], "window ×": table["window"],
     "smallest KL +": table["quality"], "exponent a": table["exponent"],
-}).map(lambda value: "not reached" if value is None else str(value))  # fmt: skip
+}).map(compact)  # fmt: skip
 frame("Factors of each change, with 95% intervals", text)
 
 # %% [markdown]
@@ -174,18 +182,28 @@ frame(
 # ## Is there one clock?
 #
 # If a training were a flow in the time $\tau\,\eta B$, the product of steps, learning rate and batch, then a rate or a batch
-# twice as large would make everything happen in half the steps. This is what the rule says, and what was measured:
+# twice as large would make everything happen in half the steps, so that $\tau_\mathrm{mem}$ would go as the power $-1$ of
+# either. This is what the rule says, and what was measured:
 
 # %% tags=["remove-input"]
 told = knobs.clock(table)
 frame(
     "Factor on tau_mem",
     pd.DataFrame(
-        {"change": told["change"], "the rule": told["said"].map("{:g}".format), "measured": told["seen"].map(str)}
+        {
+            "change": told["change"],
+            "the rule": told["said"].map("{:g}".format),
+            "measured": told["seen"].map(str),
+            "as a power": [f"{p:.2f} [{a:.2f}, {b:.2f}]" for p, a, b in told[["power", "low", "high"]].to_numpy()],
+        }
     ),
 )
 
 # %% [markdown]
+# Compare the last column with $-1$. Adam divides each gradient by its size, so its steps answer to the rate, and a larger
+# batch does no more than make their direction less noisy. To carry a time from one batch or rate to another, take the power of
+# this table rather than the rule, and the width of its interval as the error.
+#
 # ## What to do
 #
 # 1. **Look at the window, not at the time of copies alone.** A later $\tau_\mathrm{mem}$ with a later

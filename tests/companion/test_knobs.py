@@ -86,7 +86,9 @@ def test_rows_come_sorted_by_the_time_of_copies_with_the_unknown_last(sweep):
     assert knobs.telling(table.reset_index(), "mem", longer=True) == ["learning rate × 2"]
     assert knobs.telling(table.reset_index(), "mem", longer=False) == ["learning rate × 4"]
     clock = knobs.clock(table.reset_index())
-    assert dict(zip(clock["change"], clock["said"], strict=True))["learning rate × 4"] == 0.25
+    row = clock.set_index("change").loc["learning rate × 4"]
+    assert row["said"] == 0.25 and row["power"] == pytest.approx(np.log(table["mem"].iloc[0].value) / np.log(4))
+    assert row["low"] <= row["power"] <= row["high"] and len(clock) == 2
 
 
 def test_every_stored_change_has_a_name_and_pairs_at_both_sizes():

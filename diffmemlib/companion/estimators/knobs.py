@@ -116,11 +116,19 @@ def _or_none(estimator: Any, *arguments: Any) -> Estimate | None:
 
 
 def clock(table: pd.DataFrame) -> pd.DataFrame:
-    """Whether tau_mem goes as 1/(rate · batch): for each change of either, the factor that says and the one seen."""
-    said = {f"{what} × {text}": 1 / by for what in ("learning rate", "batch")
-            for text, by in (("1/2", 0.5), ("2", 2.0), ("4", 4.0))}  # fmt: skip
-    rows = table[table["name"].isin(list(said))]
-    return pd.DataFrame({"change": rows["name"], "said": rows["name"].map(said), "seen": rows["mem"]})
+    """Whether tau_mem goes as 1/(rate * batch): a row for each change of either.
+
+    Columns: change; said, the factor by this rule; seen, an `Estimate`; power, low, high: the exponent of rate or batch
+    in tau_mem that the factor seen stands for, -1 by the rule.
+    """
+    by = {f"{what} × {text}": times for what in ("learning rate", "batch")
+          for text, times in (("1/2", 0.5), ("2", 2.0), ("4", 4.0))}  # fmt: skip
+    rows = []
+    for name, seen in zip(table["name"], table["mem"], strict=True):
+        if name in by and seen is not None:
+            powers = [float(np.log(value) / np.log(by[name])) for value in (seen.value, seen.low, seen.high)]
+            rows.append((name, 1 / by[name], seen, powers[0], min(powers[1:]), max(powers[1:])))
+    return pd.DataFrame(rows, columns=["change", "said", "seen", "power", "low", "high"])
 
 
 def flow_exponent(sweep: str = "mixture-flow", f_mem: float = F_MEM) -> Estimate:
