@@ -159,8 +159,8 @@ def run_sweep(
 
 
 def _together(jobs: Sequence[Job], device: str, budget: float | None) -> list[Result | DivergedError]:
-    """Results of runs of one shape; one that is alone is made alone."""
-    if len(jobs) > 1:
+    """Results of runs of one shape; one with averaged weights, which are not stacked, is made alone."""
+    if not jobs[0].ema:
         return execute_ensemble(jobs, device, budget)
     try:
         return [execute(jobs[0], device, budget)]
