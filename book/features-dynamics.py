@@ -193,10 +193,12 @@ frame(
 # At $\psi_p = 64$, where the paper simulates, the definitions disagree: the edge gives {glue:text}`mem-by-edge`, the fixed
 # amount {glue:text}`mem-by-0.3`, and half of the gap {glue:text}`mem-by-50%`, since the gap at the end falls from
 # {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the inverse edge the time at which half
-# of the gap is there scatters by a factor of {glue:text}`mem-spread`. With features enough all definitions come together:
-# at the largest $\psi_p$ of the table they give {glue:text}`mem-by-edge-many`, {glue:text}`mem-by-0.3-many` and
-# {glue:text}`mem-by-50%-many`, and the scatter is a factor of {glue:text}`mem-spread-many`. The law is one of
-# $\psi_p \gg \psi_n$, whichever way its time is defined.
+# of the gap is there scatters by a factor of {glue:text}`mem-spread`.
+#
+# With more features the edge and the shares of the gap come together: at the largest $\psi_p$ of the table the edge gives
+# {glue:text}`mem-by-edge-many` and half of the gap {glue:text}`mem-by-50%-many`, and the scatter is a factor of
+# {glue:text}`mem-spread-many`. The fixed amount, at {glue:text}`mem-by-0.3-many`, joins them only for larger $\psi_n$, where the
+# figure above has it. So the law is one of $1 \ll \psi_n \ll \psi_p$, as it was derived.
 #
 # ## The plane of data and features
 #

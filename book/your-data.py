@@ -169,8 +169,8 @@ frame(
 # for the advice.
 #
 # Outside: {glue:text}`proof-missed`. The emoji's time of copies grew faster than $n$, which no law that was
-# allowed until then does from an offset: their network, on pictures that are richer than the others, comes near to what
-# it can hold. Since then the interval allows growth up to $\tau_0 + C n^2$, which moves its upper end alone.
+# allowed until then does from an offset. It may be that the network, on pictures richer than the others, comes near to what
+# it can hold; we have not tested that. Since then the interval allows growth up to $\tau_0 + C n^2$, which moves its upper end alone.
 # The predictions in the table stand as they were made. By today's rule {glue:text}`proof-today` of
 # {glue:text}`proof-told` would lie inside, but this says little: the rule was changed after the emoji were seen. The
 # table of diabetes patients is the one data set that was tried after the change.

@@ -227,10 +227,9 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     schedule = PATHS[config.path]()
     data, labels = training_set(vars(config))
     prediction, weighting = cast(Prediction, config.prediction), cast(Weighting, config.weighting)
-    loss: Loss = DenoisingLoss(schedule, config.label_drop, False, prediction, weighting, config.jitter)
-    train = data
-    if config.noises and isinstance(loss, DenoisingLoss):
-        train, loss = freeze_noise(data, config.noises, loss, config.seed), FrozenNoiseLoss(loss)
+    fresh = DenoisingLoss(schedule, config.label_drop, False, prediction, weighting, config.jitter)
+    train = freeze_noise(data, config.noises, fresh, config.seed) if config.noises else data
+    loss: Loss = FrozenNoiseLoss(fresh) if config.noises else fresh
     return Job(
         config,
         net=seeded(

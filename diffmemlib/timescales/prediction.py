@@ -13,7 +13,7 @@ from .censored import Floats, Maximum, allowed, fit, interval, maximum
 from .power_laws import Interval, Times, runs_and_bounds
 
 CHOICE = 0.5  # coefficients that the choice between two laws counts for, by simulation of both; less of three runs
-STEEPER = (1.0, 1.5, 2.0)  # powers for tau_mem of a network that may come near to what it can hold
+STEEPER = (1.0, 1.5, 2.0)  # powers for a tau_mem that may grow faster than n, as that of emoji did
 SHARES = np.linspace(0, 1, 41)  # of tau_0 in the time at the middle of the sizes, that are tried
 
 
@@ -44,8 +44,7 @@ def predict(
         Whether tau_0 + C x is considered beside the power law.
     powers
         Exponents b of the laws tau_0 + C x^b that the interval allows. Above 1 the upper end holds a growth that
-        becomes steeper, as that of tau_mem does where n comes near to what a network can hold; the value is still that
-        of the first power and of the power law.
+        becomes steeper; the value is still that of the first power and of the power law.
 
     Raises
     ------

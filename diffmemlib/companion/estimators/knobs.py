@@ -94,25 +94,31 @@ def factors(sweep: str = SWEEP) -> pd.DataFrame:
     for changed, group in groups.items():
         ours, theirs = in_common(group, base)
         gen, gen_base, mem, mem_base = tau_gen(ours), tau_gen(theirs), tau_mem(ours), tau_mem(theirs)
-        fresh = [(gen_base, 1), (mem_base, -1)]
+        unchanged = [(gen_base, 1), (mem_base, -1)]
         quality = t_interval([best_kl(a) - best_kl(b) for a, b in zip(ours, theirs, strict=True)])
         rows.append({
             "name": name_of(changed), "runs": len(ours),
-            "gen": _or_none(ratio, gen, gen_base, ours), "mem": _or_none(ratio, mem, mem_base, ours),
-            "window": _or_none(product, [(mem, 1), (gen, -1), *fresh], ours),
-            "quality": Estimate(*quality, tuple(ours)), "exponent": _or_none(exponent_of, mem, ours),
+            "gen": ratio(gen, gen_base, ours) if _seen(gen, gen_base) else None,
+            "mem": ratio(mem, mem_base, ours) if _seen(mem, mem_base) else None,
+            "window": (
+                product([(mem, 1), (gen, -1), *unchanged], ours) if _seen(mem, gen, mem_base, gen_base) else None
+            ),
+            "quality": Estimate(*quality, tuple(ours)),
+            "exponent": exponent_of(mem, ours) if _sizes_seen(mem, ours) > 1 else None,
         })  # fmt: skip
     table = pd.DataFrame(rows)
     order = [np.inf if e is None else e.value for e in table["mem"]]
     return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
 
 
-def _or_none(estimator: Any, *arguments: Any) -> Estimate | None:
-    try:
-        found: Estimate = estimator(*arguments)
-    except ValueError:  # fewer runs than an interval needs saw it
-        return None
-    return found
+def _seen(*times: Sequence[Timescale]) -> bool:
+    """Whether all of these times were seen in two pairs or more, as an interval needs."""
+    return sum(all(t.status == "interpolated" for t in pair) for pair in zip(*times, strict=True)) > 1
+
+
+def _sizes_seen(times: Sequence[Timescale], runs: Sequence[Result]) -> int:
+    """At how many n a time was seen."""
+    return len({r.config["n"] for r, t in zip(runs, times, strict=True) if t.status == "interpolated"})
 
 
 def clock(table: pd.DataFrame) -> pd.DataFrame:

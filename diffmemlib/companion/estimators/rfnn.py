@@ -65,9 +65,14 @@ def best_stops(psi_p: Sequence[float], psi_n: Sequence[float], t: float) -> pd.D
 def eta(psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0.1) -> Estimate:
     """Least-squares exponent of the smallest E_score in psi_n over a range, with the local exponents' range."""
     table = best_stops((psi_p,), psi_n, t)
-    slope = np.polyfit(np.log(table["psi_n"]), np.log(table["score_error"]), 1)[0]
-    local = table["exponent"].dropna()
-    return Estimate(-float(slope), float(local.min()), float(local.max()), (), "range")
+    return local_exponents(table["psi_n"], 1 / table["score_error"])
+
+
+def local_exponents(x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series) -> Estimate:
+    """Least-squares exponent of y in x, both positive, and the range of the exponents between neighbours."""
+    log_x, log_y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
+    local = np.diff(log_y) / np.diff(log_x)
+    return Estimate(float(np.polyfit(log_x, log_y, 1)[0]), float(local.min()), float(local.max()), (), "range")
 
 
 def atoms_of(c: dict[str, Any]) -> Atoms:
@@ -119,9 +124,7 @@ def tau_mem_simulated(gap: float = GAP) -> Estimate:
 def tau_mem_limit() -> Estimate:
     """The same in the limit for 1 << psi_n << psi_p, with the range of its local exponents."""
     table = gap_times((65536.0,), (64.0, 128.0, 256.0, 512.0), 0.1, (GAP,))
-    slope = np.polyfit(np.log(table["psi_n"]), np.log(table["tau"]), 1)[0]
-    local = table["exponent"].dropna()
-    return Estimate(float(slope), float(local.min()), float(local.max()), (), "range")
+    return local_exponents(table["psi_n"], table["tau"])
 
 
 def tau_gen_in(key: str, of: Any, left: float = LEARNED) -> Estimate:

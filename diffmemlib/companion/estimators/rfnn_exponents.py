@@ -12,7 +12,7 @@ from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...timescales.crossings import first_crossing
 from . import Estimate
-from .rfnn import GAP
+from .rfnn import GAP, local_exponents
 
 SHARES = (0.1, 0.3, 0.5)  # of the gap at the end of training
 TAU = np.geomspace(0.3, 1e8, 240)
@@ -43,7 +43,7 @@ def exponents(psi_p: Sequence[float], psi_n: Sequence[float] = PSI_N, t: float =
     rows = []
     for p in psi_p:
         table = pd.DataFrame([times(p, n, t) for n in psi_n])
-        slopes = {name: float(np.polyfit(np.log(psi_n), np.log(table[name]), 1)[0]) for name in table if name != "gap"}
+        slopes = {name: local_exponents(psi_n, table[name]).value for name in table if name != "gap"}
         spread = float(np.exp(np.log(table[f"{SHARES[-1]:.0%}"] / table["edge"]).std(ddof=0)))
         ends = {"gap at first": table["gap"].iloc[0], "gap at last": table["gap"].iloc[-1]}
         rows.append({"psi_p": p, **slopes, **ends, "spread": spread})
@@ -52,7 +52,4 @@ def exponents(psi_p: Sequence[float], psi_n: Sequence[float] = PSI_N, t: float =
 
 def edge_exponent(psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> Estimate:
     """Exponent in psi_n of the inverse edge, by which the paper defines tau_mem, with its local exponents' range."""
-    table = [times(psi_p, n, t)["edge"] for n in psi_n]
-    local = np.diff(np.log(table)) / np.diff(np.log(psi_n))
-    slope = float(np.polyfit(np.log(psi_n), np.log(table), 1)[0])
-    return Estimate(slope, float(local.min()), float(local.max()), (), "range")
+    return local_exponents(psi_n, [times(psi_p, n, t)["edge"] for n in psi_n])
