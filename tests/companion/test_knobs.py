@@ -69,6 +69,17 @@ def test_a_product_of_bounds_that_point_both_ways_tells_nothing():
     assert len(kept.runs) == 3, "later over sooner is later"
 
 
+def test_a_bound_below_the_line_bounds_the_ratio_from_the_other_side():
+    """10 over what is later than 1 is at most 10, which says little beside two ratios near 1; at least 10 says much."""
+    runs = [made(32, s, 100, 320) for s in range(3)]
+    top = [Timescale(tau, "interpolated") for tau in (10.0, 12.0, 100.0)]
+    bottom = [Timescale(10.0, status) for status in ("interpolated", "interpolated", "censored")]
+    later = scaling.ratio(top, bottom, runs)
+    assert later.value == pytest.approx(1.2**0.5, rel=0.1) and len(later.runs) == 3
+    sooner = [*bottom[:2], Timescale(10.0, "at first point")]
+    assert scaling.ratio(top, sooner, runs).value > 2
+
+
 def test_changes_are_told_by_what_differs_and_a_full_batch_is_n():
     base = {"n": 32, "seed": 0, "batch": 32, "lr": 6e-4, "steps": 10}
     assert knobs.change(base | {"n": 64, "seed": 3, "steps": 99}, base) == ()

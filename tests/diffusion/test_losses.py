@@ -54,6 +54,14 @@ def test_jitter_leaves_the_numbers_of_labels_where_they_were():
     assert all(torch.equal(a, b) for a, b in zip(with_labels, both[:3], strict=True)) and both[3].shape == X.shape
 
 
+def test_jitter_beside_labels_is_its_own_noise():
+    labels, net = torch.arange(12) % 2, seeded(0, lambda: ResidualMLP(3, 8, classes=2))
+    loss, plain = DenoisingLoss(S, 0.5, jitter=0.3), DenoisingLoss(S, 0.5)
+    k, eps, uniform, z = loss.draw_noise(X, generator(1, "noise"), labels)
+    expected = plain.per_sample(net, X + 0.3 * z, labels, k, eps, uniform)
+    assert torch.equal(loss.per_sample(net, X, labels, k, eps, uniform, z), expected)
+
+
 @pytest.mark.parametrize("prediction", ["eps", "flow"])
 def test_frozen_noises_are_those_of_the_fresh_loss_kept(prediction):
     fresh, net = DenoisingLoss(S, prediction=prediction), seeded(0, lambda: ResidualMLP(3, 8))

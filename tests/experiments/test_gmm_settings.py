@@ -1,10 +1,13 @@
 """What people turn in a mixture run: each setting does what it says, alone, resumed and trained together."""
 
+import numpy as np
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
+from diffmemlib import Schedule, sample
 from diffmemlib.experiments.gmm import GmmConfig, job, run
+from diffmemlib.randomness import derive_seed
 from diffmemlib.runs.execute import execute_ensemble
 from diffmemlib.training.loop import make_optimizer, train
 
@@ -40,6 +43,17 @@ def test_each_setting_changes_a_run_and_is_the_same_alone_and_together(settings)
     assert not plain.equals(first.curves) and not first.curves.equals(second.curves)
     divergences = {m for m in first.curves["metric"] if m.startswith("kl")}
     assert divergences == ({"kl_nn"} if "path" in settings else {"kl", "kl_fisher", "kl_nn"})
+
+
+@pytest.mark.parametrize("settings", SETTINGS[:4], ids=str)
+def test_samples_are_drawn_as_the_network_predicts(settings):
+    c = config(**settings)
+    made = job(c)
+    kept = made.measure(made.net.eval(), 3)[1]["samples"]
+    schedule = Schedule.flow() if c.path == "linear" else Schedule()
+    x = sample(made.net, c.samples, (c.d,), schedule, derive_seed(0, "measure", 3), c.sampler, c.sampling_steps,
+               prediction=c.prediction)  # fmt: skip
+    assert np.array_equal(kept, x[: c.kept].numpy().astype(np.float16))
 
 
 def test_averaged_weights_are_what_is_measured_and_survive_an_interruption():

@@ -16,6 +16,7 @@ from diffmemlib.probe.answer import (
     plain,
     sentences,
     tau_gen_of,
+    tau_mem_at,
     times,
 )
 from diffmemlib.probe.backtest import Backtest, backtests
@@ -82,6 +83,16 @@ def test_copies_from_the_start_are_bounds_and_no_times():
 def test_an_interval_that_says_nothing_is_no_prediction():
     found = answer([made(32), made(64)], 4096)
     assert found.status == "too few" and found.tau_mem is None
+
+
+def test_an_interval_says_something_while_its_low_end_is_near_enough():
+    """Four trainings of two sizes that scatter by 15%, asked for 16 times their points; and the eight of the emoji."""
+    assert tau_mem_at([made(32), made(32, 1, 1.15), made(64), made(64, 1, 1.15)], 1000) is None
+    emoji = [(16, 1142), (16, 1040), (16, 978), (32, 1244), (32, 1309), (32, 1924), (64, 4273), (128, 12243)]
+    found = tau_mem_at([made(n, seed, late=tau / (30 * n)) for seed, (n, tau) in enumerate(emoji)], 3767)
+    assert found is not None
+    value, low, high = found
+    assert value < 10 * low and high > 100 * low, "the upper end may be far: one stops at the low one"
 
 
 def test_the_time_of_good_samples_is_that_of_the_largest_trainings():
