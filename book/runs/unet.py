@@ -60,6 +60,7 @@ compiled = None  # True: torch.compile
 graphs = None  # True: compiled, and in CUDA graphs
 network = None  # "paper", or "early", that of this companion's first runs
 sampler = None  # "ddim_paper", or "ddim", which ends without noise
+same_noise = None  # True: the samples of every milestone start from the same noise
 features = None  # "digits", "inception" (with CelebA), "untrained" (with your own) or "none"
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops

@@ -116,6 +116,9 @@ class UNetConfig(Config):
         paper or early; the ``variant`` of `UNet`.
     sampler
         ddim_paper or ddim; see `samplers.sample`.
+    same_noise
+        Whether the samples of every milestone start from the same noise, so that one can watch each of them change.
+        The errors of their measurements are then alike, so such runs serve pictures and no exponent.
     """
 
     experiment: ClassVar[str] = "unet"
@@ -143,6 +146,7 @@ class UNetConfig(Config):
     graphs: bool = False
     network: str = "early"
     sampler: str = "ddim"
+    same_noise: bool = False
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -257,8 +261,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = derive_seed(config.seed, "measure", tau)
+        noise = derive_seed(config.seed, "noise") if config.same_noise else seed
         x = sample(
-            net, config.samples, tuple(train.shape[1:]), schedule, seed, config.sampler,
+            net, config.samples, tuple(train.shape[1:]), schedule, noise, config.sampler,
             steps=config.sampling_steps, batch_size=sample_batch_size(device), device=device,
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))

@@ -67,6 +67,18 @@ def test_draws_repeat_a_full_batch_and_one_changes_no_identity():
     assert torch.equal(thrice.data, torch.cat([once.data] * 3))
 
 
+def test_the_same_noise_at_every_milestone_shows_the_same_samples_change(tmp_path, monkeypatch):
+    """A network that hardly learns makes the same samples of the same noise, and others of other noise."""
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    given = {"tier": "smoke", "optimizer": "sgd", "lr": 1e-9, "momentum": 0.0}
+    assert unet.UNetConfig.from_parameters(given | {"same_noise": False}).id == unet.UNetConfig.from_parameters(given).id
+    for same in (False, True):
+        config = unet.UNetConfig.from_parameters(given | {"same_noise": same})
+        first, *others = unet.run(config, show_progress=False).samples["samples"].astype(int)
+        assert all((abs(first - other).max() <= 1) == same for other in others)
+
+
 def test_graphs_are_a_way_of_compiling(monkeypatch):
     """What torch then does on a GPU is not to be had here; that it is asked for, and is part of the identity, is."""
     asked = []
