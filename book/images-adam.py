@@ -97,7 +97,7 @@ plt.show()
 # %% tags=["remove-input"]
 record([*sgd, *adam], table, "adam-both")
 
-# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Every point was seen.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Filled: seen. Open triangle: a bound, of a run that ended before.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(sgd), {name: f(sgd) for name, f in estimate.TIMES.items()})
 plt.show()
 

@@ -51,7 +51,7 @@ glue("width-all", ", ".join(f"{w}" for w in sorted(set(scaling.sizes(runs, "widt
 glue("width-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(runs)))), display=False)
 for name in ("side", "batch", "lr"):
     glue(f"width-{name}", f"{c[name]:g}", display=False)
-glue("width-good", f"{estimate.GOOD[distance]:g}", display=False)
+glue("width-good", f"{estimate.EARLY[distance]:g}", display=False)
 glue("width-copies", f"{scaling.F_MEM:g}", display=False)
 glue("width-none", f"{estimate.COPIES:g}", display=False)
 glue("width-level", f"{estimate.LOSS_ABOVE - 1:.0%}", display=False)
@@ -78,7 +78,7 @@ plt.show()
 record(runs, table, "capacity")
 
 # %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, the losses part, first copies. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
-figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.TIMES.items()})
+figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.WIDTH_TIMES.items()})
 plt.show()
 
 # %% tags=["remove-input"]
@@ -104,8 +104,9 @@ frame(
 estimates("Exponents in W, Adam", fits)
 
 # %% [markdown]
-# Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, the first time that the
-# distance is below {glue:text}`width-good`; {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$, the first time that
+# Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, here the first time that
+# the distance is below {glue:text}`width-good`, a milder level than that of [](images.ipynb), which hardly any of these
+# networks reach before they copy; {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$, the first time that
 # $f_\mathrm{mem} =$ {glue:text}`width-copies`; {glue:text}`width-tau_overfit` for the time at which the losses part; and
 # {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
 # the lowest that every run reaches. The first of these rests on the widths that came below that distance. $W =$
@@ -165,7 +166,7 @@ record(runs, table, "phases")
 windows = {}
 for w in boundary.loc[boundary["tau_seen"], "width"].unique():
     own = [r for r in runs if r.config["width"] == w]
-    windows[w] = scaling.ratio(scaling.tau_mem(own), estimate.tau_gen(own), own)
+    windows[w] = scaling.ratio(scaling.tau_mem(own), estimate.tau_early(own), own)
 # Of the mean alone: its interval would be the spread of the ratio over n, with which it grows.
 glue("width-windows", " and ".join(f"{e.value:.1f} at W = {w}" for w, e in windows.items()), display=False)
 frame(

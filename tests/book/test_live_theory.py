@@ -46,8 +46,8 @@ LOSSES = """({ridge, times, ...parameters}) => {
   for (const nodes of [200, 400, 800, 1600]) {
     const at = RandomFeatures.learningCurves(model, {ridge: ridge ?? 0, longest: Math.max(...times), nodes});
     const now = times.map(at).map(({train, test, score}) => [train, test, score]);
-    if (before && now.every((row, i) => row.every((v, j) => Math.abs(v - before[i][j]) < 1e-9 * Math.max(1, Math.abs(v)))))
-      return now;
+    const agree = (v, w) => Math.abs(v - w) < 1e-9 * Math.max(1, Math.abs(v));
+    if (before && now.every((row, i) => row.every((v, j) => agree(v, before[i][j])))) return now;
     before = now;
   }
   return null;

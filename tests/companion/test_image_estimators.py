@@ -12,12 +12,12 @@ from diffmemlib.runs.store import Result
 
 
 def made(n: int, width: int = 16, end: float = 1e6, slower: float = 1.0, seed: int = 0, batch: int = 32) -> Result:
-    """tau_gen = 8000/W; f_mem rises in proportion to log tau from 20 tau_gen n/1000, by 0.02 a factor e."""
+    """tau_early = 8000/W; f_mem rises in proportion to log tau from 20 tau_early n/1000, by 0.02 a factor e."""
     tau = np.geomspace(10, 1e6, 241)
     tau = tau[tau <= end]
     good = slower * 8000 / width
     curves = {
-        "fd": estimate.GOOD["fd"] * good / tau,
+        "fd": estimate.EARLY["fd"] * good / tau,
         "f_mem": np.clip(0.02 * np.log(tau / (0.02 * good * n)), 0, 1),
         "loss_test": 1 + 0 * tau,
         "loss_train": 1 - 0.05 * tau / (0.01 * good * n),
@@ -132,7 +132,7 @@ def test_runs_measured_by_the_fid_have_its_threshold_and_axis():
     run = made(64)
     run.curves["metric"] = run.curves["metric"].replace("fd", "fid")
     own = run.curves["metric"] == "fid"
-    run.curves.loc[own, "value"] *= estimate.GOOD["fid"] / estimate.GOOD["fd"]
+    run.curves.loc[own, "value"] *= estimate.GOOD["fid"] / estimate.EARLY["fd"]
     assert estimate.tau_gen([run])[0].tau == pytest.approx(500, rel=0.02)
     figure, table = draw.capacity([run])
     assert figure.axes[0].get_ylabel() == "FID"
@@ -145,7 +145,9 @@ def test_one_lucky_distance_is_not_yet_generation():
     run = made(64)
     distances = (run.curves["metric"] == "fd").to_numpy().nonzero()[0]
     run.curves.loc[distances[20], "value"] = 0.1
-    assert estimate.tau_gen([run])[0].tau == pytest.approx(500, rel=0.02)
+    assert estimate.tau_early([run])[0].tau == pytest.approx(500, rel=0.02)
+    later = estimate.EARLY["fd"] / estimate.GOOD["fd"]  # the distance of these runs falls as 1/tau
+    assert estimate.tau_gen([run])[0].tau == pytest.approx(500 * later, rel=0.02)
 
 
 def test_brightness_that_goes_with_the_distance_is_seen(monkeypatch):
@@ -161,13 +163,13 @@ def test_brightness_that_goes_with_the_distance_is_seen(monkeypatch):
 
 
 def test_the_time_of_generation_of_a_width_rests_on_the_runs_that_saw_it():
-    seen = estimate.tau_gen_of([made(64), made(128, slower=4), made(256, end=100)])
+    seen = estimate.tau_early_of([made(64), made(128, slower=4), made(256, end=100)])
     assert (seen.status, seen.tau) == ("interpolated", pytest.approx(1000, rel=0.02))
-    assert estimate.tau_gen_of([made(64, end=100)]).status == "censored"
+    assert estimate.tau_early_of([made(64, end=100)]).status == "censored"
 
 
 def test_the_boundary_is_where_copies_begin_at_every_width(grid):
-    """f_mem = 0.01 at 0.02 tau_gen n exp(1/2), so at c tau_gen the boundary is c/(0.02 exp(1/2)), whatever W."""
+    """f_mem = 0.01 at 0.02 tau_early n exp(1/2), so at c tau_early the boundary is c/(0.02 exp(1/2)), whatever W."""
     table = estimate.boundaries(grid, (3, 5, 100))
     for c, part in table.groupby("c"):
         if c == 100:

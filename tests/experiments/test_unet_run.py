@@ -72,9 +72,11 @@ def test_the_same_noise_at_every_milestone_shows_the_same_samples_change(tmp_pat
     monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
     monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
     given = {"tier": "smoke", "optimizer": "sgd", "lr": 1e-9, "momentum": 0.0}
-    assert unet.UNetConfig.from_parameters(given | {"same_noise": False}).id == unet.UNetConfig.from_parameters(given).id
-    for same in (False, True):
-        config = unet.UNetConfig.from_parameters(given | {"same_noise": same})
+    other, plain, alike = (
+        unet.UNetConfig.from_parameters(given | extra) for extra in ({"same_noise": False}, {}, {"same_noise": True})
+    )
+    assert other.id == plain.id != alike.id
+    for config, same in ((plain, False), (alike, True)):
         first, *others = unet.run(config, show_progress=False).samples["samples"].astype(int)
         assert all((abs(first - other).max() <= 1) == same for other in others)
 

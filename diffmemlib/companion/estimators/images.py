@@ -25,10 +25,11 @@ CAPACITY = "images-width"  # the same at several W
 CURVATURE = "images-curvature"  # of the loss before training, at several W
 COPIES = 0.01  # above this, a training time is one of memorisation in the phase diagram: two samples of 200
 GOOD = {  # tau_gen: the first time that the Frechet distance is below this
-    "fd": 0.5,  # half of the digits' own variance
+    "fd": 0.15,  # where an independent eye knows two thirds as many samples as digits; see `recognised`
     "fid": 40.0,  # a little above the paper's samples at its tau_gen, which have 35
 }
 UNTRAINED = DISTANCE["untrained"]  # has no scale of its own: good is what beats Gaussian images with the data's moments
+EARLY = GOOD | {"fd": 0.5}  # tau_early: a distance that more networks reach, to compare how fast they learn
 LOSS_ABOVE = 1.15  # a time of generation without samples: the held-out loss is so near what every run reaches
 
 
@@ -64,6 +65,11 @@ def tau_gen(runs: Sequence[Result], level: float | None = None) -> list[Timescal
     return times
 
 
+def tau_early(runs: Sequence[Result], level: float | None = None) -> list[Timescale]:
+    """`tau_gen` at a level that is too high to call samples good, `EARLY`: narrow networks reach no lower one."""
+    return tau_gen(runs, EARLY.get(quality(runs)) if level is None else level)
+
+
 def tau_gen_by_level(runs: Sequence[Result], levels: Sequence[float]) -> pd.DataFrame:
     """The exponent in n of the time at which the Frechet distance, smoothed as above, falls to each level, as text.
 
@@ -89,6 +95,7 @@ TIMES: dict[str, Callable[..., list[Timescale]]] = {
     "tau_mem": tau_mem,
     "tau_overfit": tau_overfit,
 }
+WIDTH_TIMES = TIMES | {"tau_gen": tau_early}  # of networks of several widths
 
 
 def loss_level(runs: Sequence[Result], above: float = LOSS_ABOVE) -> float:
@@ -110,10 +117,10 @@ def loss_exponent(sweep: str = SWEEP, above: float = LOSS_ABOVE) -> Estimate:
 def width_exponent(time: str, sweep: str = CAPACITY, level: float | None = None) -> Estimate:
     """Slope of log tau against log W, one for all n, each n with its own prefactor.
 
-    time: tau_loss or one of TIMES. level: where it is taken, as each of them has it; its own unless given.
+    time: tau_loss or one of WIDTH_TIMES. level: where it is taken, as each of them has it; its own unless given.
     """
     runs = sweep_results(sweep)
-    times = (TIMES | {"tau_loss": tau_loss})[time]
+    times = (WIDTH_TIMES | {"tau_loss": tau_loss})[time]
     return exponent_of(times(runs) if level is None else times(runs, level), runs, "width", each="n")
 
 
@@ -129,12 +136,12 @@ def curvature_exponent(metric: str, sweep: str = CURVATURE) -> Estimate:
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def tau_gen_of(runs: Sequence[Result]) -> Timescale:
-    """Geometric mean of tau_gen, which does not depend on n, over the runs of one width.
+def tau_early_of(runs: Sequence[Result]) -> Timescale:
+    """Geometric mean of tau_early, which does not depend on n, over the runs of one width.
 
     A run that ended before counts as the bound that it is; where all did, the last one's is returned.
     """
-    times = tau_gen(runs)
+    times = tau_early(runs)
     tau, bound = times_and_bounds(times)
     if bound.all():
         return times[-1]
@@ -148,12 +155,12 @@ def copied_so_far(run: Result) -> pd.Series:
 
 
 def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
-    """The smallest n without copies at c tau_gen(W), for each width: columns width, c, tau, tau_seen, n, status."""
+    """The smallest n without copies at c times tau_early of a width, for each width: columns width, c, tau, tau_seen, n, status."""
     rows = []
     for width in sorted(set(sizes(runs, "width"))):
         of_width = sorted((r for r in runs if r.config["width"] == width), key=lambda r: r.config["n"])
         curves = [(f.index.to_numpy(), f.to_numpy()) for f in map(copied_so_far, of_width)]
-        tau = tau_gen_of(of_width)
+        tau = tau_early_of(of_width)
         for factor in c:
             boundary = phase_boundary(sizes(of_width), curves, tau, factor, COPIES)
             rows.append((width, factor, factor * tau.tau, tau.status == "interpolated", boundary.n, boundary.status))
@@ -161,9 +168,13 @@ def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
 
 
 def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
-    """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean."""
+    """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean.
+
+    time: tau_early or one of TIMES.
+    """
     runs, others = in_common(sweep_results(sweep), sweep_results(than))
-    return ratio(TIMES[time](runs), TIMES[time](others), runs)
+    times = (TIMES | {"tau_early": tau_early})[time]
+    return ratio(times(runs), times(others), runs)
 
 
 def brightness_correlation(runs: Sequence[Result]) -> float:

@@ -58,9 +58,9 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 
 
 def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) -> tuple[plt.Figure, pd.DataFrame]:
-    """Which (W, n) memorise at c tau_gen(W), a panel for each c, and the boundary in between (Fig. 3, right).
+    """Which (W, n) memorise at c tau_early(W), a panel for each c, and the boundary in between (Fig. 3, right).
 
-    Pale: of a width whose tau_gen was not seen.
+    Pale: of a width whose tau_early was not seen.
 
     boundary: as `estimators.images.boundaries` gives it. copies_above: of f_mem. A mark is open where the run
     ended before that time without copies, or that time is not known.

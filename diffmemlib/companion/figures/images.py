@@ -16,10 +16,11 @@ from PIL import Image
 from plotly.subplots import make_subplots
 
 from ...runs.store import Result
-from ..estimators.images import quality
+from ..estimators import recognised
+from ..estimators.images import GOOD, quality
 from .curves import PANEL, copies, over_seeds
 from .interactive import quality_and_copies, scrubber
-from .style import MEMORY, band, shades, subplots
+from .style import MEMORY, QUALITY, band, shades, subplots
 
 GAP = 2  # pixels of frame around an image, enlarged
 
@@ -75,6 +76,26 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
     axis.legend()
     return figure, pd.concat(tables)
+
+
+def judged(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Share of the kept samples that is recognised as digits, against the Frechet distance; tau_gen's level."""
+    table = recognised.milestones(results)
+    groups, real = recognised.by_distance(table), recognised.share_of_real(results[0].config["side"])
+    figure, axis = subplots(figsize=(7, 4))
+    axis.plot(table["distance"], table["share"], ".", color="0.75", ms=4, label="one milestone, its kept samples")
+    axis.errorbar(
+        groups["distance"], groups["value"], (groups["value"] - groups["low"], groups["high"] - groups["value"]),
+        fmt="o-", color=QUALITY, label="mean, 95% interval",
+    )  # fmt: skip
+    axis.axhline(real, color="0.3", ls="--", lw=1.4)
+    axis.text(axis.get_xlim()[1], real, "held-out digits ", ha="right", va="bottom", fontsize=11)
+    axis.axvline(GOOD["fd"], color=QUALITY, ls=":", lw=1.8)
+    axis.text(GOOD["fd"], 0.97, " good from here", color=QUALITY, fontsize=11, ha="left", va="top")
+    axis.set(xscale="log", ylim=(0, 1), xlabel="Fréchet distance", ylabel="share that is recognised")
+    axis.invert_xaxis()
+    axis.legend(loc="lower right")
+    return figure, groups
 
 
 def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:

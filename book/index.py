@@ -1,0 +1,107 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # Why Diffusion Models Don't Memorize: a reproducible companion
+#
+# A diffusion model that copies its training images leaks private pictures and breaks copyright. A model trained on few
+# images has the most to lose, and large networks have room to store every one of them. **How long may you train before
+# copies appear?**
+#
+# {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good. At
+# $\tau_\mathrm{mem}$ copies of training images appear, and this time is proportional to the number $n$ of training images.
+# In between lies a window in which the model generates new images. Move the two sliders to see it happen.
+
+# %% tags=["remove-input"]
+from myst_nb import glue
+
+from diffmemlib.companion import claims
+from diffmemlib.companion.figures import first_page
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.sweeps.tables import sweep_results
+
+runs = sweep_results("first-page")
+counts = claims.table(claims.load())["verdict"].value_counts()
+said = [f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts]
+glue("first-counts", ", ".join(said), display=False)
+glue("first-claims", str(counts.sum()), display=False)
+first_page.show(runs)
+
+# %% [markdown]
+# *Twelve samples of one network, each above the training image nearest to it. Every sample starts from the same noise at
+# every step of training, so you can watch it become a digit, and then a copy. A copy (framed) is at most a third as far
+# from its nearest training image as from the second nearest. Green: the window between $\tau_\mathrm{gen}$ and
+# $\tau_\mathrm{mem}$. [](images) has the experiment.*
+
+# %% tags=["remove-input"]
+record(runs, first_page.curves(runs), "first-page")
+
+# %% [markdown]
+# ## Three ways on
+#
+# **I have two minutes.** Read [](one-dimension), where both times are seen in a single curve, then the table of
+# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured. The
+# verdicts are {glue:text}`first-counts`.
+#
+# **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your browser
+# while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) have what the paper leaves open.
+#
+# **I have a small data set.** [One command](your-data.ipynb) trains small models on parts of your data and predicts how
+# long you may train on all of it. [A monitor](monitor.ipynb) in your own training loop tells when copies begin, and
+# [](training-time.ipynb) measures which settings buy time.
+#
+# ## The argument in one page
+#
+# **What training could learn.** A diffusion model learns the score $\nabla \log P_t$ of noised data and follows it backwards
+# from noise to samples {cite:p}`ho2020,song2021sde`. Two distributions compete: the population $P_0$ that the data came
+# from, and the $n$ training points themselves. The training loss prefers the second, whose score is known in closed form
+# and leads back to the training points. [](one-dimension) draws both.
+#
+# **What training learns first.** The score of the population is smooth. The score of the training set is the same on
+# large scales, plus a part that swings from point to point, the more finely the larger $n$. Gradient descent learns smooth
+# functions first. The coarse part is in place at $\tau_\mathrm{gen}$, and the fine part takes a time proportional to $n$.
+# Training itself is the regulariser: stopping in the window gives a good model, however large the network.
+#
+# **What the experiments show.** On a [Gaussian mixture](mixture), where the distribution is known exactly, the divergence
+# falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when time is divided
+# by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not the cause there.
+# [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks how far the sampler
+# may be shortened before it changes what is measured. A U-Net on [images](images.ipynb), here digits, shows the same times,
+# and training and held-out loss part before anything is copied. [](images-adam.ipynb) trains it with both optimisers,
+# [](images-full-batch.ipynb) shows every image in every step and finds that repetition is a good part of the wait after
+# all, and [](images-capacity.ipynb) widens the network.
+#
+# **What theory adds.** For random features in high dimension the whole history of training is solvable, and the two times
+# are the inverse edges of two parts of a spectrum. [](features-dynamics) lays simulations on the exact curves,
+# [](features-spectrum) derives the spectrum, and [](score-error) has the losses at every training time.
+# [](frozen-noise.ipynb) asks in how many noises an image must be seen and whether weight decay can replace stopping, and
+# [](features-adam.ipynb) trains the same model by Adam.
+#
+# ## What this book is
+#
+# This is a companion to a paper by Tony Bonnaire, Raphaël Urfin, Giulio Biroli and Marc Mézard
+# ([arXiv:2505.17638](https://arxiv.org/abs/2505.17638), NeurIPS 2025;
+# [their code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)). It was written independently of them.
+#
+# Every figure is drawn, when the book is built, from training runs that were really made. Each has a folded block under it
+# that says which runs, on which device, in what time, and the command that makes them again. Its numbers can be downloaded.
+# Where the paper's text and its code differ, or both leave a choice open, the page of [deviations](deviations) says what we
+# chose.
+#
+# The runs come in **tiers**: `smoke` takes seconds and serves the tests, `laptop` takes minutes to hours on a CPU core and
+# is what the stored results hold, and `gpu` and `paper` are for larger machines. The code is the same, the numbers differ,
+# and every figure says its tier. `README.md` in the repository has two commands that build the book and test it;
+# [](reproduce.md) goes from a laptop to a cluster.

@@ -1,0 +1,58 @@
+"""The judge of single samples: it knows digits, refuses what is none, and its groups average what they hold."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.companion.estimators import images as estimate, recognised
+from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.data.digits import digits
+
+
+def test_digits_are_recognised_and_their_noisy_or_shuffled_pixels_are_not() -> None:
+    held_out = digits("test", 16)[0][:200].numpy()
+    g = np.random.default_rng(0)
+    noisy = np.clip(held_out + g.normal(0, 60, held_out.shape), 0, 255).astype(np.uint8)
+    shuffled = g.permuted(held_out.reshape(200, -1), axis=1).reshape(held_out.shape)
+    real, noise, shuffle = (recognised.recognised(x).mean() for x in (held_out, noisy, shuffled))
+    assert real > 0.5 and noise < 0.02 and shuffle < 0.02
+    assert real == pytest.approx(recognised.share_of_real(), abs=0.08)
+
+
+def test_what_is_no_digit_is_not_recognised() -> None:
+    """A black picture is near to thin ones, and the mean of two digits is near to both."""
+    held_out = digits("test", 16)[0].numpy()
+    mixed = ((held_out[:500].astype(int) + held_out[500:1000]) // 2).astype(np.uint8)
+    assert not recognised.recognised(np.zeros((1, 1, 16, 16), np.uint8))[0]
+    assert recognised.recognised(mixed).mean() < recognised.share_of_real() / 4
+
+
+def test_a_sample_counts_by_the_nearest_digit_and_by_the_agreement_of_its_neighbours() -> None:
+    pictures = digits("test", 16)[0][:50].numpy()
+    parts = [digits(part, 16) for part in ("train", "features")]
+    real = np.concatenate([x.numpy().reshape(-1, 256).astype(float) for x, _ in parts])
+    classes = np.concatenate([y.numpy() for _, y in parts])
+    expected = []
+    for picture in pictures.reshape(-1, 256).astype(float):
+        order = np.argsort(np.linalg.norm(real - picture, axis=1))[:10]
+        own = np.sort(np.linalg.norm(real - real[order[0]], axis=1))[3]  # the digit itself is at 0
+        near = np.linalg.norm(picture - real[order[0]]) <= own
+        expected.append(near and max(np.bincount(classes[order])) >= 8)
+    assert recognised.recognised(pictures).tolist() == expected
+
+
+def test_groups_are_means_with_students_interval() -> None:
+    table = pd.DataFrame({"distance": [1.0, 2.0, 2.0, 8.0, 8.0], "share": [0.5, 0.2, 0.4, 0.0, 0.1]})
+    groups = recognised.by_distance(table, edges=(0.5, 1.5, 4.0, 10.0))
+    assert groups["count"].tolist() == [2, 2]  # a group of one milestone has no interval
+    assert groups["distance"].tolist() == pytest.approx([2.0, 8.0])
+    assert groups["value"].tolist() == pytest.approx([0.3, 0.05])
+    assert (groups["high"] - groups["value"]).tolist() == pytest.approx([12.706 * 0.1, 12.706 * 0.05], rel=1e-3)
+    assert recognised.share_at(4.0, table, edges=(0.5, 1.5, 4.0, 10.0)) == pytest.approx(0.175)
+
+
+def test_the_level_called_good_is_where_two_thirds_as_many_samples_as_digits_are_recognised() -> None:
+    """What GOOD says of itself, on the stored runs."""
+    known = recognised.milestones(sweep_results("images-n") + sweep_results("images-sgd"))
+    relative = recognised.share_at(estimate.GOOD["fd"], known) / recognised.share_of_real()
+    assert relative == pytest.approx(2 / 3, abs=0.07)
