@@ -33,7 +33,7 @@ from diffmemlib.companion.figures import first_page
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = sweep_results("first-page")
+runs = [r for r in sweep_results("images-sgd") if r.config["seed"] == 0]
 counts = claims.table(claims.load())["verdict"].value_counts()
 said = [f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts]
 glue("first-counts", ", ".join(said), display=False)
@@ -41,10 +41,9 @@ glue("first-claims", str(counts.sum()), display=False)
 first_page.show(runs)
 
 # %% [markdown]
-# *Twelve samples of one network, each above the training image nearest to it. Every sample starts from the same noise at
-# every step of training, so you can watch it become a digit, and then a copy. A copy (framed) is at most a third as far
-# from its nearest training image as from the second nearest. Green: the window between $\tau_\mathrm{gen}$ and
-# $\tau_\mathrm{mem}$. [](images) has the experiment.*
+# *Twelve samples of a U-Net, each above the training image nearest to it. A sample is called a copy, and framed, if it is at
+# most a third as far from its nearest training image as from the second nearest. Green: the window between
+# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. [](images-adam) has the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")

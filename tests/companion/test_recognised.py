@@ -1,5 +1,7 @@
 """The judge of single samples: it knows digits, refuses what is none, and its groups average what they hold."""
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +9,11 @@ import pytest
 from diffmemlib.companion.estimators import images as estimate, recognised
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data.digits import digits
+from diffmemlib.runs.store import Result
 
 
 def test_digits_are_recognised_and_their_noisy_or_shuffled_pixels_are_not() -> None:
-    held_out = digits("test", 16)[0][:200].numpy()
+    held_out = digits("train", 16)[0][:200].numpy()
     g = np.random.default_rng(0)
     noisy = np.clip(held_out + g.normal(0, 60, held_out.shape), 0, 255).astype(np.uint8)
     shuffled = g.permuted(held_out.reshape(200, -1), axis=1).reshape(held_out.shape)
@@ -21,15 +24,15 @@ def test_digits_are_recognised_and_their_noisy_or_shuffled_pixels_are_not() -> N
 
 def test_what_is_no_digit_is_not_recognised() -> None:
     """A black picture is near to thin ones, and the mean of two digits is near to both."""
-    held_out = digits("test", 16)[0].numpy()
+    held_out = digits("train", 16)[0].numpy()
     mixed = ((held_out[:500].astype(int) + held_out[500:1000]) // 2).astype(np.uint8)
     assert not recognised.recognised(np.zeros((1, 1, 16, 16), np.uint8))[0]
     assert recognised.recognised(mixed).mean() < recognised.share_of_real() / 4
 
 
 def test_a_sample_counts_by_the_nearest_digit_and_by_the_agreement_of_its_neighbours() -> None:
-    pictures = digits("test", 16)[0][:50].numpy()
-    parts = [digits(part, 16) for part in ("train", "features")]
+    pictures = digits("train", 16)[0][:50].numpy()
+    parts = [digits(part, 16) for part in ("test", "features")]
     real = np.concatenate([x.numpy().reshape(-1, 256).astype(float) for x, _ in parts])
     classes = np.concatenate([y.numpy() for _, y in parts])
     expected = []
@@ -42,7 +45,7 @@ def test_a_sample_counts_by_the_nearest_digit_and_by_the_agreement_of_its_neighb
 
 
 def test_groups_are_means_with_students_interval() -> None:
-    table = pd.DataFrame({"distance": [1.0, 2.0, 2.0, 8.0, 8.0], "share": [0.5, 0.2, 0.4, 0.0, 0.1]})
+    table = pd.DataFrame({"n": 512, "distance": [1.0, 2.0, 2.0, 8.0, 8.0], "share": [0.5, 0.2, 0.4, 0.0, 0.1]})
     groups = recognised.by_distance(table, edges=(0.5, 1.5, 4.0, 10.0))
     assert groups["count"].tolist() == [2, 2]  # a group of one milestone has no interval
     assert groups["distance"].tolist() == pytest.approx([2.0, 8.0])
@@ -51,8 +54,17 @@ def test_groups_are_means_with_students_interval() -> None:
     assert recognised.share_at(4.0, table, edges=(0.5, 1.5, 4.0, 10.0)) == pytest.approx(0.175)
 
 
-def test_the_level_called_good_is_where_two_thirds_as_many_samples_as_digits_are_recognised() -> None:
-    """What GOOD says of itself, on the stored runs."""
+def test_the_level_called_good_is_one_at_which_samples_are_recognised() -> None:
+    """On the stored runs: ten times as many as at a distance of 0.5, which this book once called good."""
     known = recognised.milestones(sweep_results("images-n") + sweep_results("images-sgd"))
-    relative = recognised.share_at(estimate.GOOD["fd"], known) / recognised.share_of_real()
-    assert relative == pytest.approx(2 / 3, abs=0.07)
+    real = recognised.share_of_real()
+    assert recognised.share_at(0.5, known) < 0.1 * real < 0.35 * real < recognised.share_at(estimate.GOOD["fd"], known)
+
+
+def test_the_judges_time_is_where_the_running_median_of_its_share_crosses(monkeypatch) -> None:
+    """One lucky milestone is not yet a time."""
+    shares = pd.DataFrame({"step": [10, 20, 40, 80, 160, 320], "share": [0.0, 0.6, 0.0, 0.0, 0.5, 0.5]})
+    monkeypatch.setattr(recognised, "milestones", lambda runs: shares)
+    monkeypatch.setattr(recognised, "share_of_real", lambda side: 0.6)
+    run = Result(Path("made"), {"side": 16}, pd.DataFrame(), {})
+    assert recognised.tau_recognised([run], 2 / 3)[0].tau == pytest.approx(80 * 2**0.8)

@@ -52,11 +52,11 @@ globalThis.Chart = (() => {
    * Draw into `box` and return the x value at a horizontal position of the pointer.
    *
    * x, y: {min, max, log, label}. lines: [{points: [[x, y]], kind, label, dashed, filled}]. spans: [{from, to, kind}],
-   * shaded. marks: [{x, kind, label, row}], vertical lines. dots: [{x, y, kind}]. A kind is a class of live.css, which
+   * shaded. marks: [{x, kind, label, row, left}], vertical lines. dots: [{x, y, kind}]. A kind is a class of live.css, which
    * gives the colour. A label stands at the end of its line, moved up or down where it would lie on another.
    */
-  function draw(box, { x, y, lines = [], spans = [], marks = [], dots = [], height = 260, title, right = 0 }) {
-    const width = Math.max(box.clientWidth, 240), inner = width - MARGIN.left - MARGIN.right - right;
+  function draw(box, { x, y, lines = [], spans = [], marks = [], dots = [], height = 260, title }) {
+    const width = Math.max(box.clientWidth, 240), inner = width - MARGIN.left - MARGIN.right;
     const top = MARGIN.top + 15 * Math.max(0, ...marks.map((mark) => (mark.row ?? 0) + 1)), tall = height - top - MARGIN.bottom;
     const across = place(x, inner), up = place(y, tall);
     const px = (value) => (MARGIN.left + across(value)).toFixed(1), py = (value) => (top + tall - up(value)).toFixed(1);
@@ -82,9 +82,9 @@ globalThis.Chart = (() => {
         parts.push(`<path class="area ${kind}" d="${path}L${px(points.at(-1)[0])} ${top + tall}L${px(points[0][0])} ${top + tall}Z"/>`);
       parts.push(`<path class="line ${kind}${dashed ? " dashed" : ""}" d="${path}"/>`);
     }
-    for (const { x: at, kind, label, row = 0 } of marks) {
+    for (const { x: at, kind, label, row = 0, left } of marks) {
       if (!(at >= x.min && at <= x.max)) continue;
-      const line = MARGIN.top + 15 * row, end = across(at) > inner * 0.75;
+      const line = MARGIN.top + 15 * row, end = left ?? across(at) > inner * 0.75;
       parts.push(`<line class="mark ${kind}" x1="${px(at)}" x2="${px(at)}" y1="${line - 6}" y2="${top + tall}"/>`);
       if (label) parts.push(
         `<text class="label ${kind}" x="${px(at)}" dx="${end ? -5 : 5}" y="${line}" dy="0.3em" text-anchor="${end ? "end" : "start"}">${typeset(label)}</text>`
@@ -93,12 +93,12 @@ globalThis.Chart = (() => {
     for (const { x: at, y: value, kind } of dots) parts.push(`<circle class="dot ${kind}" cx="${px(at)}" cy="${py(value)}" r="5"/>`);
     const taken = [];
     for (const { points, kind, label } of lines.filter((line) => line.label && line.points.length)) {
-      const [a, b] = points.at(-1);
-      let line = Number(py(b)) + (right ? 4 : -7);
+      const [a, b] = points.at(-1), beside = across(a) < inner * 0.7; // to the right of its end where there is room
+      let line = Number(py(b)) + (beside ? 4 : -7);
       while (taken.some((other) => Math.abs(other - line) < 14)) line += 14;
       taken.push(line);
       parts.push(
-        `<text class="label ${kind}" x="${px(a)}" dx="${right ? 5 : -4}" y="${line.toFixed(1)}" text-anchor="${right ? "start" : "end"}">${typeset(label)}</text>`
+        `<text class="label ${kind}" x="${px(a)}" dx="${beside ? 6 : -4}" y="${line.toFixed(1)}" text-anchor="${beside ? "start" : "end"}">${typeset(label)}</text>`
       );
     }
     box.innerHTML =

@@ -22,8 +22,12 @@
     input.closest("label").querySelector("output").textContent = text;
     input.setAttribute("aria-valuetext", text);
   };
-  const last = Math.max(...runs.map(({ steps }) => steps.length)) - 1;
-  const middle = runs.findIndex(({ gen, mem }) => gen && mem && gen < mem), first = middle < 0 ? 0 : middle;
+  // One grid of times for all runs, so that n can be changed at the same time; each shows its last milestone until then.
+  const begin = Math.min(...runs.map(({ steps }) => steps[0])), end = Math.max(...runs.map(({ steps }) => steps.at(-1)));
+  const last = 40, timeAt = (place) => begin * (end / begin) ** (place / last) * (1 + 1e-9);
+  const milestone = (run, place) => Math.max(0, run.steps.filter((step) => step <= timeAt(place)).length - 1);
+  const window = ({ gen, mem }) => Boolean(gen) && (!mem || gen < mem);
+  const first = Math.max(0, runs.findLastIndex(window));
   const size = slider("Training images, n", runs.length - 1, first), time = slider("Training step, τ", last, opening(runs[first]));
   const play = document.createElement("button");
   play.type = "button";
@@ -31,10 +35,9 @@
   play.setAttribute("aria-pressed", "false");
   controls.append(play);
 
-  /** The milestone shown first: the last one before copies come. */
-  function opening({ steps, mem }) {
-    const after = mem ? steps.findIndex((step) => step >= mem) : steps.length;
-    return Math.max(0, after - 1);
+  /** The time shown first: the middle of the window, in the logarithm of time. */
+  function opening({ gen, mem }) {
+    return Math.round((last * Math.log(Math.sqrt((gen ?? begin) * (mem ?? end)) / begin)) / Math.log(end / begin));
   }
 
   // Pictures: cells of two sheets, each a row a milestone
@@ -69,26 +72,28 @@
   function sentence(run, at) {
     const step = run.steps[at], copied = run.f_mem[at], percent = `${Math.round(100 * copied)}%`;
     const after = `After ${plain(step)} steps on ${run.n} images`;
+    const over = timeAt(Number(time.value)) > 1.2 * run.steps.at(-1) ? " This training ended here." : "";
     if (run.mem && step >= run.mem)
-      return `Too late. ${after}, ${percent} of the samples are copies of training images (framed).`;
-    if (!run.gen || step < run.gen)
-      return `Too early. ${after}, the samples are not yet good` + (copied > 0 ? `, though ${percent} are copies.` : ".");
-    const end = run.mem ? `Copies come at step ${plain(run.mem)}.` : "No copies come within this training.";
-    return `Stop here. ${after}, the samples are good, and ${copied > 0 ? `only ${percent} are copies` : "none is a copy"}. ${end}`;
+      return `Too late. ${after}, ${percent} of the samples are copies of training images (framed).${over}`;
+    if (!window(run)) return `Too early. ${after}, the samples are not good, and copies come before they are: no window.${over}`;
+    if (step < run.gen) return `Too early. ${after}, the samples are not good yet.`;
+    const later = run.mem ? `Copies come from step ${plain(run.mem)} on.` : "No copies come within this training.";
+    return `Stop here. ${after}, the samples are good, and ${copied > 0 ? `only ${percent} are copies` : "none is a copy"}. ${later}`;
   }
 
   // Curves
 
   const boxes = Object.fromEntries([...page.querySelectorAll("[data-chart]")].map((box) => [box.dataset.chart, box]));
   const range = (names) => runs.flatMap((run) => names.flatMap((name) => run[name]));
-  const ends = { log: true, min: runs[0].steps[0], max: Math.max(...runs.map(({ steps }) => steps.at(-1))), label: "training step τ" };
+  const ends = { log: true, min: begin, max: end, label: "training step τ" };
 
   function showCurves(run, at) {
     const step = run.steps[at], marks = [
-      { x: run.gen, kind: "gen", label: "τ_gen", row: 1 }, { x: run.mem, kind: "mem", label: "τ_mem", row: 1 },
+      { x: run.gen, kind: "gen", label: "τ_gen", row: 1, left: window(run) },
+      { x: run.mem, kind: "mem", label: "τ_mem", row: 1, left: !window(run) },
       { x: step, kind: "now", label: "now", row: 0 },
     ];
-    const spans = run.gen ? [{ from: run.gen, to: run.mem ?? ends.max, kind: "window" }] : [];
+    const spans = window(run) ? [{ from: run.gen, to: run.mem ?? end, kind: "window" }] : [];
     const line = (name, kind, label) => ({ points: run.steps.map((s, i) => [s, run[name][i]]), kind, label });
     const dot = (name, kind) => ({ x: step, y: run[name][at], kind });
     const common = { x: ends, marks, spans, height: 230 }, distances = range(["distance"]), losses = range(["loss_train", "loss_test"]);
@@ -108,7 +113,7 @@
   }
 
   function show() {
-    const run = runs[Number(size.value)], at = Math.min(Number(time.value), run.steps.length - 1);
+    const run = runs[Number(size.value)], at = milestone(run, Number(time.value));
     say(size, String(run.n));
     say(time, plain(run.steps[at]));
     page.querySelector(".answer").textContent = sentence(run, at);
@@ -126,9 +131,9 @@
       time.value = Number(time.value) + 1;
       show();
       if (Number(time.value) === last) play.setAttribute("aria-pressed", "false");
-      else setTimeout(step, 450);
+      else setTimeout(step, 300);
     };
-    setTimeout(step, 450);
+    setTimeout(step, 300);
   });
   page.addEventListener("input", show);
   addEventListener("resize", show);

@@ -122,7 +122,7 @@
     answer.textContent = sentence({ ...known, values });
     const x = { log: true, min: SHORTEST, max: LONGEST, label: "training time τ" };
     const marks = [
-      { x: tauGen, kind: "gen", label: "τ_gen", row: 1 }, { x: tauMem, kind: "mem", label: "τ_mem", row: 1 },
+      { x: tauGen, kind: "gen", label: "τ_gen", row: 1, left: true }, { x: tauMem, kind: "mem", label: "τ_mem", row: 1 },
       { x: values.tau, kind: "now", label: "you stop here", row: 0 },
     ];
     const spans = tauGen < tauMem ? [{ from: tauGen, to: Math.min(tauMem, LONGEST), kind: "window" }] : [];

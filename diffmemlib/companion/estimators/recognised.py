@@ -2,7 +2,8 @@
 
 The distance is between clouds of features and says nothing of one sample. This judge knows pixels only: a sample is
 recognised if it lies as near to a real digit as other digits do (the ball of arXiv 1904.06991, of the nearest digit
-alone, since a black picture lies in the large balls of rare digits), and if its neighbours agree on what it is.
+alone, since a black picture lies in the large balls of rare digits), and if its neighbours agree on what it is. No
+digit that anything is trained on is among them.
 """
 
 from __future__ import annotations
@@ -17,16 +18,22 @@ from scipy import stats
 
 from ...data.digits import digits
 from ...runs.store import Result
+from ...timescales.crossings import Timescale, first_crossing
+from ..sweeps.tables import sweep_results
+from . import Estimate
+from .scaling import exponent_of
 
 NEIGHBOURS, AGREEING = 10, 8  # nearest real digits, and how many of them are of one class
 BALL = 3  # a sample has to be as near to its nearest digit as that digit's third neighbour
 EDGES = (0.02, 0.05, 0.1, 0.15, 0.25, 0.4, 0.7, 1.5, 3.0, 10.0)  # of the groups of distances
+LARGE = 256  # training images from which on runs have no copies where their samples become good
+GOOD = 2 / 3  # of the share of real digits that is recognised
 
 
 @lru_cache(maxsize=2)
 def _known(side: int) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.float64]]:
-    """Real digits other than the held-out ones, their classes, and the radius of the ball of each."""
-    parts = [digits(part, side) for part in ("train", "features")]
+    """Real digits that are in no training set, their classes, and the radius of the ball of each."""
+    parts = [digits(part, side) for part in ("test", "features")]
     points = np.concatenate([_flat(x.numpy()) for x, _ in parts])
     distances, _ = _nearest(points, points, BALL + 1)  # the digit itself among them
     return points, np.concatenate([y.numpy() for _, y in parts]), distances[:, BALL]
@@ -55,8 +62,27 @@ def recognised(pictures: NDArray[np.uint8]) -> NDArray[np.bool_]:
 
 
 def share_of_real(side: int = 16) -> float:
-    """The share of held-out digits that is recognised: no samples are asked for more."""
-    return float(recognised(digits("test", side)[0].numpy()).mean())
+    """The share of the digits that training sets are taken from that is recognised: no samples are asked for more."""
+    return float(recognised(digits("train", side)[0].numpy()).mean())
+
+
+def tau_recognised(runs: Sequence[Result], good: float = GOOD) -> list[Timescale]:
+    """First time that so many of the kept samples are recognised, in units of `share_of_real`.
+
+    The share is a running median of three milestones, as the distance of tau_gen is.
+    """
+    times = []
+    for r in runs:
+        share = milestones([r]).set_index("step")["share"].rolling(3, center=True, min_periods=2).median()
+        level = good * share_of_real(r.config["side"])
+        times.append(first_crossing(share.index.to_numpy(), share.to_numpy(), level))
+    return times
+
+
+def exponent_in_n(sweep: str, good: float = GOOD) -> Estimate:
+    """Slope of log tau_recognised against log n."""
+    runs = sweep_results(sweep)
+    return exponent_of(tau_recognised(runs, good), runs)
 
 
 def milestones(runs: Sequence[Result]) -> pd.DataFrame:
@@ -84,6 +110,6 @@ def by_distance(table: pd.DataFrame, edges: Sequence[float] = EDGES) -> pd.DataF
 
 
 def share_at(distance: float, table: pd.DataFrame, edges: Sequence[float] = EDGES) -> float:
-    """The share at a distance, interpolated between the groups, in the distance's logarithm."""
-    groups = by_distance(table, edges)
+    """The share of large training sets at a distance, interpolated between the groups, in the distance's logarithm."""
+    groups = by_distance(table[table["n"] >= LARGE], edges)
     return float(np.interp(np.log(distance), np.log(groups["distance"]), groups["value"]))

@@ -20,7 +20,7 @@ from ..estimators import recognised
 from ..estimators.images import GOOD, quality
 from .curves import PANEL, copies, over_seeds
 from .interactive import quality_and_copies, scrubber
-from .style import MEMORY, QUALITY, band, shades, subplots
+from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
 GAP = 2  # pixels of frame around an image, enlarged
 
@@ -79,23 +79,52 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 
 
 def judged(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """Share of the kept samples that is recognised as digits, against the Frechet distance; tau_gen's level."""
-    table = recognised.milestones(results)
-    groups, real = recognised.by_distance(table), recognised.share_of_real(results[0].config["side"])
+    """Share of the kept samples that is recognised as digits, against the Frechet distance, for groups of n."""
+    table, tables = recognised.milestones(results), []
+    real = recognised.share_of_real(results[0].config["side"])
+    sizes = sorted(set(table["n"]))
+    groups = {f"n = {n}": [n] for n in sizes if n < recognised.LARGE}
+    groups[f"n ≥ {recognised.LARGE}"] = [n for n in sizes if n >= recognised.LARGE]
+    colors = shades([own[0] for own in groups.values()])
     figure, axis = subplots(figsize=(7, 4))
-    axis.plot(table["distance"], table["share"], ".", color="0.75", ms=4, label="one milestone, its kept samples")
-    axis.errorbar(
-        groups["distance"], groups["value"], (groups["value"] - groups["low"], groups["high"] - groups["value"]),
-        fmt="o-", color=QUALITY, label="mean, 95% interval",
-    )  # fmt: skip
+    for name, own in groups.items():
+        part = recognised.by_distance(table[table["n"].isin(own)])
+        error = part["value"] - part["low"]
+        axis.errorbar(part["distance"], part["value"], error, fmt="o-", color=colors[own[0]], label=name, capsize=2)
+        tables.append(part.assign(group=name))
     axis.axhline(real, color="0.3", ls="--", lw=1.4)
-    axis.text(axis.get_xlim()[1], real, "held-out digits ", ha="right", va="bottom", fontsize=11)
     axis.axvline(GOOD["fd"], color=QUALITY, ls=":", lw=1.8)
-    axis.text(GOOD["fd"], 0.97, " good from here", color=QUALITY, fontsize=11, ha="left", va="top")
-    axis.set(xscale="log", ylim=(0, 1), xlabel="Fréchet distance", ylabel="share that is recognised")
+    axis.set(xscale="log", ylim=(0, 0.9), xlabel="Fréchet distance", ylabel="share that is recognised")
     axis.invert_xaxis()
-    axis.legend(loc="lower right")
-    return figure, groups
+    plain_ticks(axis.xaxis)
+    axis.annotate("real digits", (0.02, real), xycoords=("axes fraction", "data"), va="bottom", fontsize=11)
+    axis.annotate(
+        "called good ", (GOOD["fd"], 0.02), xycoords=("data", "axes fraction"), ha="right", color=QUALITY, fontsize=11
+    )
+    axis.legend()
+    return figure, pd.concat(tables)
+
+
+def same_noise(results: Sequence[Result], steps: Sequence[int], columns: int = 10) -> tuple[plt.Figure, pd.DataFrame]:
+    """Samples of networks with other training sets from the same noise, a row a milestone; copies are framed.
+
+    steps: milestones, of each run the one nearest to it.
+    """
+    figure, axes = subplots(1, len(results), figsize=(4.9 * len(results), 0.56 * len(steps)), squeeze=False)
+    rows = []
+    for axis, result in zip(axes[0], results, strict=True):
+        at = [int(np.abs(np.log(result.samples["step"] / step)).argmin()) for step in steps]
+        bands = [np.split(tile(result, i, columns), 2)[0] for i in at]
+        axis.imshow(np.concatenate(bands))
+        axis.set(xticks=[], yticks=(np.arange(len(at)) + 0.5) * len(bands[0]) - 0.5)
+        axis.set_yticklabels([f"{step:,}" for step in result.samples["step"][at]], fontsize=10)
+        axis.set_title(f"n = {result.config['n']}", fontsize=11)
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+        hits = copies(result)
+        rows += [(result.config["n"], int(result.samples["step"][i]), int(hits[i, :columns].sum())) for i in at]
+    axes[0, 0].set_ylabel(r"training step $\tau$")
+    return figure, pd.DataFrame(rows, columns=["n", "step", "copies"])
 
 
 def time_scrubber(result: Result, first: int, columns: int = 12) -> go.Figure:
