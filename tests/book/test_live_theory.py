@@ -1,8 +1,7 @@
-"""The theory that the book computes in the browser is that of diffmemlib.rfnn; skipped where there is no browser."""
+"""The theory that the book computes in the browser is that of diffmemlib.rfnn."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
@@ -10,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from browser import find_chromium, flags
 
 from diffmemlib.rfnn.coefficients import coefficients
 from diffmemlib.rfnn.learning_curves import learning_curves
@@ -55,19 +53,13 @@ LOSSES = """({ridge, times, ...parameters}) => {
 
 
 @pytest.fixture(scope="module")
-def evaluate() -> Iterator[Any]:
+def evaluate(chromium: Any) -> Iterator[Any]:
     """A function (script, argument) -> value that runs in a page which has loaded theory.js and chart.js."""
-    if find_chromium() is None:
-        reason = "no chromium, chromium-browser or google-chrome on PATH"
-        (pytest.fail if os.environ.get("DIFFMEM_CI") else pytest.skip)(reason)
-    sync_api = pytest.importorskip("playwright.sync_api")
-    with sync_api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=find_chromium(), args=flags())
-        page = browser.new_page()
-        for script in ("theory.js", "chart.js"):
-            page.add_script_tag(path=LIVE / script)
-        yield page.evaluate
-        browser.close()
+    page = chromium.new_page()
+    for script in ("theory.js", "chart.js"):
+        page.add_script_tag(path=LIVE / script)
+    yield page.evaluate
+    page.close()
 
 
 def called(parameters: dict[str, Any]) -> dict[str, Any]:

@@ -1,20 +1,18 @@
 """The built book: every link leads somewhere, no page asks another host, each page works in a real browser.
 
-The book is taken from `_build/html` and built first where that is missing. Browser tests need Chromium;
-without it they are skipped, except where CI=true, where they fail.
+The book is taken from `_build/html` and built first where that is missing.
 """
 
 from __future__ import annotations
 
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 from runpy import run_path
 from types import SimpleNamespace
+from typing import Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
@@ -26,10 +24,9 @@ if not CI:  # a machine with the training core alone may lack these
 
 import bs4  # noqa: E402
 import yaml  # noqa: E402
-from browser import MODES, Facts, find_chromium, flags, new_context, serve, visit  # noqa: E402
+from browser import MODES, Facts, new_context, serve, visit  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
-HTML = ROOT / "_build" / "html"
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
 CHAPTERS = [
     TOC["root"],
@@ -42,17 +39,6 @@ CHAPTERS = [
 ]
 GENERATED = ["genindex.html", "py-modindex.html", "search.html?q=memorisation"]
 PAGES = [f"{chapter}.html" for chapter in CHAPTERS] + GENERATED
-
-
-@pytest.fixture(scope="session")
-def html() -> Path:
-    """The folder of the built book."""
-    if not (HTML / "index.html").exists():
-        jupyter_book = str(Path(sys.executable).with_name("jupyter-book"))
-        command = [jupyter_book, "build", ".", "-W", "-n", "--keep-going"]
-        done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
-        assert done.returncode == 0, f"{' '.join(command)} failed:\n{done.stdout[-6000:]}"
-    return HTML
 
 
 # Without a browser
@@ -148,28 +134,17 @@ def test_every_page_of_the_toc_is_built(html: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def look(html: Path) -> Iterator[Callable[[str, str], Facts]]:
+def look(html: Path, chromium: Any) -> Iterator[Callable[[str, str], Facts]]:
     """A function (page, mode) -> Facts that loads each pair once."""
-    path, reason = find_chromium(), "no chromium, chromium-browser or google-chrome on PATH"
-    try:
-        from playwright.sync_api import sync_playwright
-    except ImportError:
-        path, reason = None, "playwright is not installed"
-    if path is None:
-        (pytest.fail if CI else pytest.skip)(reason)
-
-    with serve(html) as server, sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=flags())
+    with serve(html) as server:
         bases = {"http": f"{server}/", "file": f"{html.as_uri()}/"}
-
-        contexts = {mode: new_context(browser, mode) for mode in MODES}
+        contexts = {mode: new_context(chromium, mode) for mode in MODES}
 
         @cache
         def facts(page: str, mode: str) -> Facts:
             return visit(contexts[mode], urljoin(bases[MODES[mode][0]], page), mode)
 
         yield facts
-        browser.close()
 
 
 @pytest.fixture(params=[pytest.param(f"{page}-{mode}", marks=pytest.mark.browser) for page in PAGES for mode in MODES])

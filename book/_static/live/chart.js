@@ -84,7 +84,7 @@ globalThis.Chart = (() => {
     }
     for (const { x: at, kind, label, row = 0, left } of marks) {
       if (!(at >= x.min && at <= x.max)) continue;
-      const line = MARGIN.top + 15 * row, end = left ?? across(at) > inner * 0.75;
+      const line = MARGIN.top + 15 * row, end = left || across(at) > inner * 0.8;
       parts.push(`<line class="mark ${kind}" x1="${px(at)}" x2="${px(at)}" y1="${line - 6}" y2="${top + tall}"/>`);
       if (label) parts.push(
         `<text class="label ${kind}" x="${px(at)}" dx="${end ? -5 : 5}" y="${line}" dy="0.3em" text-anchor="${end ? "end" : "start"}">${typeset(label)}</text>`

@@ -90,7 +90,7 @@
   function showCurves(run, at) {
     const step = run.steps[at], marks = [
       { x: run.gen, kind: "gen", label: "τ_gen", row: 1, left: window(run) },
-      { x: run.mem, kind: "mem", label: "τ_mem", row: 1, left: !window(run) },
+      { x: run.mem, kind: "mem", label: "τ_mem", row: 1, left: run.gen > run.mem },
       { x: step, kind: "now", label: "now", row: 0 },
     ];
     const spans = window(run) ? [{ from: run.gen, to: run.mem ?? end, kind: "window" }] : [];
