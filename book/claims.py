@@ -47,7 +47,7 @@ from math import fsum
 import matplotlib.pyplot as plt
 from myst_nb import glue
 
-from diffmemlib.companion import claims
+from diffmemlib.companion import claims, paper_figures
 from diffmemlib.companion.figures import claims as draw
 from diffmemlib.companion.figures.record import record
 
@@ -73,6 +73,15 @@ record(list(runs), table, "claims")
 
 # %% tags=["remove-input"]
 claims.show(rows, full=True)
+
+# %% [markdown]
+# (sec-paper-figures)=
+# ## From the paper's figures to ours
+#
+# Where is a figure of the paper redrawn, and how did the claims come out that it carries?
+
+# %% tags=["remove-input"]
+paper_figures.show(rows)
 
 # %% [markdown]
 # ## At other levels

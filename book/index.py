@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Why Diffusion Models Don't Memorize: a reproducible companion
 #
-# A diffusion model that copies its training images leaks private pictures and breaks copyright. A model trained on few
-# images has the most to lose, and large networks have room to store every one of them. **How long may you train before
-# copies appear?**
+# A diffusion model that copies its training images may leak private pictures and break copyright. The risk is greatest
+# where images are scarce, and a large network has room to store every one of them. **How long may you train before copies
+# appear?**
 #
 # {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good. At
 # $\tau_\mathrm{mem}$ copies of training images appear, and this time is proportional to the number $n$ of training images.
@@ -53,7 +53,7 @@ record(runs, first_page.curves(runs), "first-page")
 #
 # **I have two minutes.** Read [](one-dimension), where both times are seen in a single curve, then the table of
 # [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured. The
-# verdicts are {glue:text}`first-counts`.
+# verdicts are {glue:text}`first-counts`. Another table leads [from each figure of the paper](sec-paper-figures) to ours.
 #
 # **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your browser
 # while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) have what the paper leaves open.

@@ -30,10 +30,11 @@ import pandas as pd
 from myst_nb import glue
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import rfnn as estimate
+from diffmemlib.companion.estimators import rfnn as estimate, rfnn_rates
 from diffmemlib.companion.figures import rfnn as draw
-from diffmemlib.companion.figures.record import record_live
+from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import frame
+from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
 # ## From one resolvent to two
@@ -74,7 +75,8 @@ record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, t
 # Train and test loss fall together, then part. Up to a constant the score error is the test loss over $\Delta_t$
 # ([](features-dynamics.ipynb)), so both are smallest at the same time, marked on the right; on the linear axis of the left
 # panel this minimum cannot be seen. There is the best time to stop, well before the losses have visibly parted: within the
-# window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$ the score is best at the beginning.
+# window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$ the score is best at the beginning. [](live-theory.md) draws
+# these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
 #
 # ## Is it a power law?
 #
@@ -119,6 +121,49 @@ frame(
 #
 # The best time to stop grows slowly with $\psi_n$: far more slowly than the time of memorisation, which grows at least in
 # proportion to it ([](features-dynamics.ipynb)). More data widen the window mostly at its far end.
+#
+# ## Which learning rate gives 0.59?
+#
+# Gradient flow is training with steps that are infinitely small. The paper's public script has
+# the learning rate $10^{-2} d/\Delta_t$ and no factor $1/\sqrt p$ in the network, so that one of its steps is
+# $\psi_p/(100\,\Delta_t) = 3.5$ in units of $\tau$. The best time to stop is near {glue:text}`eta-tau`: the script is there
+# after a handful of steps, and each of them has fresh noise. Does that change the exponent? The same model is trained here by full-batch SGD with steps of that size, of half of
+# it, and so on, at $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with {glue:text}`eta-seeds` draws of features and
+# data for each $\psi_n$.
+
+# %% mystnb={"figure": {"caption": "SGD with steps of several sizes. Left: the smallest score error against $\\psi_n$, mean over draws; dashed: gradient flow in high dimension. Right: the exponent $\\eta$ over $\\psi_n = 4$ to $32$ with its 95% interval.", "name": "fig-rf-rates"}, "image": {"alt": "Left: the larger the step, the larger is the smallest score error, at every psi_n; it falls with psi_n. Right: the exponent for each size of a step with an interval, beside dashed lines for gradient flow and for the paper."}} tags=["remove-input"]
+descents = sweep_results("rfnn-rates")
+figure, table = draw.rates(descents, 0.59, estimate.best_stops((64.0,), (4, 8, 16, 32), 0.1))
+plt.show()
+
+# %% tags=["remove-input"]
+record(descents, table, "random-features-rates")
+
+# %% tags=["remove-input"]
+by_step = rfnn_rates.eta_by_step(descents)
+holds = [f"{step:g}" for step, e in by_step.items() if e.low <= 0.59 <= e.high]
+at_8 = table[table["psi_n"] == 8].groupby("step")["score_error"].mean()
+flow = estimate.best_stop(64.0, 8, 0.1)
+glue("eta-tau", f"{flow[1]:.0f}", display=False)
+glue("eta-d", str(descents[0].config["d"]), display=False)
+glue("eta-seeds", str(len({r.config["seed"] for r in descents})), display=False)
+glue("eta-first", str(by_step[max(by_step)]), display=False)
+glue("eta-last", str(by_step[min(by_step)]), display=False)
+glue("eta-last-step", f"{min(by_step):.2g}", display=False)
+glue("eta-holds", "at steps of " + " and ".join(holds) if holds else "at no size of a step", display=False)
+glue("eta-worse", f"{at_8[max(by_step)] / flow[0]:.1f}", display=False)
+glue("eta-finest", f"{at_8[min(by_step)] / flow[0]:.1f}", display=False)
+frame(
+    "Exponent eta by the size of a step",
+    pd.DataFrame({"a step in tau": [f"{s:.3g}" for s in by_step], "eta [95%]": [str(e) for e in by_step.values()]}),
+)
+
+# %% [markdown]
+# With steps of 3.5 the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n = 8$ is {glue:text}`eta-worse`
+# times that of gradient flow. With steps of {glue:text}`eta-last-step` the exponent is {glue:text}`eta-last`, and the error
+# is {glue:text}`eta-finest` times that of gradient flow. The interval holds the paper's 0.59
+# {glue:text}`eta-holds`. Steps as coarse as these make the exponent larger, not smaller, so they are not where 0.59 comes
+# from. Gradient flow in high dimension has it between $\psi_n = 4$ and $8$, as the table above says.
 #
 # ## Claims
 

@@ -13,6 +13,7 @@ from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ..estimators.rfnn import atoms_of, best_stops, gap_times, loss_gap
+from ..estimators.rfnn_rates import eta_by_step, smallest
 from .style import MEMORY, shades, subplots
 
 
@@ -62,6 +63,33 @@ def exponents(
     middle.set(ylabel="local exponent")
     right.set(yscale="log", ylabel=r"best time to stop $\tau$")
     left.legend()
+    return figure, table
+
+
+def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """Smallest E_score of descents against psi_n for each size of a step, and its exponent against that size.
+
+    paper: the exponent of the paper. limit: as `best_stops` gives it, of gradient flow in high dimension.
+    """
+    table, found = smallest(results), eta_by_step(results)
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.6))
+    colors = shades(list(found))
+    for step, part in table.groupby("step"):
+        mean = np.exp(np.log(part["score_error"]).groupby(part["psi_n"]).mean())
+        left.plot(mean.index, mean, "o-", color=colors[step], label=f"a step is {step:g}")
+        value = found[step]
+        error = [[value.value - value.low], [value.high - value.value]]
+        right.errorbar([step], [value.value], error, fmt="o", color=colors[step], capsize=3)
+    left.plot(limit["psi_n"], limit["score_error"], "k--", label="gradient flow, limit")
+    left.set(xscale="log", yscale="log", xlabel=r"$\psi_n = n/d$", ylabel=r"smallest $E_\mathrm{score}$")
+    left.legend()
+    flow = -np.polyfit(np.log(limit["psi_n"]), np.log(limit["score_error"]), 1)[0]
+    right.axhline(flow, color="k", ls="--", lw=1.4)
+    right.axhline(paper, color=MEMORY, ls="--", lw=1.2)
+    for name, value, color in (("gradient flow, limit", flow, "k"), (f"paper, {paper:g}", paper, MEMORY)):
+        right.annotate(name, (0.98, value), (0, 4), ("axes fraction", "data"), "offset points",
+                       ha="right", color=color, fontsize=9)  # fmt: skip
+    right.set(xscale="log", xlabel=r"a step in units of $\tau$", ylabel=r"exponent $\eta$")
     return figure, table
 
 

@@ -1,0 +1,49 @@
+"""The exponent eta of the smallest score error, as descent with a finite learning rate and fresh noise has it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from ...runs.store import Result
+from ...timescales.power_laws import exponent
+from ..sweeps.tables import sweep_results
+from . import Estimate
+from .rfnn import lowest
+
+SWEEP = "rfnn-rates"
+
+
+def step_of(run: Result) -> float:
+    """Training time tau that one step takes, eta/d^2."""
+    return float(run.config["lr"] / run.config["d"] ** 2)
+
+
+def smallest(runs: Sequence[Result]) -> pd.DataFrame:
+    """The smallest E_score of each run over its milestones: columns step, psi_n, seed, tau, score_error.
+
+    ValueError for a run whose smallest is at its last milestone: it has to go on.
+    """
+    rows = []
+    for r in runs:
+        curve = r.curve("score_error")["value"]
+        at = curve.index.to_numpy(float)
+        if curve.to_numpy().argmin() == len(curve) - 1:
+            raise ValueError(f"run {r.id}: its smallest E_score is its last one; give it more steps")
+        _, error = lowest(at, curve.to_numpy())
+        tau = float(at[curve.to_numpy().argmin()] * step_of(r))
+        rows.append((step_of(r), r.config["psi_n"], r.config["seed"], tau, error))
+    return pd.DataFrame(rows, columns=["step", "psi_n", "seed", "tau", "score_error"])
+
+
+def eta_by_step(runs: Sequence[Result] | None = None) -> dict[float, Estimate]:
+    """The exponent of the smallest E_score in psi_n, less its sign, for each size of a step, from large to small."""
+    runs = sweep_results(SWEEP) if runs is None else runs
+    table, found = smallest(runs), {}
+    for step in sorted(set(table["step"]), reverse=True):
+        part = table[table["step"] == step]
+        fit = exponent(part["psi_n"].to_numpy(float), 1 / part["score_error"].to_numpy())
+        found[step] = Estimate(fit.value, fit.low, fit.high, tuple(r for r in runs if np.isclose(step_of(r), step)))
+    return found

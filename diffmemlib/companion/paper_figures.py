@@ -1,0 +1,65 @@
+"""From each figure of the paper to ours: book/paper-figures.toml says where it is, and the claims how it came out."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+from IPython.display import HTML
+
+from ..places import checkout_root
+from .claims import VERDICTS, Claim
+
+
+@dataclass(frozen=True)
+class PaperFigure:
+    """A figure of the paper, or a half of one: its number, what it shows, and our page with the names of our figures.
+
+    lacks: what ours do not have, and where else it is; else empty.
+    """
+
+    number: str
+    shows: str
+    page: str
+    figures: tuple[str, ...]
+    lacks: str = ""
+
+
+def load(path: Path | None = None) -> list[PaperFigure]:
+    """The figures in the paper's order."""
+    path = path or checkout_root("The table of the paper's figures") / "book" / "paper-figures.toml"
+    rows = tomllib.loads(path.read_text(encoding="utf-8"))["figure"]
+    return [PaperFigure(**{**row, "figures": tuple(row["figures"])}) for row in rows]
+
+
+def belongs(claim: Claim, number: str) -> bool:
+    """Whether a claim's place names this figure, such as 9 left; a place without a side belongs to both halves."""
+    figure, _, side = number.partition(" ")
+    places = re.findall(r"Figs?\. (\d+)([^,(]*)|, (\d+)(?=[,)]|$)", claim.place)
+    for first, words, more in places:
+        sides = {s for s in ("left", "right") if s in words}
+        if (first or more) == figure and (not side or not sides or side in sides):
+            return True
+    return False
+
+
+def show(claims: Sequence[Claim]) -> HTML:
+    """The table: number, what it shows, our figures as links, and the verdicts on the claims that name it."""
+    body = []
+    for figure in load():
+        verdicts = Counter(c.verdict for c in claims if belongs(c, figure.number))
+        told = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if v in verdicts) or "no claim"
+        links = " ".join(
+            f'<a href="{figure.page}.html#{name}">{i}</a>' for i, name in enumerate(figure.figures, start=1)
+        )
+        here = f'<a href="{figure.page}.html">{figure.page}</a>' + (f": figures {links}" if links else "")
+        lacks = f"<br><small>not here: {escape(figure.lacks)}</small>" if figure.lacks else ""
+        cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told)
+        body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+    head = "".join(f"<th>{name}</th>" for name in ("The paper", "It shows", "Here", "Verdicts on its claims"))
+    return HTML(f'<table class="wide"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>')
