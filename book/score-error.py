@@ -162,8 +162,9 @@ frame(
 # With steps of 3.5 the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n = 8$ is {glue:text}`eta-worse`
 # times that of gradient flow. With steps of {glue:text}`eta-last-step` the exponent is {glue:text}`eta-last`, and the error
 # is {glue:text}`eta-finest` times that of gradient flow. The interval holds the paper's 0.59
-# {glue:text}`eta-holds`. Steps as coarse as these make the exponent larger, not smaller, so they are not where 0.59 comes
-# from. Gradient flow in high dimension has it between $\psi_n = 4$ and $8$, as the table above says.
+# {glue:text}`eta-holds`. The coarser the steps, the larger is the exponent, so coarse steps are not where 0.59 comes from.
+# It is one of the local exponents of gradient flow, which go from {glue:text}`eta-low` to {glue:text}`eta-high` over this
+# range.
 #
 # ## Claims
 

@@ -1,4 +1,4 @@
-"""Every figure of the paper has its row, every link its figure, and every claim that names a figure is counted there."""
+"""Every figure of the paper has its row, every link its figure, and each claim that names a figure is counted there."""
 
 import re
 from dataclasses import replace
