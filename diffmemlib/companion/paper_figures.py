@@ -37,6 +37,14 @@ def load(path: Path | None = None) -> list[PaperFigure]:
     return [PaperFigure(**{**row, "figures": tuple(row["figures"])}) for row in rows]
 
 
+def title(page: str) -> str:
+    """The first heading of a page of the book, a notebook's pair or a text."""
+    book = checkout_root("The title of a page") / "book"
+    file = next(path for path in (book / f"{page}.py", book / f"{page}.md") if path.is_file())
+    heading = re.search(r"^(?:# )?# (.+)$", file.read_text(encoding="utf-8"), re.M)
+    return heading[1] if heading else page
+
+
 def belongs(claim: Claim, number: str) -> bool:
     """Whether a claim's place names this figure, such as 9 left; a place without a side belongs to both halves."""
     figure, _, side = number.partition(" ")
@@ -57,7 +65,7 @@ def show(claims: Sequence[Claim]) -> HTML:
         links = " ".join(
             f'<a href="{figure.page}.html#{name}">{i}</a>' for i, name in enumerate(figure.figures, start=1)
         )
-        here = f'<a href="{figure.page}.html">{figure.page}</a>' + (f": figures {links}" if links else "")
+        here = f'<a href="{figure.page}.html">{escape(title(figure.page))}</a>' + (f": figures {links}" if links else "")
         lacks = f"<br><small>not here: {escape(figure.lacks)}</small>" if figure.lacks else ""
         cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told)
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")

@@ -42,6 +42,11 @@ def test_a_claims_place_says_which_figures_it_belongs_to(place: str, numbers: se
     assert {f.number for f in paper_figures.load() if paper_figures.belongs(claim, f.number)} == numbers
 
 
+def test_pages_are_called_by_their_titles() -> None:
+    assert paper_figures.title("images") == "Images: training-set size"
+    assert paper_figures.title("live-theory") == "Live theory"
+
+
 def test_no_claim_that_names_a_figure_is_left_out() -> None:
     named = [c for c in ROWS if re.search(r"Figs?\. ", c.place)]
     numbers = [f.number for f in paper_figures.load()]

@@ -14,7 +14,7 @@ from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ..estimators.rfnn import atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
-from .style import MEMORY, shades, subplots
+from .style import MEMORY, plain_ticks, shades, subplots
 
 
 def curves(psi_p: float, psi_n: Sequence[float], t: float, tau: np.ndarray) -> tuple[plt.Figure, pd.DataFrame]:
@@ -77,12 +77,12 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
     for step, part in table.groupby("step"):
         mean = np.exp(np.log(part["score_error"]).groupby(part["psi_n"]).mean())
         left.plot(mean.index, mean, "o-", color=colors[step], label=f"a step is {step:g}")
-        value = found[step]
-        error = [[value.value - value.low], [value.high - value.value]]
-        right.errorbar([step], [value.value], error, fmt="o", color=colors[step], capsize=3)
+        eta = found[step]
+        error = [[eta.value - eta.low], [eta.high - eta.value]]
+        right.errorbar([step], [eta.value], error, fmt="o", color=colors[step], capsize=3)
     left.plot(limit["psi_n"], limit["score_error"], "k--", label="gradient flow, limit")
     left.set(xscale="log", yscale="log", xlabel=r"$\psi_n = n/d$", ylabel=r"smallest $E_\mathrm{score}$")
-    left.legend()
+    left.legend(loc="lower left", fontsize=9)
     flow = -np.polyfit(np.log(limit["psi_n"]), np.log(limit["score_error"]), 1)[0]
     right.axhline(flow, color="k", ls="--", lw=1.4)
     right.axhline(paper, color=MEMORY, ls="--", lw=1.2)
@@ -90,6 +90,8 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
         right.annotate(name, (0.98, value), (0, 4), ("axes fraction", "data"), "offset points",
                        ha="right", color=color, fontsize=9)  # fmt: skip
     right.set(xscale="log", xlabel=r"a step in units of $\tau$", ylabel=r"exponent $\eta$")
+    for axis in (left.xaxis, left.yaxis, right.xaxis):
+        plain_ticks(axis)
     return figure, table
 
 
