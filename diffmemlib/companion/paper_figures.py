@@ -40,8 +40,9 @@ def load(path: Path | None = None) -> list[PaperFigure]:
 def title(page: str) -> str:
     """The first heading of a page of the book, a notebook's pair or a text."""
     book = checkout_root("The title of a page") / "book"
-    file = next(path for path in (book / f"{page}.py", book / f"{page}.md") if path.is_file())
-    heading = re.search(r"^(?:# )?# (.+)$", file.read_text(encoding="utf-8"), re.M)
+    files = {book / f"{page}.py": r"^# # (.+)$", book / f"{page}.md": r"^# (.+)$"}
+    file, pattern = next((file, pattern) for file, pattern in files.items() if file.is_file())
+    heading = re.search(pattern, file.read_text(encoding="utf-8"), re.M)
     return heading[1] if heading else page
 
 
