@@ -66,7 +66,8 @@ def show(claims: Sequence[Claim]) -> HTML:
         links = " ".join(
             f'<a href="{figure.page}.html#{name}">{i}</a>' for i, name in enumerate(figure.figures, start=1)
         )
-        here = f'<a href="{figure.page}.html">{escape(title(figure.page))}</a>' + (f": figures {links}" if links else "")
+        here = f'<a href="{figure.page}.html">{escape(title(figure.page))}</a>'
+        here += f": figures {links}" if links else ""
         lacks = f"<br><small>not here: {escape(figure.lacks)}</small>" if figure.lacks else ""
         cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told)
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
