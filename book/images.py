@@ -203,7 +203,8 @@ frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None el
 # SGD. So on these digits "the time at which samples become good does not depend on $n$" holds of the cloud of samples as
 # the Fréchet distance sees it, and not of single samples. Two explanations are possible. Larger sets may be learned more
 # slowly. Or all sets may follow one path, which reaches good single samples late, and small sets leave it early towards
-# their copies, which are digits as well. The [same noise](sec-same-noise) below looks at what the networks make.
+# their copies, which are digits as well. [](same-noise.ipynb) looks at what two networks make of
+# one noise.
 #
 # ## The losses part first
 
@@ -226,7 +227,7 @@ record(runs, table, "images-losses")
 steps = example.samples["step"].tolist()
 new = max(s for s in steps if s < scaling.tau_mem([example])[0].tau)  # the end of the window
 show(
-    draw.time_scrubber(example, new),
+    draw.time_scrubber(example, new, columns=9),
     "images-scrubber",
     "Slider over training time: samples above the training digits nearest to them, copies framed, and below them the "
     "Frechet distance and the memorised fraction with a marker at the chosen time.",
@@ -244,32 +245,6 @@ plt.show()
 record([example], table, "images-grid")
 
 # %% [markdown]
-# (sec-same-noise)=
-# ## The same noise, two training sets
-#
-# These two networks start from the same weights and sample from the same noise at every milestone. The smaller training
-# set is a part of the larger one. What do they make of the same noise?
-
-# %% mystnb={"figure": {"caption": "Ten starting noises, one a column, through training, for two training-set sizes. Copies are framed.", "name": "fig-images-same-noise"}, "image": {"alt": "Two blocks of pictures, a row a training step. In both blocks noise becomes blobs and then strokes in much the same way, column by column. In the last rows the digits differ between the blocks; some on the left are framed as copies."}} tags=["remove-input"]
-pair = sweep_results("images-same-noise")
-figure, table = draw.same_noise(pair, [95, 190, 378, 754, 1195, 1893, 3000])
-plt.show()
-
-# %% tags=["remove-input"]
-record(pair, table, "images-same-noise")
-
-# %% tags=["remove-input"]
-alike = estimate.likeness(pair[0], pair[-1]).set_index("step")
-for when, step in (("early", 378), ("late", 3000)):
-    for which in ("same", "other"):
-        glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
-
-# %% [markdown]
-# Early in training the two networks make much the same picture of the same noise, column by column. At step 378 the
-# pictures of the two networks have a correlation of {glue:text}`images-early-same` where the noise is the same, and of
-# {glue:text}`images-early-other` where it is not. At step 3000 they have {glue:text}`images-late-same` and
-# {glue:text}`images-late-other`. In this pair, what is learned first hardly depends on how many images were seen.
-#
 # ## The threshold k
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dotted: the largest share of held-out digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]

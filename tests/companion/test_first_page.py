@@ -51,7 +51,7 @@ def test_its_numbers_can_be_read_back_from_the_page_and_it_is_small(runs) -> Non
     assert len(page) < 1_500_000
     data = page.split('id="first-page-data">')[1].split("</script>")[0]
     assert json.loads(data) == json.loads(json.dumps(first_page.told(runs)))
-    assert (Path(__file__).parents[2] / "book" / first_page.STILL).is_file()
+    assert (Path(__file__).parents[2] / "book" / "api" / first_page.STILL).is_file()
 
 
 def test_the_download_has_a_row_for_each_run_and_milestone(runs) -> None:

@@ -11,10 +11,10 @@
   // Sliders and the button
 
   const controls = page.querySelector(".controls");
-  const slider = (name, max, start) => {
+  const slider = (name, max, start, target) => {
     const label = document.createElement("label");
     label.innerHTML = `<span>${name}</span> <output></output>` +
-      `<input type="range" min="0" max="${max}" step="1" value="${start}" data-scrubber data-target="first-page-answer">`;
+      `<input type="range" min="0" max="${max}" step="1" value="${start}" data-scrubber data-target="${target}">`;
     controls.append(label);
     return label.querySelector("input");
   };
@@ -28,7 +28,8 @@
   const milestone = (run, place) => Math.max(0, run.steps.filter((step) => step <= timeAt(place)).length - 1);
   const window = ({ gen, mem }) => Boolean(gen) && (!mem || gen < mem);
   const first = Math.max(0, runs.findLastIndex(window));
-  const size = slider("Training images, n", runs.length - 1, first), time = slider("Training step, τ", last, opening(runs[first]));
+  const size = slider("Training images, n", runs.length - 1, first, "first-page-answer");
+  const time = slider("Training step, τ", last, opening(runs[first]), "first-page-controls");
   const play = document.createElement("button");
   play.type = "button";
   play.textContent = "Train";
@@ -72,7 +73,7 @@
   function sentence(run, at) {
     const step = run.steps[at], copied = run.f_mem[at], percent = `${Math.round(100 * copied)}%`;
     const after = `After ${plain(step)} steps on ${run.n} images`;
-    const over = timeAt(Number(time.value)) > 1.2 * run.steps.at(-1) ? " This training ended here." : "";
+    const over = timeAt(Number(time.value)) > 1.2 * run.steps.at(-1) ? " This training ended there." : "";
     if (run.mem && step >= run.mem)
       return `Too late. ${after}, ${percent} of the samples are copies of training images (framed).${over}`;
     if (!window(run)) return `Too early. ${after}, the samples are not good, and copies come before they are: no window.${over}`;
@@ -115,7 +116,7 @@
   function show() {
     const run = runs[Number(size.value)], at = milestone(run, Number(time.value));
     say(size, String(run.n));
-    say(time, plain(run.steps[at]));
+    say(time, plain(Math.round(timeAt(Number(time.value)))));
     page.querySelector(".answer").textContent = sentence(run, at);
     showPictures(run, at);
     showCurves(run, at);

@@ -22,7 +22,7 @@ from .interactive import rounded
 
 SHOWN = 12  # samples, of those that a run has kept
 CURVES = ("f_mem", "loss_train", "loss_test")
-STILL = "_static/two-times.png"  # the same message, where there are no scripts
+STILL = "../_static/two-times.png"  # the same message, where there are no scripts
 
 
 def sheet(images: np.ndarray) -> str:
@@ -84,7 +84,8 @@ def show(results: Sequence[Result]) -> HTML:
     )
     return HTML(
         f'<div class="live" id="first-page" role="figure" aria-label="{escape(described)}">'
-        '<div class="controls"></div><p class="answer" id="first-page-answer" aria-live="polite"></p>'
+        '<div class="controls" id="first-page-controls"></div>'
+        '<p class="answer" id="first-page-answer" aria-live="polite"></p>'
         '<div class="gallery"></div><div class="charts">'
         '<figure><div data-chart="distance"></div></figure><figure><div data-chart="copies"></div></figure>'
         '<figure><div data-chart="losses"></div></figure></div>'

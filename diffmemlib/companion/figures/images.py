@@ -105,12 +105,12 @@ def judged(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     return figure, pd.concat(tables)
 
 
-def same_noise(results: Sequence[Result], steps: Sequence[int], columns: int = 10) -> tuple[plt.Figure, pd.DataFrame]:
+def same_noise(results: Sequence[Result], steps: Sequence[int], columns: int = 8) -> tuple[plt.Figure, pd.DataFrame]:
     """Samples of networks with other training sets from the same noise, a row a milestone; copies are framed.
 
     steps: milestones, of each run the one nearest to it.
     """
-    figure, axes = subplots(1, len(results), figsize=(4.9 * len(results), 0.56 * len(steps)), squeeze=False)
+    figure, axes = subplots(1, len(results), figsize=(4.4 * len(results), 0.6 * len(steps)), squeeze=False)
     rows = []
     for axis, result in zip(axes[0], results, strict=True):
         at = [int(np.abs(np.log(result.samples["step"] / step)).argmin()) for step in steps]

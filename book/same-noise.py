@@ -1,0 +1,57 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # The same noise, two training sets
+#
+# **What you will see.** Two networks are trained on sets of different size. Early in training they make much the same
+# pictures of the same noise. Later each makes its own, and the one with fewer images makes copies.
+#
+# **You need** [the experiment on images](images.ipynb). **Reading time**: two minutes.
+
+# %% tags=["remove-input"]
+import matplotlib.pyplot as plt
+from myst_nb import glue
+
+from diffmemlib.companion.estimators import images as estimate
+from diffmemlib.companion.figures import images as draw
+from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.sweeps.tables import sweep_results
+
+# %% [markdown]
+# The digits, the U-Net and the optimiser, Adam, are those of [the experiment on images](images.ipynb). These two networks
+# start from the same weights and sample from the same noise at every milestone. The smaller training set is a part of the
+# larger one. What do they make of the same noise?
+
+# %% mystnb={"figure": {"caption": "Eight starting noises, one a column, through training, for two training-set sizes. Copies are framed.", "name": "fig-images-same-noise"}, "image": {"alt": "Two blocks of pictures, a row a training step. In both blocks noise becomes blobs and then strokes in much the same way, column by column. In the last rows the digits differ between the blocks; some on the left are framed as copies."}} tags=["remove-input"]
+pair = sweep_results("images-same-noise")
+figure, table = draw.same_noise(pair, [95, 190, 378, 754, 1195, 1893, 3000])
+plt.show()
+
+# %% tags=["remove-input"]
+record(pair, table, "images-same-noise")
+
+# %% tags=["remove-input"]
+alike = estimate.likeness(pair[0], pair[-1]).set_index("step")
+for when, step in (("early", 378), ("late", 3000)):
+    for which in ("same", "other"):
+        glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
+
+# %% [markdown]
+# Early in training the two networks make much the same picture of the same noise, column by column. At step 378 the
+# pictures of the two networks have a correlation of {glue:text}`images-early-same` where the noise is the same, and of
+# {glue:text}`images-early-other` where it is not. At step 3000 they have {glue:text}`images-late-same` and
+# {glue:text}`images-late-other`. In this pair, what is learned first hardly depends on how many images were seen.
