@@ -46,8 +46,6 @@ $(STAMP): requirements.lock pyproject.toml
 # --all, since Sphinx repeats no warning of a page that it does not read again, nor sees a change in diffmemlib.
 book: $(STAMP) ## Build the HTML book, drawn at TIER (laptop); a warning is an error
 	@$(BIN)/python -m diffmemlib verify --integrity
-	@rm -rf _build/.jupyter_cache
-	@DIFFMEM_TIER=$(TIER) $(BIN)/python book/_ext/execute.py _build/.jupyter_cache $(PAGES)
 	@DIFFMEM_TIER=$(TIER) $(BIN)/jupyter-book build . --all -W -n --keep-going || { \
 	  echo "The book was not built: mend each warning and error above, then run make book again." >&2; exit 1; }
 	@echo "The book: $(CURDIR)/_build/html/index.html"

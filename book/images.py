@@ -161,7 +161,7 @@ record(every, table, "images-judged") if every else None
 
 # %% tags=["remove-input"]
 levels = (1.0, 0.5, 0.3, 0.2, 0.15, 0.1)
-shares = dict.fromkeys((*levels, estimate.GOOD[distance]), float("nan"))
+shares = dict.fromkeys((*levels, estimate.GOOD[distance], estimate.EARLY[distance]), float("nan"))
 if every:
     known = recognised.milestones(every)
     shares = {level: recognised.share_at(level, known) for level in shares}
@@ -170,7 +170,7 @@ if every:
     glue("images-strict-sgd", str(strict["images-sgd"]), display=False)
 glue("images-real", f"{recognised.share_of_real(c['side']) if every else float('nan'):.0%}", display=False)
 glue("images-share", f"{shares[estimate.GOOD[distance]]:.0%}", display=False)
-glue("images-share-half", f"{shares[0.5]:.0%}", display=False)
+glue("images-share-half", f"{shares[estimate.EARLY[distance]]:.0%}", display=False)
 relative = shares[estimate.GOOD[distance]] / recognised.share_of_real(c["side"]) if every else float("nan")
 glue("images-share-of-real", f"{relative:.0%}", display=False)
 glue("images-ball", recognised.BALL, display=False)
@@ -180,10 +180,10 @@ glue("images-large", recognised.LARGE, display=False)
 
 # %% [markdown]
 # The judge is strict: of real digits it recognises {glue:text}`images-real`. At one and the same distance it recognises
-# more samples of a small training set than of a large one. The distance compares two clouds of samples, and the cloud of a
-# small set lacks variety, which the judge does not ask for. A copy is also a digit. So the level is read off the runs with
-# $n \ge$ {glue:text}`images-large`, which have hardly any copies at these distances. At a distance of 0.5 the judge
-# recognises {glue:text}`images-share-half` of their samples. At {glue:text}`images-good`, the level that this book takes, it
+# more samples of a small training set than of a large one. The distance compares two clouds of samples, so it also asks for
+# variety, and the judge does not. And a copy is a digit, too. So the level is read off the runs with $n \ge$
+# {glue:text}`images-large`, at the milestones before $\tau_\mathrm{mem}$. At a distance of {glue:text}`images-early` the
+# judge recognises {glue:text}`images-share-half` of their samples. At {glue:text}`images-good`, the level that this book takes, it
 # recognises {glue:text}`images-share`, which is {glue:text}`images-share-of-real` of what it recognises of real digits. Lower
 # levels would be better still, but fewer runs reach them.
 #

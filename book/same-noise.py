@@ -47,11 +47,12 @@ record(pair, table, "images-same-noise")
 # %% tags=["remove-input"]
 alike = estimate.likeness(pair[0], pair[-1]).set_index("step")
 for when, step in (("early", 378), ("late", 3000)):
+    glue(f"images-{when}", f"{step:,}", display=False)
     for which in ("same", "other"):
         glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
 
 # %% [markdown]
-# Early in training the two networks make much the same picture of the same noise, column by column. At step 378 the
-# pictures of the two networks have a correlation of {glue:text}`images-early-same` where the noise is the same, and of
-# {glue:text}`images-early-other` where it is not. At step 3000 they have {glue:text}`images-late-same` and
+# Early in training the two networks make much the same picture of the same noise, column by column. At step
+# {glue:text}`images-early` the pictures of the two networks have a correlation of {glue:text}`images-early-same` where the noise is the same, and of
+# {glue:text}`images-early-other` where it is not. At step {glue:text}`images-late` they have {glue:text}`images-late-same` and
 # {glue:text}`images-late-other`. In this pair, what is learned first hardly depends on how many images were seen.

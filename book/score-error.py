@@ -149,6 +149,7 @@ glue("eta-d", str(descents[0].config["d"]), display=False)
 glue("eta-seeds", str(len({r.config["seed"] for r in descents})), display=False)
 glue("eta-first", str(by_step[max(by_step)]), display=False)
 glue("eta-last", str(by_step[min(by_step)]), display=False)
+glue("eta-first-step", f"{max(by_step):.2g}", display=False)
 glue("eta-last-step", f"{min(by_step):.2g}", display=False)
 glue("eta-holds", "at steps of " + " and ".join(holds) if holds else "at no size of a step", display=False)
 glue("eta-worse", f"{at_8[max(by_step)] / flow[0]:.1f}", display=False)
@@ -159,7 +160,7 @@ frame(
 )
 
 # %% [markdown]
-# With steps of 3.5 the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n = 8$ is {glue:text}`eta-worse`
+# With steps of {glue:text}`eta-first-step` the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n = 8$ is {glue:text}`eta-worse`
 # times that of gradient flow. With steps of {glue:text}`eta-last-step` the exponent is {glue:text}`eta-last`, and the error
 # is {glue:text}`eta-finest` times that of gradient flow. The interval holds the paper's 0.59
 # {glue:text}`eta-holds`. The coarser the steps, the larger is the exponent, so coarse steps are not where 0.59 comes from.

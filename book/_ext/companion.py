@@ -2,6 +2,7 @@
 
 - plotly.min.js comes from the installed plotly package, so that it matches the figures and git holds no copy.
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
+- Pages are executed several at once, and anew each time; see `execute.py`.
 - Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
   are not the library's own are plain text too: how an alias is called depends on the version of Python.
 - The written pages are repaired where the theme leaves something that fails when opened from disk, or that a screen
@@ -60,6 +61,16 @@ def announce_tier(app: Sphinx, config: Config) -> None:
         )
 
 
+def execute_pages(app: Sphinx, env: Any, docnames: list[str]) -> None:
+    """Execute the pages that are about to be read, where the configuration has them read from the cache."""
+    pages = [path for path in (Path(env.doc2path(name)) for name in docnames) if path.suffix == ".ipynb"]
+    settings = env.mystnb_config
+    if pages and settings.execution_mode == "cache":
+        from execute import execute
+
+        execute(pages, Path(settings.execution_cache_path), settings.execution_timeout)
+
+
 def plain_docstring(app: Sphinx, what: str, name: str, obj: Any, options: Any, lines: list[str]) -> None:
     """Escape reStructuredText in a docstring, line by line; `name` in single backticks becomes code."""
     for number, line in enumerate(lines):
@@ -92,6 +103,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("config-inited", add_plotly)
     app.connect("config-inited", disconnect_thebe)
     app.connect("config-inited", announce_tier)
+    app.connect("env-before-read-docs", execute_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
     app.connect("missing-reference", plain_type)
     app.connect("build-finished", repair_pages)

@@ -58,10 +58,11 @@ def belongs(claim: Claim, number: str) -> bool:
 
 
 def show(claims: Sequence[Claim]) -> HTML:
-    """The table: number, what it shows, our figures as links, and the verdicts on the claims that name it."""
+    """The table: number, what it shows, our figures as links, and verdicts and tiers of the claims that name it."""
     body = []
     for figure in load():
-        verdicts = Counter(c.verdict for c in claims if belongs(c, figure.number))
+        own = [c for c in claims if belongs(c, figure.number)]
+        verdicts, tiers = Counter(c.verdict for c in own), sorted({c.tier for c in own} - {""})
         told = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if v in verdicts) or "no claim"
         links = " ".join(
             f'<a href="{figure.page}.html#{name}">{i}</a>' for i, name in enumerate(figure.figures, start=1)
@@ -69,7 +70,7 @@ def show(claims: Sequence[Claim]) -> HTML:
         here = f'<a href="{figure.page}.html">{escape(title(figure.page))}</a>'
         here += f": figures {links}" if links else ""
         lacks = f"<br><small>not here: {escape(figure.lacks)}</small>" if figure.lacks else ""
-        cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told)
+        cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told, ", ".join(tiers))
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{name}</th>" for name in ("The paper", "It shows", "Here", "Verdicts on its claims"))
+    head = "".join(f"<th>{name}</th>" for name in ("The paper", "It shows", "Here", "Verdicts on its claims", "Tier"))
     return HTML(f'<table class="wide"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>')

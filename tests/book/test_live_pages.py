@@ -84,8 +84,10 @@ def test_the_first_page_is_moved_by_keys_and_by_its_button(page: Any, base: str)
 
 def test_without_scripts_the_first_page_shows_a_still(chromium: Any, base: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
-    page = context.new_page()
+    page, loaded = context.new_page(), {}
+    page.on("response", lambda response: loaded.update({response.url: response.status}))
     page.goto(f"{base}/book/index.html")
+    assert loaded[f"{base}/_static/two-times.png"] == 200
     still = page.query_selector("#first-page img")
     assert still.is_visible() and still.bounding_box()["height"] > 50
     context.close()

@@ -42,6 +42,29 @@ def test_a_claims_place_says_which_figures_it_belongs_to(place: str, numbers: se
     assert {f.number for f in paper_figures.load() if paper_figures.belongs(claim, f.number)} == numbers
 
 
+def test_the_readme_has_the_same_pages() -> None:
+    readme = (BOOK.parent / "README.md").read_text(encoding="utf-8")
+    line = readme[readme.index("Where is a figure of the paper?") :].split("\n\n")[0]
+    said = {
+        number: set(re.findall(r"`([a-z-]+)`", part))
+        for numbers, part in re.findall(r"([\d, and]+): ((?:`[a-z-]+`(?: and )?)+)", line.replace("\n", " "))
+        for number in re.findall(r"\d+", numbers)
+    }
+    expected: dict[str, set[str]] = {}
+    for figure in paper_figures.load():
+        if figure.figures:  # Fig. 8 is a network, not a result
+            expected.setdefault(figure.number.split()[0], set()).add(figure.page)
+    assert said == expected
+
+
+def test_the_table_tells_verdicts_and_tiers() -> None:
+    judged = [c for c in ROWS if c.id in ("gmm-tau-mem-n", "gmm-tau-gen-width")]
+    table = paper_figures.show(judged).data
+    row = next(row for row in table.split("<tr>") if "Fig. 9 left" in row)
+    assert f"1 {judged[0].verdict}" in row and f"<td>{judged[0].tier}</td>" in row
+    assert "no claim" in next(row for row in table.split("<tr>") if "Fig. 15" in row)
+
+
 def test_pages_are_called_by_their_titles() -> None:
     assert paper_figures.title("images") == "Images: training-set size"
     assert paper_figures.title("live-theory") == "Live theory"

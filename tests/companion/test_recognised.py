@@ -45,13 +45,15 @@ def test_a_sample_counts_by_the_nearest_digit_and_by_the_agreement_of_its_neighb
 
 
 def test_groups_are_means_with_students_interval() -> None:
-    table = pd.DataFrame({"n": 512, "distance": [1.0, 2.0, 2.0, 8.0, 8.0], "share": [0.5, 0.2, 0.4, 0.0, 0.1]})
+    table = pd.DataFrame({"distance": [1.0, 2.0, 2.0, 8.0, 8.0], "share": [0.5, 0.2, 0.4, 0.0, 0.1]})
     groups = recognised.by_distance(table, edges=(0.5, 1.5, 4.0, 10.0))
     assert groups["count"].tolist() == [2, 2]  # a group of one milestone has no interval
     assert groups["distance"].tolist() == pytest.approx([2.0, 8.0])
     assert groups["value"].tolist() == pytest.approx([0.3, 0.05])
     assert (groups["high"] - groups["value"]).tolist() == pytest.approx([12.706 * 0.1, 12.706 * 0.05], rel=1e-3)
-    assert recognised.share_at(4.0, table, edges=(0.5, 1.5, 4.0, 10.0)) == pytest.approx(0.175)
+    small, copied = (table.assign(n=n, f_mem=f, share=1.0) for n, f in ((64, 0.0), (512, 0.3)))  # not asked
+    every = pd.concat([table.assign(n=512, f_mem=0.0), small, copied])
+    assert recognised.share_at(4.0, every, edges=(0.5, 1.5, 4.0, 10.0)) == pytest.approx(0.175)
 
 
 def test_the_level_called_good_is_one_at_which_samples_are_recognised() -> None:

@@ -21,12 +21,12 @@ from ...runs.store import Result
 from ...timescales.crossings import Timescale, first_crossing
 from ..sweeps.tables import sweep_results
 from . import Estimate
-from .scaling import exponent_of
+from .scaling import F_MEM, exponent_of
 
 NEIGHBOURS, AGREEING = 10, 8  # nearest real digits, and how many of them are of one class
 BALL = 3  # a sample has to be as near to its nearest digit as that digit's third neighbour
 EDGES = (0.02, 0.05, 0.1, 0.15, 0.25, 0.4, 0.7, 1.5, 3.0, 10.0)  # of the groups of distances
-LARGE = 256  # training images from which on runs have no copies where their samples become good
+LARGE = 256  # training images from which on samples become good before they are copies
 GOOD = 2 / 3  # of the share of real digits that is recognised
 
 
@@ -88,13 +88,17 @@ def exponent_in_n(sweep: str, good: float = GOOD) -> Estimate:
 
 
 def milestones(runs: Sequence[Result]) -> pd.DataFrame:
-    """Frechet distance and share of the kept samples that is recognised, a row a milestone of each run."""
+    """A row a milestone of each run: columns n, step, distance (Frechet), f_mem, and the share that is recognised.
+
+    The share is of the kept samples, the others are of all.
+    """
     rows = []
     for r in runs:
-        distances = r.curve("fd")["value"].loc[r.samples["step"]]
-        for (step, distance), pictures in zip(distances.items(), r.samples["samples"], strict=True):
-            rows.append((r.config["n"], step, distance, float(recognised(pictures).mean())))
-    return pd.DataFrame(rows, columns=["n", "step", "distance", "share"])
+        distances, f_mem = (r.curve(metric)["value"] for metric in ("fd", "f_mem"))
+        for step, pictures in zip(r.samples["step"].tolist(), r.samples["samples"], strict=True):
+            share = float(recognised(pictures).mean())
+            rows.append((r.config["n"], step, distances[step], f_mem[step], share))
+    return pd.DataFrame(rows, columns=["n", "step", "distance", "f_mem", "share"])
 
 
 def by_distance(table: pd.DataFrame, edges: Sequence[float] = EDGES) -> pd.DataFrame:
@@ -112,6 +116,6 @@ def by_distance(table: pd.DataFrame, edges: Sequence[float] = EDGES) -> pd.DataF
 
 
 def share_at(distance: float, table: pd.DataFrame, edges: Sequence[float] = EDGES) -> float:
-    """The share of large training sets at a distance, interpolated between the groups, in the distance's logarithm."""
-    groups = by_distance(table[table["n"] >= LARGE], edges)
+    """The share at a distance, of large training sets before tau_mem, interpolated in the distance's logarithm."""
+    groups = by_distance(table[(table["n"] >= LARGE) & (table["f_mem"] < F_MEM)], edges)
     return float(np.interp(np.log(distance), np.log(groups["distance"]), groups["value"]))

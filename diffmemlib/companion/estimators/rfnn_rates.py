@@ -11,7 +11,6 @@ from ...runs.store import Result
 from ...timescales.power_laws import exponent
 from ..sweeps.tables import sweep_results
 from . import Estimate
-from .rfnn import lowest
 
 SWEEP = "rfnn-rates"
 
@@ -29,17 +28,15 @@ def smallest(runs: Sequence[Result]) -> pd.DataFrame:
     rows = []
     for r in runs:
         curve = r.curve("score_error")["value"]
-        at = curve.index.to_numpy(float)
-        if curve.to_numpy().argmin() == len(curve) - 1:
+        best = curve.idxmin()
+        if best == curve.index[-1]:
             raise ValueError(f"run {r.id}: its smallest E_score is its last one; give it more steps")
-        _, error = lowest(at, curve.to_numpy())
-        tau = float(at[curve.to_numpy().argmin()] * step_of(r))
-        rows.append((step_of(r), r.config["psi_n"], r.config["seed"], tau, error))
+        rows.append((step_of(r), r.config["psi_n"], r.config["seed"], best * step_of(r), curve[best]))
     return pd.DataFrame(rows, columns=["step", "psi_n", "seed", "tau", "score_error"])
 
 
 def eta_by_step(runs: Sequence[Result] | None = None) -> dict[float, Estimate]:
-    """The exponent of the smallest E_score in psi_n, less its sign, for each size of a step, from large to small."""
+    """eta of E_score ~ psi_n^-eta at its smallest, for each size of a step in tau, from large to small steps."""
     runs = sweep_results(SWEEP) if runs is None else runs
     table, found = smallest(runs), {}
     for step in sorted(set(table["step"]), reverse=True):
