@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.companion.estimators import images as estimate, scaling
-from diffmemlib.companion.figures import capacity as draw, curves
+from diffmemlib.companion.figures import capacity as draw, curves, images as pictures
 from diffmemlib.runs.store import Result
 
 
@@ -160,6 +160,36 @@ def test_brightness_that_goes_with_the_distance_is_seen(monkeypatch):
     }  # fmt: skip
     monkeypatch.setattr(Result, "samples", stored)
     assert estimate.brightness_correlation([run]) == pytest.approx(1)
+
+
+@pytest.fixture
+def two_networks(monkeypatch) -> tuple[Result, Result]:
+    """The second makes what the first does, then what it makes of the noise before; one picture is flat."""
+    g = np.random.default_rng(0)
+    first = g.integers(0, 256, (2, 6, 1, 8, 8), dtype=np.uint8)
+    second = np.stack([first[0], np.roll(first[1], 1, axis=0)])
+    second[0, 0] = 7
+    far, near = np.tile([1.0, 1.1], (2, 6, 1)), np.tile([0.1, 1.1], (2, 6, 1))
+    kept = {
+        64: {"step": np.array([10, 100]), "samples": first, "nearest": first, "distances": far},
+        256: {"step": np.array([11, 101]), "samples": second, "nearest": first, "distances": near},
+    }
+    monkeypatch.setattr(Result, "samples", property(lambda run: kept[run.config["n"]]))
+    return made(64), made(256)
+
+
+def test_networks_are_alike_where_they_make_the_same_of_the_same_noise(two_networks):
+    table = estimate.likeness(*two_networks)
+    assert table["step"].tolist() == [10, 100]
+    assert table.loc[0, "same"] == pytest.approx(1) and abs(table.loc[0, "other"]) < 0.1
+    assert abs(table.loc[1, "same"]) < 0.15 and table.loc[1, "other"] == pytest.approx(1 / 5, abs=0.1)
+
+
+def test_the_same_noise_is_drawn_for_each_network_at_its_nearest_milestones(two_networks):
+    figure, table = pictures.same_noise(two_networks, [9, 90], columns=4)
+    assert table.values.tolist() == [[64, 10, 0], [64, 100, 0], [256, 11, 4], [256, 101, 4]]
+    assert [axis.get_title() for axis in figure.axes] == ["n = 64", "n = 256"]
+    assert [label.get_text() for label in figure.axes[1].get_yticklabels()] == ["11", "101"]
 
 
 def test_the_time_of_generation_of_a_width_rests_on_the_runs_that_saw_it():

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.companion.estimators import images as estimate, recognised
+from diffmemlib.companion.figures import images as draw
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data.digits import digits
 from diffmemlib.runs.store import Result
@@ -54,6 +55,15 @@ def test_groups_are_means_with_students_interval() -> None:
     small, copied = (table.assign(n=n, f_mem=f, share=1.0) for n, f in ((64, 0.0), (512, 0.3)))  # not asked
     every = pd.concat([table.assign(n=512, f_mem=0.0), small, copied])
     assert recognised.share_at(4.0, every, edges=(0.5, 1.5, 4.0, 10.0)) == pytest.approx(0.175)
+
+
+def test_the_figure_has_a_line_for_each_small_set_and_one_for_the_large() -> None:
+    runs = [r for r in sweep_results("images-n") if r.config["n"] in (64, 256, 512)]
+    figure, table = draw.judged(runs)
+    assert list(table["group"].unique()) == ["n = 64", "n ≥ 256"]
+    assert figure.axes[0].get_xlim()[0] > figure.axes[0].get_xlim()[1]  # quality grows to the right
+    large = recognised.milestones(runs).query("n >= 256")
+    assert table[table["group"] == "n ≥ 256"]["value"].tolist() == recognised.by_distance(large)["value"].tolist()
 
 
 def test_the_level_called_good_is_one_at_which_samples_are_recognised() -> None:
