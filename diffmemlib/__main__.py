@@ -268,11 +268,14 @@ def features() -> None:
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
+    seconds: Annotated[
+        float | None,
+        typer.Option(help="Begin no other timing when so many have passed; 60 on a GPU, else all are made.", min=0),
+    ] = None,
 ) -> None:
-    """Time the library against direct ways of doing the same; print it, and write it as JSON."""
-    from .bench.images import measure, report
-    from .bench.library import MODELS, table, together, together_table
-    from .files import check_writable, to_json, write_atomic
+    """Time the library against direct ways of doing the same; print it, and write it as JSON as it goes."""
+    from .bench.command import bench as measure_all
+    from .files import check_writable
     from .places import output_dir
     from .runs.config import check_device
 
@@ -280,14 +283,7 @@ def bench(
         kind = check_device(device).split(":")[0]
         path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
         check_writable(path)  # before the measuring, which takes minutes
-        image = measure(device)
-        typer.echo(report(image))
-        nets = [together(n, MODELS[kind], device=device) for n in (64, 256, 1024)]
-        typer.echo("\n" + together_table(nets, f"on {image['device']}, {image['threads']} threads"))
-        if kind == "cpu":
-            typer.echo("\n" + table())
-        write_atomic(path, to_json({"image": image, "together": nets}))
-        typer.echo(f"\nwrote {path.name}")
+        measure_all(device, path, seconds, typer.echo)
 
 
 @app.command()

@@ -6,6 +6,7 @@ import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from math import inf
 from typing import Any
 
 import torch
@@ -15,17 +16,18 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.data import DataLoader, TensorDataset
 from torch.utils.flop_counter import FlopCounterMode
 
-from ..diffusion.losses import DenoisingLoss
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Schedule, forward_noise
-from ..experiments.unet import COMPILED, sample_batch_size
+from ..experiments.unet import sample_batch_size
 from ..metrics.memorization import two_nearest
-from ..nets.cpu import use_cpu_layers
 from ..nets.unet import UNet
 from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
-from ..training.loop import Trainer, TrainState, make_optimizer
+from ..training.fixed_batch import FixedBatch
+from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
+from .profile import profile_step
+from .ways import WAYS
 
 
 @dataclass(frozen=True)
@@ -45,80 +47,111 @@ SIZES = {
     "cuda": Size(width=32, side=32, batch=512, samples=10_000, sampling_steps=100, train=32_768),  # the paper's
 }
 
-WAYS = {"eager": None, "CUDA graphs": COMPILED[True], "compiled": COMPILED[False]}  # and torch.compile's name for each
 
-
-def measure(device: str = "cpu", size: Size | None = None, enough: float = 3.0) -> dict[str, Any]:
-    """All timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
+def measure(
+    device: str = "cpu", size: Size | None = None, enough: float | None = None, seconds: float = inf,
+    save: Callable[[dict[str, Any]], None] = lambda found: None,
+) -> dict[str, Any]:  # fmt: skip
+    """Return all timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
 
     plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
     the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
-    in bfloat16, in all WAYS, the last of which runs use. They are timed in turns. floor: the larger of FLOPs over
-    the rate of a large matrix product, and of bytes over the bandwidth of a copy, timed here. Freed memory is kept, for
-    all of them, as in runs.
+    in bfloat16, in each of WAYS, of which runs use the first. Each is timed in turns with the plain one, and has a ratio
+    to it. floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth of
+    a copy, timed here. Freed memory is kept, for all of them, as in runs.
+
+    Parameters
+    ----------
+    device
+        As torch calls it.
+    size
+        What is timed; that of SIZES unless given.
+    enough
+        Seconds of calls that a timing is taken from.
+    seconds
+        When so many have passed, no other way is begun: ``not_reached`` names those left.
+    save
+        Called with what is known, whenever more is: one way may take minutes to compile.
     """
     keep_freed_memory()
-    cuda = device.startswith("cuda")
+    began, cuda = time.monotonic(), device.startswith("cuda")
+    enough = (0.5 if cuda else 3.0) if enough is None else enough
     s = size or SIZES["cuda" if cuda else "cpu"]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
-    trainers = {way: ours(s, data.to(device), device, way, bf16=cuda) for way in (WAYS if cuda else ("eager",))}
-    steps = {"plain": _plain(s, data, device)} | {way: trainer.step for way, trainer in trainers.items()}
-    plain, *times = in_turns(list(steps.values()), device, enough)
-    ways = dict(zip(trainers, times, strict=True))
-    way, trainer = list(trainers.items())[-1]
-    step = ways[way]
+    plain, ways = _plain(s, data, device), WAYS["cuda" if cuda else "cpu"]
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
-    net = trainer.state.net.eval()
+    floor = max(flops / rate, moved / bandwidth)
+    found: dict[str, Any] = {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "size": asdict(s),
+        "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
+        "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9, "floor": floor,
+        "ways": {}, "not_reached": list(ways),
+    }  # fmt: skip
+    for name, way in ways.items():
+        if found["ways"] and time.monotonic() - began > seconds:
+            break
+        start = time.perf_counter()
+        trainer = way.trainer(s.width, s.batch, data.to(device), device)
+        for tau in range(WARM_UP + 1):  # compiles, and records
+            trainer.step(tau)
+        prepared = time.perf_counter() - start
+        theirs, step = in_turns([plain, trainer.step], device, enough)
+        found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
+        found["not_reached"].remove(name)
+        if len(found["ways"]) == 1:  # that of runs
+            found |= {"plain_step": theirs, "our_step": step, "ratio": theirs / step, "over_floor": step / floor}
+            found["profile"] = profile_step(trainer, device)
+            found |= _measuring(s, trainer.state.net, data.shape[1:], device)
+        save(found)
+        del trainer
+    return found
+
+
+def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
+    """Seconds of what a milestone does: samples, and their neighbours."""
+    size = min(s.samples, sample_batch_size(device))
+    predict = net.eval() if device == "cpu" else FixedBatch(net, size, replayed=True)
 
     def draw(count: int, steps: int) -> Tensor:
-        return sample(
-            net, count, data.shape[1:], Schedule(), 0, steps=steps, batch_size=sample_batch_size(device), device=device
-        )
+        return sample(predict, count, shape, Schedule(), 0, steps=steps, batch_size=size, device=device)
 
-    draw(min(s.samples, sample_batch_size(device)), 1)  # compiles for measuring
+    draw(size, WARM_UP + 1)  # records
     began = time.perf_counter()
     x = draw(s.samples, s.sampling_steps)
     sampling = time.perf_counter() - began
-    train = torch.randn(s.train, *data.shape[1:], device=device)
+    train = torch.randn(s.train, *shape, device=device)
     began = time.perf_counter()
     two_nearest(x, train)
-    neighbours = time.perf_counter() - began
-    return {
-        "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
-        "size": asdict(s), "plain_step": plain, "ways": ways, "our_step": step, "ratio": plain / step,
-        "steps_per_second": 1 / step, "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
-        "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9,
-        "floor": max(flops / rate, moved / bandwidth), "over_floor": step / max(flops / rate, moved / bandwidth),
-        "sampling": sampling, "neighbours": neighbours,
-    }  # fmt: skip
+    return {"sampling": sampling, "neighbours": time.perf_counter() - began}
 
 
 def report(timings: dict[str, Any]) -> str:
     """Return the timings of `measure` as a few lines of text."""
     s, f = timings["size"], timings
+    width = max(map(len, f["ways"]))
+    lines = [
+        f"  {name:{width}} {1e3 * way['step']:8.1f} ms, {way['ratio']:5.2f} times faster than a plain loop; "
+        f"{way['prepared']:.0f} s to begin with"
+        for name, way in f["ways"].items()
+    ]
+    if f["not_reached"]:
+        lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")
+    kernels = [f"  {k['share']:6.1%} {k['calls']:5.0f} times a step: {k['name']}" for k in f["profile"]["kernels"]]
     return f"""\
 U-Net, W = {s["width"]}, {s["side"]} x {s["side"]}, batch {s["batch"]}, on {f["device"]}, {f["threads"]} threads
-  a training step: {1e3 * f["our_step"]:.1f} ms ({f["steps_per_second"]:.1f} steps/s); a plain loop takes \
+  a training step as runs make it: {1e3 * f["our_step"]:.1f} ms ({1 / f["our_step"]:.1f} steps/s); a plain loop takes \
 {1e3 * f["plain_step"]:.1f} ms, {f["ratio"]:.2f} times that
-  by way: {", ".join(f"{way} {1e3 * t:.1f} ms" for way, t in f["ways"].items())}
   floor {1e3 * f["floor"]:.1f} ms, {f["over_floor"]:.1f} times below: {f["teraflops_a_step"]:.3g} TFLOP at \
 {f["matmul_teraflops_per_second"]:.3g} TFLOP/s, {f["gigabytes_a_step"]:.3g} GB at \
 {f["copy_gigabytes_per_second"]:.3g} GB/s
   {s["samples"]} samples by DDIM in {s["sampling_steps"]} steps: {f["sampling"]:.1f} s
-  their neighbours among {s["train"]}: {f["neighbours"]:.2f} s"""
-
-
-def ours(s: Size, data: Tensor, device: str, way: str = "eager", bf16: bool = False) -> Trainer:
-    """Return the trainer of an image run, in one of WAYS."""
-    net = seeded(0, lambda: UNet(s.width)).to(device)
-    net.to(memory_format=torch.channels_last)
-    if device == "cpu":
-        use_cpu_layers(net)
-    if way != "eager":
-        net.compile(mode=WAYS[way])
-    optimizer = make_optimizer(net, "adam", 1e-4)
-    return Trainer(TrainState(net, data, 0), optimizer, DenoisingLoss(Schedule(), bf16=bf16), s.batch)
+  their neighbours among {s["train"]}: {f["neighbours"]:.2f} s
+ways to make the step
+{chr(10).join(lines)}
+where its time goes (kernels {f["profile"]["busy"]:.0%} of it, launches and gaps the rest)
+{chr(10).join(kernels)}"""
 
 
 def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:

@@ -26,7 +26,11 @@ from ..training.ensemble import EnsembleTrainer
 from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, loop, make_optimizer
 
 SGD = OptimizerSettings("sgd", 6e-3, 0.95)
-MODELS = {"cpu": 8, "cuda": 32}  # trained together
+# What is trained together: points and networks of each, steps and repeats of a timing, networks trained in turn.
+TOGETHER = {
+    "cpu": [(n, 8, 100, 7, 8) for n in (64, 256, 1024)],
+    "cuda": [(64, 32, 20, 3, 2), (1024, 32, 20, 3, 2), (64, 64, 20, 3, 2), (64, 128, 20, 3, 2)],
+}
 
 
 def seconds(work: Callable[[], object], repeats: int) -> float:
@@ -133,27 +137,43 @@ def limit(d: int = 100, draws: int = 4) -> tuple[str, float, float, float]:
     return f"learning curve, {draws} draws at d = {d}", fast, slow, float(off)
 
 
-def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7, device: str = "cpu") -> dict[str, float]:
+def together(
+    n: int, models: int = 8, steps: int = 100, repeats: int = 7, device: str = "cpu", in_turn: int | None = None
+) -> dict[str, float]:
     """Training steps of mixture nets (W = 128, full batch, SGD): stacked, and stacked and compiled, against in turn.
 
     All do what a training loop does, from the same start and with the same numbers. They take turns, and the medians
     are reported in milliseconds a step of all, so that a machine that is busy for a while slows all alike; compiling is
-    not timed. On a GPU the compiled way is that of CUDA graphs. Freed memory is kept, for all of them, as in runs.
+    not timed. On a GPU the steps of stacks are replayed as CUDA graphs. Freed memory is kept, for all, as in runs.
+
+    Parameters
+    ----------
+    n
+        Points of each.
+    models
+        How many networks.
+    steps, repeats
+        Of each way.
+    device
+        As torch calls it.
+    in_turn
+        How many are trained one after the other, the time of all being as many times that; all, unless given.
     """
     keep_freed_memory()
-    truth, loss = GaussianMixture(), DenoisingLoss(Schedule())
+    truth, loss, few = GaussianMixture(), DenoisingLoss(Schedule()), min(models, in_turn or models)
 
-    def states() -> list[TrainState]:
+    def states(count: int) -> list[TrainState]:
         return [
             TrainState(seeded(i, ResidualMLP).to(device), truth.sample(n, i).float().to(device), i)
-            for i in range(models)
+            for i in range(count)
         ]
 
     def alone() -> list[Trainer]:
-        return [Trainer(s, make_optimizer(s.net, *SGD), loss, n) for s in states()]
+        return [Trainer(s, make_optimizer(s.net, *SGD), loss, n) for s in states(few)]
 
     def ensemble(compiled: bool) -> list[EnsembleTrainer]:
-        return [EnsembleTrainer(states(), [{}] * models, SGD, loss, n, 0, compiled)]
+        replayed = device.startswith("cuda")
+        return [EnsembleTrainer(states(models), [{}] * models, SGD, loss, n, 0, compiled, replayed)]
 
     ways: dict[str, Sequence[Learner]] = {"alone": alone(), "stacked": ensemble(False), "compiled": ensemble(True)}
     times: dict[str, list[float]] = {name: [] for name in ways}
@@ -167,19 +187,23 @@ def together(n: int, models: int = 8, steps: int = 100, repeats: int = 7, device
                 torch.cuda.synchronize(device)
             times[name].append(1e3 * (time.perf_counter() - began) / steps)
     medians = {name: median(values[1:]) for name, values in times.items()}  # the first of each warms up, or compiles
-    return {"n": n, "models": models, **medians}
+    return {"n": n, "models": models, **medians, "alone": medians["alone"] * models / few}
 
 
 def together_table(timings: Sequence[dict[str, float]], where: str) -> str:
     """The results of `together` as text."""
-    lines = [f"a step of {timings[0]['models']:g} mixture nets, {where}", ""]
-    lines.append(f"{'n':>6} {'in turn (ms)':>13} {'stacked (ms)':>13} {'ratio':>6} {'compiled (ms)':>14} {'ratio':>6}")
+    heads = ("n", "nets", "in turn (ms)", "stacked (ms)", "ratio", "compiled (ms)", "ratio")
+    lines = [f"a step of mixture nets together, {where}", "", " ".join(f"{head:>13}" for head in heads)]
     for r in timings:
-        ratios = {name: r["alone"] / r[name] for name in ("stacked", "compiled")}
-        lines.append(
-            f"{r['n']:6g} {r['alone']:13.2f} {r['stacked']:13.2f} {ratios['stacked']:6.2f} {r['compiled']:14.2f} "
-            f"{ratios['compiled']:6.2f}"
+        alone, stacked, compiled = r["alone"], r["stacked"], r["compiled"]
+        numbers = (
+            f"{alone:.2f}",
+            f"{stacked:.2f}",
+            f"{alone / stacked:.2f}",
+            f"{compiled:.2f}",
+            f"{alone / compiled:.2f}",
         )
+        lines.append(" ".join(f"{cell:>13}" for cell in (f"{r['n']:g}", f"{r['models']:g}", *numbers)))
     return "\n".join(lines)
 
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from math import inf
 from typing import Any, ClassVar, cast, get_args
 
@@ -25,6 +27,8 @@ from ..runs.config import Config, Metrics
 from ..runs.execute import Job, execute
 from ..runs.measurements import Arrays, require_finite
 from ..runs.store import Result
+from ..training.compiling import compile_static
+from ..training.fixed_batch import FixedBatch
 from ..training.loop import OptimizerSettings, log_milestones
 
 TIER = {
@@ -46,7 +50,6 @@ FEWEST = {  # samples, to be exceeded
 # The metric's name: a Frechet distance is an FID with Inception only.
 DISTANCE = {"digits": "fd", "untrained": "fd_untrained", "inception": "fid"}
 FEATURES = {"digits": "digits", "celeba": "inception"}  # by default; a reader's own images have untrained ones
-COMPILED = {False: "default", True: "reduce-overhead"}  # torch.compile's names: without and with CUDA graphs
 LAPTOP_RATE = {"sgd": 0.1, "adam": 1e-3}  # larger, so that a CPU gets there; of SGD at W = 16, see `laptop_rate`
 
 
@@ -111,7 +114,7 @@ class UNetConfig(Config):
         Times and noises for each image and step of a full batch: with more, the gradient of few images is as precise as
         that of many.
     graphs
-        Whether a compiled network is launched as CUDA graphs on a GPU, for one too small to keep it busy.
+        Whether steps and samples are recorded once and replayed, on a GPU as CUDA graphs; see `training.replay`.
     network
         paper or early; the ``variant`` of `UNet`.
     sampler
@@ -163,7 +166,8 @@ class UNetConfig(Config):
             "lr": laptop_learning_rate(optimizer, max(width, 1)) if small else LEARNING_RATE[optimizer],
             "steps": by_tier.get(tier, round(STEPS_PER_N[optimizer] * n * 16 / max(width, 1))),
             "first": 2 if tier == "smoke" else 100, "kept": 4 if tier == "smoke" else 24,
-            "bf16": not small, "compiled": not small, "network": "paper", "sampler": "ddim_paper", **TIER[tier],
+            "bf16": not small, "compiled": not small, "graphs": not small, "network": "paper",
+            "sampler": "ddim_paper", **TIER[tier],
         }  # fmt: skip
 
     @classmethod
@@ -195,7 +199,6 @@ class UNetConfig(Config):
                 self.draws == 1 or (self.draws > 1 and self.batch in (0, self.n)),
                 "1, or more with a full batch (batch = 0)",
             ),
-            graphs=(self.compiled or not self.graphs, "False, or True with compiled = True"),
             dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
             steps=(self.steps >= 1, "at least 1"),
             first=(1 <= self.first <= self.steps, f"1 to `steps`, which is {self.steps}"),
@@ -253,18 +256,24 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         raise ValueError("features = 'digits': they see grey images, and these have colours; take 'untrained'")
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
-    index = NeighbourIndex(train.to(device))
+    index, size = NeighbourIndex(train.to(device)), sample_batch_size(device)
     k_loss = schedule.timestep_at(0.01)
     features = _features(config.features, data, device)
     reference = None if features is None else extract_features(features, data.test.float() / 255)
 
+    @cache
+    def predictor(net: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
+        fixed = config.compiled or config.graphs
+        return FixedBatch(net, min(config.samples, size), config.graphs) if fixed else net
+
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
+        predict = predictor(net)
         seed = derive_seed(config.seed, "measure", tau)
         noise = derive_seed(config.seed, "noise") if config.same_noise else seed
         x = sample(
-            net, config.samples, tuple(train.shape[1:]), schedule, noise, config.sampler,
-            steps=config.sampling_steps, batch_size=sample_batch_size(device), device=device,
+            predict, config.samples, tuple(train.shape[1:]), schedule, noise, config.sampler,
+            steps=config.sampling_steps, batch_size=size, device=device,
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))
         metrics: Metrics = {
@@ -274,7 +283,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         if features is not None and reference is not None:
             metrics[DISTANCE[config.features]] = frechet_interval(extract_features(features, data.pixels(x)), reference)
         for name, points in (("train", train), ("test", data.centred(data.test))):
-            losses = loss_at(net, points[: config.loss_images].to(device), k_loss, schedule, derive_seed(seed, name))
+            losses = loss_at(
+                predict, points[: config.loss_images].to(device), k_loss, schedule, derive_seed(seed, name)
+            )
             metrics["loss_" + name] = loss_interval(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
@@ -289,12 +300,13 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     if device == "cpu":
         use_cpu_layers(net)
     if config.compiled:
-        net.compile(mode=COMPILED[config.graphs])
+        compile_static(net)  # for two shapes: that of training, and that of `FixedBatch`
     return Job(
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=DenoisingLoss(schedule, bf16=config.bf16),
         optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
         batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
+        replayed=config.graphs,
         facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import pandas as pd
@@ -69,6 +70,8 @@ class Job:
         Classes of the training set, for a conditional network.
     ema : float
         Decay, each step, of the averaged weights, which are then what is measured; 0: none, the network itself.
+    replayed : bool
+        Whether steps are recorded and replayed; see `training.replay`.
     """
 
     config: Config
@@ -82,6 +85,7 @@ class Job:
     facts: dict[str, Any] = field(default_factory=dict)
     labels: Tensor | None = None
     ema: float = 0.0
+    replayed: bool = False
 
     @property
     def shape(self) -> tuple[Any, ...]:
@@ -127,7 +131,7 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
                     state.net, state.data, make_optimizer(state.net, *job.optimizer), job.loss,
                     seed=state.seed, milestones=job.milestones, batch=job.batch, labels=state.labels,
                     checkpoints=state.checkpoints, elapsed=state.elapsed, ema=state.ema,
-                    trainer_cls=DDPTrainer if is_distributed() else Trainer,
+                    trainer_cls=DDPTrainer if is_distributed() else partial(Trainer, replayed=job.replayed),
                     should_stop=any_rank(should_stop, device), progress=progress,
                 ):  # fmt: skip
                     work.measure(tau)

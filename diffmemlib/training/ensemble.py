@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -14,8 +14,10 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..diffusion.losses import Loss
 from ..nets.stackable import stack
 from .checkpoints import Checkpoint, OptimizerState, latest_checkpoint, load_weights
+from .compiling import compile_static
 from .loop import DivergedError, OptimizerSettings, TrainState, divergence_message, loop, make_optimizer
 from .memory import free_memory
+from .replay import Replay
 
 COMPILE_FROM = 5000  # steps that repay the ten seconds which torch.compile takes
 SPARE = 0.9  # share of the free memory that training together may take
@@ -37,8 +39,9 @@ class EnsembleTrainer:
     saved
         The step that they stand at.
     compiled
-        Whether the networks are compiled by torch.compile, and on a GPU run in CUDA graphs, which small ones need most;
-        changes the last digits.
+        Whether the networks are compiled by torch.compile; changes the last digits.
+    replayed
+        Whether the work of a step is recorded and replayed, which small networks on a GPU need most; see `replay`.
 
     Attributes
     ----------
@@ -50,14 +53,17 @@ class EnsembleTrainer:
     def __init__(
         self, states: Sequence[TrainState], optimizer_states: Sequence[OptimizerState],
         optimizer: OptimizerSettings, loss: Loss, batch: int, saved: int, compiled: bool = False,
+        replayed: bool = False,
     ) -> None:  # fmt: skip
         self.states, self.loss, self.batch = list(states), loss, batch
         self.saved = [saved] * len(states)
         self.failed: dict[int, DivergedError] = {}
         self.net = stack([state.net for state in states])
         if compiled:
-            on_gpu = states[0].data.device.type == "cuda"
-            self.net.compile(mode="reduce-overhead" if on_gpu else "default", dynamic=False)
+            compile_static(self.net)
+        self.run: Callable[[], Tensor] = self.work
+        if replayed:
+            self.run = Replay(self.work, self.states[0].data.device, [state.noise for state in self.states])
         self.optimizer = make_optimizer(self.net, *optimizer)
         if optimizer_states[0]:
             first = optimizer_states[0]
@@ -66,8 +72,14 @@ class EnsembleTrainer:
             self.optimizer.load_state_dict({"state": stacked, "param_groups": groups})
 
     def step(self, tau: int) -> Tensor:
-        points = [state.points(tau, self.batch) for state in self.states]
-        noises = [self.loss.draw_noise(x, s.noise(tau), y) for s, (x, y) in zip(self.states, points, strict=True)]
+        for state in self.states:
+            state.turn_to(tau, self.batch)
+        return self.run()
+
+    def work(self) -> Tensor:
+        """Make the step that is prepared: the same calls, whichever it is."""
+        points = [state.points() for state in self.states]
+        noises = [self.loss.draw_noise(x, s.noise, y) for s, (x, y) in zip(self.states, points, strict=True)]
         x0 = torch.stack([x for x, _ in points])
         labels = None if points[0][1] is None else torch.stack([y for _, y in points if y is not None])
         noise = [torch.stack(each) for each in zip(*noises, strict=True)]
@@ -113,7 +125,8 @@ def unstack(optimizer: OptimizerState, i: int) -> OptimizerState:
 
 def train_ensemble(
     states: Sequence[TrainState], optimizer: OptimizerSettings, loss: Loss, *, milestones: Sequence[int],
-    batch: int, failed: dict[int, DivergedError], compiled: bool | None = None, **options: Any,
+    batch: int, failed: dict[int, DivergedError], compiled: bool | None = None, replayed: bool | None = None,
+    **options: Any,
 ) -> Iterator[tuple[int, list[int]]]:  # fmt: skip
     """Train networks of one shape together, yielding (tau, positions) at every milestone of those that are at it.
 
@@ -132,6 +145,8 @@ def train_ensemble(
         Filled with the error of each network that diverged, by its position.
     compiled
         Whether to compile; None: where there are steps enough and a compiler.
+    replayed
+        Whether steps are recorded and replayed; None: on a GPU.
     **options
         Of `loop`.
 
@@ -150,6 +165,8 @@ def train_ensemble(
     last = max(milestones)
     if compiled is None:
         compiled = last >= COMPILE_FROM and shutil.which(os.environ.get("CXX", "g++")) is not None
+    if replayed is None:
+        replayed = states[0].data.device.type == "cuda"
     steps, optimizer_states = [], []
     for state in states:
         checkpoint = latest_checkpoint(state.checkpoints)
@@ -171,8 +188,9 @@ def train_ensemble(
         group = [i for i in active if steps[i] == low]
         goal = min((steps[i] for i in active if steps[i] > low), default=last)
         trainer = EnsembleTrainer(
-            [states[i] for i in group], [optimizer_states[i] for i in group], optimizer, loss, batch, low, compiled
-        )
+            [states[i] for i in group], [optimizer_states[i] for i in group], optimizer, loss, batch, low, compiled,
+            replayed,
+        )  # fmt: skip
         tau = low
         try:
             for tau in loop(trainer, low, [*milestones, goal], goal, should_stop=watch, **options):
@@ -206,9 +224,10 @@ def check_memory(states: Sequence[TrainState], loss: Loss, batch: int) -> None:
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    x0, labels = state.points(0, batch)
+    state.turn_to(0, batch)
+    x0, labels = state.points()
     with saved_tensors_hooks(count, lambda tensor: tensor):
-        loss.per_sample(state.net, x0, labels, *loss.draw_noise(x0, state.noise(0), labels))
+        loss.per_sample(state.net, x0, labels, *loss.draw_noise(x0, state.noise, labels))
     weights = sum(p.numel() * p.element_size() for p in state.net.parameters())
     needed, free = len(states) * (kept + 5 * weights), free_memory(state.data.device)
     if needed > SPARE * free:

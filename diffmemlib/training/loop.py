@@ -22,6 +22,7 @@ from ..files import NumberedFiles
 from ..randomness import derive_seed, generator, global_seed
 from .checkpoints import Checkpoint, Stateful, extra_state, restore
 from .progress import Progress
+from .replay import Replay
 
 CHECK_EVERY = 100  # steps between checks of the loss; each one waits for a GPU
 
@@ -87,13 +88,16 @@ def make_optimizer(
     ValueError
         For another name.
     """
-    parameters = net.parameters() if isinstance(net, nn.Module) else net
+    parameters = list(net.parameters() if isinstance(net, nn.Module) else net)
+    on_gpu = any(p.is_cuda for p in parameters)  # where its step may be recorded, and counts on the device
     if name == "sgd":
         return torch.optim.SGD(parameters, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=True)
     if name == "adam" and weight_decay:
-        return torch.optim.AdamW(parameters, lr=lr, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True)
+        return torch.optim.AdamW(
+            parameters, lr=lr, betas=(0.9, 0.999), weight_decay=weight_decay, fused=True, capturable=on_gpu
+        )
     if name == "adam":
-        return torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.999), fused=True)
+        return torch.optim.Adam(parameters, lr=lr, betas=(0.9, 0.999), fused=True, capturable=on_gpu)
     raise ValueError(f"optimizer = {name!r}: choose sgd or adam")
 
 
@@ -146,16 +150,24 @@ class TrainState:
     ema: AveragedModel | None = None
     extra: Mapping[str, Stateful] = field(default_factory=dict)
 
-    def points(self, tau: int, batch: int) -> tuple[Tensor, Tensor | None]:
-        """Return the training points that step tau sees, and their labels."""
-        index = batch_indices(tau, len(self.data), batch, self.seed, self.data.device)
-        if index is None:
-            return self.data, self.labels
-        return self.data[index], None if self.labels is None else self.labels[index]
+    def __post_init__(self) -> None:
+        self.noise = torch.Generator(self.data.device)
+        self.index: Tensor | None = None
 
-    def noise(self, tau: int) -> torch.Generator:
-        """Return the random numbers of step tau."""
-        return generator(self.seed, "noise", tau, device=self.data.device)
+    def turn_to(self, tau: int, batch: int) -> None:
+        """Choose the points of step tau and seed ``noise``, its random numbers; where they lie does not change."""
+        index = batch_indices(tau, len(self.data), batch, self.seed, self.data.device)
+        if index is None or self.index is None or len(index) != len(self.index):
+            self.index = None if index is None else index.clone()
+        else:
+            self.index.copy_(index)
+        self.noise.manual_seed(derive_seed(self.seed, "noise", tau))
+
+    def points(self) -> tuple[Tensor, Tensor | None]:
+        """Return the training points that the step sees, and their labels."""
+        if self.index is None:
+            return self.data, self.labels
+        return self.data[self.index], None if self.labels is None else self.labels[self.index]
 
     @property
     def stateful(self) -> dict[str, Stateful]:
@@ -189,25 +201,38 @@ class Trainer:
         What it is trained on.
     batch
         Samples in a step.
+    replayed
+        Whether the work of a step is recorded and replayed, see `replay`; no number changes.
     """
 
-    def __init__(self, state: TrainState, optimizer: torch.optim.Optimizer, loss: Loss, batch: int) -> None:
+    def __init__(
+        self, state: TrainState, optimizer: torch.optim.Optimizer, loss: Loss, batch: int, replayed: bool = False
+    ) -> None:
         self.state, self.optimizer, self.loss, self.batch = state, optimizer, loss, batch
         self.saved = 0
         self.forward: Callable[..., Tensor] = state.net
         self.dropout_stream: tuple[str, ...] = ("dropout",)
+        self.run: Callable[[], Tensor] = self.work
+        if replayed:
+            self.run = Replay(self.work, state.data.device, [state.noise])
 
     def step(self, tau: int) -> Tensor:
-        x0, labels = self.state.points(tau, self.batch)
-        noise = self.loss.draw_noise(x0, self.state.noise(tau), labels)
-        labels = None if labels is None else self.share(labels)
-        self.optimizer.zero_grad(set_to_none=True)  # first: CUDA graphs write the next gradients over these
-        with global_seed(derive_seed(self.state.seed, *self.dropout_stream, tau), x0.device):
-            loss = self.loss.per_sample(self.forward, self.share(x0), labels, *map(self.share, noise)).mean()
-        loss.backward()
-        self.optimizer.step()
+        self.state.turn_to(tau, self.batch)
+        with global_seed(derive_seed(self.state.seed, *self.dropout_stream, tau), self.state.data.device):
+            loss = self.run()
         if self.state.ema is not None:
             self.state.ema.update_parameters(self.state.net)
+        return loss
+
+    def work(self) -> Tensor:
+        """Make the step that is prepared: the same calls, whichever it is."""
+        x0, labels = self.state.points()
+        noise = self.loss.draw_noise(x0, self.state.noise, labels)
+        labels = None if labels is None else self.share(labels)
+        self.optimizer.zero_grad(set_to_none=True)  # first: a recording writes the next gradients over these
+        loss = self.loss.per_sample(self.forward, self.share(x0), labels, *map(self.share, noise)).mean()
+        loss.backward()
+        self.optimizer.step()
         return loss.detach()
 
     def share(self, x: Tensor) -> Tensor:
@@ -232,7 +257,7 @@ def train(
     milestones: Sequence[int], seed: int = 0, batch: int = 512, labels: Tensor | None = None,
     checkpoints: NumberedFiles | None = None, ema: AveragedModel | None = None,
     extra: Mapping[str, Stateful] | None = None, elapsed: Callable[[], float] = lambda: 0.0,
-    trainer_cls: type[Trainer] = Trainer, **options: Any,
+    trainer_cls: Callable[..., Trainer] = Trainer, **options: Any,
 ) -> Iterator[int]:  # fmt: skip
     """Train one network, and hand control to the caller at every milestone, yielding its step tau.
 
@@ -268,7 +293,8 @@ def train(
     elapsed
         Returns the seconds that the run has taken so far, for its checkpoints.
     trainer_cls
-        `Trainer`, or `DDPTrainer` where several processes train the network.
+        `Trainer`, with ``partial(Trainer, replayed=True)`` where its steps are replayed, or `DDPTrainer` where several
+        processes train the network.
     **options
         Of `loop`: checkpoint_seconds, should_stop, progress.
 

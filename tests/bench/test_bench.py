@@ -1,44 +1,86 @@
 """The benchmarks measure what they say: counts by hand, and the same loss from both loops; no time is asserted."""
 
+import dataclasses
+import itertools
 import json
 
+import numpy as np
+import pytest
 import torch
 from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
 from diffmemlib.bench import images, library, theory
-from diffmemlib.bench.images import Size, measure, ours, report, work
+from diffmemlib.bench.images import Size, measure, report, work
+from diffmemlib.bench.profile import profile_step
+from diffmemlib.bench.ways import WAYS, Way
 from diffmemlib.diffusion.schedule import Schedule, forward_noise
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import seeded
 from diffmemlib.rfnn.model import BranchError
 
-WAYS = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
+TIMES = {"alone": 3.0, "stacked": 2.0, "compiled": 1.0}
 TINY = Size(width=8, side=8, batch=4, samples=3, sampling_steps=2, train=10)
 
 
 def test_everything_is_measured_and_can_be_stored():
-    found = measure("cpu", TINY, enough=0.01)
-    assert json.loads(json.dumps(found)) == found
-    assert found["our_step"] == found["ways"]["eager"]
-    assert found["ratio"] == found["plain_step"] / found["our_step"]
+    saved = []
+    found = measure("cpu", TINY, enough=0.01, save=lambda found: saved.append(json.dumps(found)))
+    assert json.loads(json.dumps(found)) == found == json.loads(saved[-1])
+    way = found["ways"]["eager"]
+    assert found["our_step"] == way["step"] and found["ratio"] == way["ratio"] == found["plain_step"] / way["step"]
     assert found["over_floor"] == found["our_step"] / found["floor"]
     assert all(found[name] > 0 for name in ("floor", "sampling", "neighbours", "copy_gigabytes_per_second"))
     text = report(found)
     assert "W = 8, 8 x 8, batch 4" in text
     assert "3 samples by DDIM in 2 steps" in text
+    assert found["profile"]["kernels"][0]["name"] in text
+
+
+def test_no_way_is_begun_when_the_time_is_over(monkeypatch):
+    monkeypatch.setitem(images.WAYS, "cpu", {name: Way() for name in ("first", "second", "third")})
+    found = measure("cpu", TINY, enough=0.01, seconds=0)
+    assert (list(found["ways"]), found["not_reached"]) == (["first"], ["second", "third"])
+    assert "not reached in time: second, third" in report(found)
+    assert list(measure("cpu", TINY, enough=0.01)["ways"]) == ["first", "second", "third"]
+
+
+def test_a_profile_tells_what_takes_the_time():
+    found = profile_step(Way().trainer(8, 4, torch.randn(8, 1, 8, 8), "cpu"), "cpu")
+    shares = [k["share"] for k in found["kernels"]]
+    assert len(shares) == 10 and shares == sorted(shares, reverse=True) and 0.3 < sum(shares) <= 1
+    calls = {k["name"]: k["calls"] for k in found["kernels"]}
+    assert calls["aten::convolution_backward"] == sum(isinstance(m, torch.nn.Conv2d) for m in UNet(8).modules())
+    assert 0 < found["busy"] <= 1.05
 
 
 def test_our_step_has_the_loss_of_the_plain_one():
     data = torch.randn(TINY.batch, 1, 8, 8, generator=torch.Generator().manual_seed(1))
-    learner = ours(TINY, data, "cpu")
+    learner = Way().trainer(TINY.width, TINY.batch, data, "cpu")
     learner.state.net.eval()  # no dropout
-    learner.dropout = False
     schedule, plain = Schedule(), seeded(0, lambda: UNet(8)).eval()
-    k, eps = learner.loss.draw_noise(data, learner.state.noise(0), None)
+    learner.state.turn_to(0, TINY.batch)
+    k, eps = learner.loss.draw_noise(data, learner.state.noise, None)
     expected = F.mse_loss(plain(forward_noise(data, k, eps, schedule), k), eps)
     torch.testing.assert_close(learner.step(0), expected.detach(), rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("bf16", [False, True])
+@pytest.mark.parametrize("name", WAYS["cuda"])
+def test_every_way_makes_the_same_steps_up_to_rounding(name: str, bf16: bool):
+    """Not compiled here: what torch.compile makes of a way is torch's. Five steps without dropout."""
+    data = torch.randn(8, 1, 8, 8, generator=torch.Generator().manual_seed(1))
+    way = dataclasses.replace(WAYS["cuda"][name], mode="", bf16=bf16)
+    ours, reference = (each.trainer(8, 4, data, "cpu") for each in (way, Way()))
+    for net in (ours.state.net, reference.state.net, getattr(ours, "half", ours.state.net)):
+        net.eval()
+    losses = [[float(trainer.step(tau)) for tau in range(5)] for trainer in (ours, reference)]
+    exact = not (bf16 or way.half_weights)
+    np.testing.assert_allclose(*losses, rtol=1e-4 if exact else 2e-2)
+    gradients = [torch.cat([p.grad.flatten() for p in t.state.net.parameters()]) for t in (ours, reference)]
+    assert F.cosine_similarity(*gradients, dim=0) > (0.9999 if exact else 0.99)
+    assert all(p.dtype == torch.float32 for p in ours.state.net.parameters())
 
 
 def test_nets_together_are_timed_in_all_ways(monkeypatch):
@@ -47,20 +89,31 @@ def test_nets_together_are_timed_in_all_ways(monkeypatch):
     assert [(r["n"], r["models"]) for r in found] == [(8, 2), (16, 2)]
     assert all(r[way] > 0 for r in found for way in ("alone", "stacked", "compiled"))
     text = library.together_table([found[0] | {"alone": 6.0, "stacked": 3.0, "compiled": 2.0}], "here")
-    assert text.startswith("a step of 2 mixture nets, here")
-    assert text.splitlines()[-1].split() == ["8", "6.00", "3.00", "2.00", "2.00", "3.00"]
+    assert text.startswith("a step of mixture nets together, here")
+    assert text.splitlines()[-1].split() == ["8", "2", "6.00", "3.00", "2.00", "2.00", "3.00"]
+
+
+def test_networks_in_turn_may_be_some_of_them(monkeypatch):
+    """By a clock on which everything takes a second, four networks take four times what one takes."""
+    clock = itertools.count()
+    monkeypatch.setattr(library.time, "perf_counter", lambda: next(clock))
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda *_, **__: None)
+    one, every = (library.together(8, models=4, steps=1, repeats=1, in_turn=k) for k in (1, None))
+    assert one["alone"] == 4 * every["alone"]
 
 
 def test_the_command_prints_all_of_it_and_writes_json(tmp_path, monkeypatch):
     monkeypatch.setattr(images, "SIZES", {"cpu": TINY})
-    monkeypatch.setattr(library, "together", lambda n, models, device: {"n": n, "models": models} | WAYS)
+    monkeypatch.setattr(library, "together", lambda n, models, *_: {"n": n, "models": models} | TIMES)
     monkeypatch.setattr(library, "table", lambda: "the rest")
     ended = CliRunner().invoke(app, ["bench", "--out", str(tmp_path / "bench.json")])
     assert ended.exit_code == 0, ended.output
-    assert all(words in ended.output for words in ("W = 8, 8 x 8", "a step of 8 mixture nets", "the rest"))
+    assert all(words in ended.output for words in ("W = 8, 8 x 8", "a step of mixture nets", "the rest"))
     written = json.loads((tmp_path / "bench.json").read_text())
     assert written["image"]["size"]["side"] == 8
     assert [r["n"] for r in written["together"]] == [64, 256, 1024]
+    ended = CliRunner().invoke(app, ["bench", "--seconds", "0", "--out", str(tmp_path / "bench.json")])
+    assert ended.output.count("not reached in time: 8 mixture nets") == 3
     refused = CliRunner().invoke(app, ["bench", "--device", "gpu"])
     assert (refused.exit_code, refused.output.count("Error: device = 'gpu'")) == (1, 1)
 

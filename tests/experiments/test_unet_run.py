@@ -1,7 +1,10 @@
 """Image runs: dropout and memory layout survive a resume bit for bit, samplers agree, and what is refused."""
 
+import dataclasses
 import itertools
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 
@@ -14,6 +17,7 @@ from diffmemlib.files import NumberedFiles
 from diffmemlib.metrics.memorization import memorized_fraction
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import SampleNoise, seeded
+from diffmemlib.runs.execute import execute
 from diffmemlib.training.loop import Trainer, TrainState, make_optimizer, train
 
 DATA = images("digits", 16, scale=4.0)
@@ -81,16 +85,51 @@ def test_the_same_noise_at_every_milestone_shows_the_same_samples_change(tmp_pat
         assert all((abs(first - other).max() <= 1) == same for other in others)
 
 
-def test_graphs_are_a_way_of_compiling(monkeypatch):
-    """What torch then does on a GPU is not to be had here; that it is asked for, and is part of the identity, is."""
-    asked = []
-    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, mode=None: asked.append(mode))
-    given = {"tier": "smoke", "compiled": True}
-    plain, graphs = (unet.UNetConfig.from_parameters(given | extra) for extra in ({}, {"graphs": True}))
-    assert plain.id == unet.UNetConfig.from_parameters(given | {"graphs": False}).id != graphs.id
-    for config in (unet.UNetConfig.from_parameters({"tier": "smoke"}), plain, graphs):
-        unet.job(config)
-    assert asked == ["default", "reduce-overhead"]
+@pytest.mark.parametrize("graphs", [False, True])
+def test_a_compiled_run_is_compiled_for_two_shapes_and_no_more(tmp_path, monkeypatch, graphs: bool):
+    """A batch of another size made torch.compile try symbols for sizes, and a GPU wait for minutes.
+
+    Samples and losses are of 40 and 32 images here, in parts of 24, so that the last parts are filled up.
+    """
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    compiled: list[int] = []
+
+    def backend(graph, inputs):
+        sizes = [size for x in inputs if isinstance(x, torch.Tensor) for size in x.shape]
+        assert not [x for x in [*inputs, *sizes] if isinstance(x, torch.SymInt)], "no size is a symbol"
+        compiled.append(len(inputs))
+        return graph.forward
+
+    compiling, measured = torch.nn.Module.compile, []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, mode, **how: compiling(net, backend=backend, **how))
+    monkeypatch.setattr(unet, "sample_batch_size", lambda device: 24)
+    torch._dynamo.reset()
+    given = {"tier": "smoke", "graphs": graphs, "bf16": True, "steps": 8, "milestones": 4}
+    job = unet.job(unet.UNetConfig.from_parameters(given | {"compiled": True}))
+
+    def measure(net, tau):
+        found = job_measure(net, tau)
+        measured.append((tau, len(compiled)))
+        return found
+
+    job_measure, job = job.measure, dataclasses.replace(job, measure=measure)
+    result = execute(job, show_progress=False)
+    assert [count for _, count in measured] == [2] * 4, "one of training, one of measuring"
+    plain = execute(unet.job(unet.UNetConfig.from_parameters(given | {"seed": 0})), show_progress=False)
+    both = [r.curves.pivot(index="step", columns="metric", values="value") for r in (result, plain)]
+    np.testing.assert_allclose(both[0]["loss_train"], both[1]["loss_train"], rtol=1e-3)
+
+
+def test_replayed_runs_are_the_others(tmp_path, monkeypatch):
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    plain, replayed = (
+        unet.run(unet.UNetConfig.from_parameters({"tier": "smoke", "graphs": g}), show_progress=False)
+        for g in (False, True)
+    )
+    assert plain.id != replayed.id
+    pd.testing.assert_frame_equal(plain.curves, replayed.curves)
 
 
 def test_ddim_is_that_of_the_formula():
@@ -123,7 +162,6 @@ def test_copies_of_training_images_count_as_memorised():
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
         ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),
-        ({"graphs": True}, "graphs = True: must be False, or True with compiled = True"),
         ({"batch": "half"}, "parameter batch = 'half' is of type str"),
     ],
 )

@@ -79,10 +79,8 @@ def test_each_net_is_the_one_trained_alone(optimizer, labelled: bool, batch: int
 
 
 def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path, monkeypatch):
-    compiling, modes = torch.nn.Module.compile, []
-    monkeypatch.setattr(
-        torch.nn.Module, "compile", lambda net, **how: (modes.append(how["mode"]), compiling(net, **how))
-    )
+    compiling, asked = torch.nn.Module.compile, []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, **how: (asked.append(how), compiling(net, **how)))
     whole, alone = members(labelled=True), members(labelled=True)
     train_all(whole, compiled=True)
     for m, other in zip(whole, alone, strict=True):
@@ -93,7 +91,7 @@ def test_compiled_nets_are_those_trained_alone_and_resume_bitwise(tmp_path, monk
     train_all(resumed, compiled=True)
     for a, b in zip(whole, resumed, strict=True):
         assert_same(a.net, b.net, exactly=True)
-    assert modes == ["default"] * 3
+    assert asked == [{"mode": "default", "dynamic": False}] * 3
 
 
 def test_long_runs_are_compiled_where_there_is_a_compiler(monkeypatch):
@@ -101,8 +99,8 @@ def test_long_runs_are_compiled_where_there_is_a_compiler(monkeypatch):
 
     class Seen(ensemble.EnsembleTrainer):
         def __init__(self, *arguments):
-            compiled.append(arguments[-1])
-            super().__init__(*arguments[:-1], False)
+            compiled.append(arguments[-2])
+            super().__init__(*arguments[:-2], False)
 
     monkeypatch.setattr(ensemble, "EnsembleTrainer", Seen)
     monkeypatch.setattr(ensemble, "COMPILE_FROM", 30)

@@ -152,14 +152,14 @@ def _speed(config: Config, device: str) -> tuple[float, float] | str:
     if device != "cpu" and not torch.cuda.is_available():  # a cluster's login node
         return "no run like it is stored, and torch sees no CUDA device here to time its steps on"
     try:
-        if device == "cpu" and isinstance(config, UNetConfig):
-            config = replace(config, compiled=False, graphs=False)  # compiling takes minutes, and gains nothing there
+        if isinstance(config, UNetConfig):  # compiling takes minutes: on a GPU the estimate is then too high
+            config = replace(config, compiled=False, graphs=device != "cpu")
         job = make_job(config, device)
     except (FileNotFoundError, ModuleNotFoundError) as error:
         return str(error).split(";")[0]
     labels = None if job.labels is None else job.labels.to(device)
     state = TrainState(job.net.to(device), job.data.to(device), 0, labels)
-    trainer = Trainer(state, make_optimizer(state.net, *job.optimizer), job.loss, job.batch)
+    trainer = Trainer(state, make_optimizer(state.net, *job.optimizer), job.loss, job.batch, job.replayed)
     step = timed(lambda tau: trainer.step(tau), device, MEASURED)
     x = state.data[:1].expand(SAMPLED, *state.data.shape[1:]).contiguous()
     timestep = torch.ones(SAMPLED, dtype=torch.long, device=device)

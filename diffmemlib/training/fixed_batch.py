@@ -1,0 +1,66 @@
+"""A network that is asked in batches of one size, so that it is compiled, and recorded, for one shape and no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from ..diffusion.samplers import eval_mode
+from .replay import Replay
+
+
+class FixedBatch:
+    """Predictions of a network in eval mode, (x (m, ...), timestep (m,)) -> (m, ...), for any number of points.
+
+    Points are asked for in parts; the last one is filled up with zeros, whose predictions are thrown away. On a GPU,
+    products of float32 matrices are computed in TF32.
+
+    Parameters
+    ----------
+    net
+        The network; its later weights are seen, as long as they stay where they are.
+    size
+        Points at once.
+    replayed
+        Whether the work is recorded and replayed; see `replay`.
+    """
+
+    def __init__(self, net: nn.Module, size: int, replayed: bool = False) -> None:
+        self.net, self.size, self.replayed = net, size, replayed
+        self.run: Replay[Tensor] | None = None
+        self.x = self.timestep = torch.empty(0)
+
+    @torch.no_grad()
+    def __call__(self, x: Tensor, timestep: Tensor) -> Tensor:
+        """Return the predictions at points x and steps k."""
+        if len(self.x) == 0:
+            self.x = x.new_zeros((self.size, *x.shape[1:]))
+            self.timestep = timestep.new_ones(self.size)
+            if self.replayed:
+                self.run = Replay(self._predict, x.device)
+        parts = []
+        for start in range(0, len(x), self.size):
+            part, count = slice(start, start + self.size), min(self.size, len(x) - start)
+            self.x[:count], self.timestep[:count] = x[part], timestep[part]
+            self.x[count:], self.timestep[count:] = 0, 1
+            with eval_mode(self.net), tensor_float_32():
+                parts.append((self.run or self._predict)()[:count].clone())
+        return torch.cat(parts)
+
+    @torch.no_grad()
+    def _predict(self) -> Tensor:
+        return self.net(self.x, self.timestep)
+
+
+@contextmanager
+def tensor_float_32() -> Iterator[None]:
+    """Let products of float32 matrices and convolutions use the TF32 of a GPU within the block: 10 bits for 23."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
