@@ -1,4 +1,4 @@
-"""Command line: probe, phase; run, sweep, costs, data; bench, simulate; verify, claims, picture, rename-results."""
+"""Command line: probe, phase; run, sweep, campaign, costs, data; bench, simulate; verify, claims and others."""
 
 from __future__ import annotations
 
@@ -284,6 +284,33 @@ def bench(
         path = output_dir() / f"bench-{kind}.json" if out is None else typed_path(out, "--out")
         check_writable(path)  # before the measuring, which takes minutes
         measure_all(device, path, seconds, typer.echo)
+
+
+@app.command()
+def campaign(
+    out: Annotated[Path | None, typer.Option(help="A folder for its files, at most 8 of at most 16 MiB.")] = None,
+    device: Annotated[str, typer.Option(help='cuda, "cuda:1", or cpu.')] = "cuda",
+    minutes: Annotated[float, typer.Option(help="Of the lease; it ends within them, every run saved.")] = 8.0,
+    resume: Annotated[Path | None, typer.Option(help="The folder of an earlier lease, to go on from.")] = None,
+    collect: Annotated[Path | None, typer.Option(help="A folder whose results to check and to store; no more.")] = None,
+    tier: Annotated[str, typer.Option(help="Of the tables of runs.")] = "gpu",
+) -> None:
+    """Make the most of a lease of a GPU: checks, a benchmark, and the runs of the tables, gone on with in the next.
+
+    In each lease: diffmem campaign --minutes 8 --out FOLDER [--resume FOLDER OF THE LAST]
+
+    And at home: diffmem campaign --collect FOLDER
+    """
+    from .campaign.command import campaign as make, collect as bring
+
+    with exit_on_user_error():
+        if collect is not None:
+            bring(typed_path(collect, "--collect"), typer.echo)
+            return
+        before = None if resume is None else typed_path(resume, "--resume")
+        if out is None and before is None:
+            raise ValueError("--out is missing: name a folder for what the campaign leaves")
+        make(device, minutes, typed_path(out, "--out") if out else before, tier, before, typer.echo)  # type: ignore[arg-type]
 
 
 @app.command()

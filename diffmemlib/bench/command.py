@@ -38,7 +38,6 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
         write_atomic(path, to_json(written))
 
     image = images.measure(device, seconds=SHARE * limit, save=save)
-    save(image)
     tell(images.report(image))
     for n, models, steps, repeats, in_turn in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
         if time.monotonic() - began > limit:

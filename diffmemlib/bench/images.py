@@ -27,7 +27,7 @@ from ..training.fixed_batch import FixedBatch
 from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
 from .profile import profile_step
-from .ways import WAYS
+from .ways import OF_RUNS, WAYS
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ def measure(
 
     plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
     the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
-    in bfloat16, in each of WAYS, of which runs use the first. Each is timed in turns with the plain one, and has a ratio
-    to it. floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth of
-    a copy, timed here. Freed memory is kept, for all of them, as in runs.
+    in bfloat16, in each of WAYS, of which runs use that of OF_RUNS. Each is timed in turns with the plain one, and has
+    a ratio to it. floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth
+    of a copy, timed here. Freed memory is kept, for all of them, as in runs.
 
     Parameters
     ----------
@@ -75,10 +75,11 @@ def measure(
     """
     keep_freed_memory()
     began, cuda = time.monotonic(), device.startswith("cuda")
+    kind = "cuda" if cuda else "cpu"
     enough = (0.5 if cuda else 3.0) if enough is None else enough
-    s = size or SIZES["cuda" if cuda else "cpu"]
+    s = size or SIZES[kind]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
-    plain, ways = _plain(s, data, device), WAYS["cuda" if cuda else "cpu"]
+    plain, ways = _plain(s, data, device), WAYS[kind]
     flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
     rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
     floor = max(flops / rate, moved / bandwidth)
@@ -89,8 +90,9 @@ def measure(
         "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9, "floor": floor,
         "ways": {}, "not_reached": list(ways),
     }  # fmt: skip
+    save(found)
     for name, way in ways.items():
-        if found["ways"] and time.monotonic() - began > seconds:
+        if time.monotonic() - began > seconds:
             break
         start = time.perf_counter()
         trainer = way.trainer(s.width, s.batch, data.to(device), device)
@@ -100,7 +102,7 @@ def measure(
         theirs, step = in_turns([plain, trainer.step], device, enough)
         found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
         found["not_reached"].remove(name)
-        if len(found["ways"]) == 1:  # that of runs
+        if name == OF_RUNS[kind]:
             found |= {"plain_step": theirs, "our_step": step, "ratio": theirs / step, "over_floor": step / floor}
             found["profile"] = profile_step(trainer, device)
             found |= _measuring(s, trainer.state.net, data.shape[1:], device)
@@ -128,30 +130,37 @@ def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> 
 
 
 def report(timings: dict[str, Any]) -> str:
-    """Return the timings of `measure` as a few lines of text."""
+    """Return the timings of `measure` as text, whatever the time allowed of them."""
     s, f = timings["size"], timings
-    width = max(map(len, f["ways"]))
-    lines = [
-        f"  {name:{width}} {1e3 * way['step']:8.1f} ms, {way['ratio']:5.2f} times faster than a plain loop; "
+    lines = [f"U-Net, W = {s['width']}, {s['side']} x {s['side']}, batch {s['batch']}, on {f['device']}, "
+             f"{f['threads']} threads"]  # fmt: skip
+    if "our_step" in f:
+        lines.append(
+            f"  a training step as runs make it: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
+            f"a plain loop takes {1e3 * f['plain_step']:.1f} ms, {f['ratio']:.2f} times that"
+        )
+        lines.append(
+            f"  {s['samples']} samples by DDIM in {s['sampling_steps']} steps: {f['sampling']:.1f} s; their neighbours "
+            f"among {s['train']}: {f['neighbours']:.2f} s"
+        )
+    over = f", {f['over_floor']:.1f} times below" if "over_floor" in f else ""
+    lines.append(
+        f"  floor {1e3 * f['floor']:.1f} ms{over}: {f['teraflops_a_step']:.3g} TFLOP at "
+        f"{f['matmul_teraflops_per_second']:.3g} TFLOP/s, {f['gigabytes_a_step']:.3g} GB at "
+        f"{f['copy_gigabytes_per_second']:.3g} GB/s"
+    )
+    lines.append("ways to make the step")
+    lines += [
+        f"  {name:22} {1e3 * way['step']:8.1f} ms, {way['ratio']:5.2f} times faster than a plain loop; "
         f"{way['prepared']:.0f} s to begin with"
         for name, way in f["ways"].items()
     ]
     if f["not_reached"]:
         lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")
-    kernels = [f"  {k['share']:6.1%} {k['calls']:5.0f} times a step: {k['name']}" for k in f["profile"]["kernels"]]
-    return f"""\
-U-Net, W = {s["width"]}, {s["side"]} x {s["side"]}, batch {s["batch"]}, on {f["device"]}, {f["threads"]} threads
-  a training step as runs make it: {1e3 * f["our_step"]:.1f} ms ({1 / f["our_step"]:.1f} steps/s); a plain loop takes \
-{1e3 * f["plain_step"]:.1f} ms, {f["ratio"]:.2f} times that
-  floor {1e3 * f["floor"]:.1f} ms, {f["over_floor"]:.1f} times below: {f["teraflops_a_step"]:.3g} TFLOP at \
-{f["matmul_teraflops_per_second"]:.3g} TFLOP/s, {f["gigabytes_a_step"]:.3g} GB at \
-{f["copy_gigabytes_per_second"]:.3g} GB/s
-  {s["samples"]} samples by DDIM in {s["sampling_steps"]} steps: {f["sampling"]:.1f} s
-  their neighbours among {s["train"]}: {f["neighbours"]:.2f} s
-ways to make the step
-{chr(10).join(lines)}
-where its time goes (kernels {f["profile"]["busy"]:.0%} of it, launches and gaps the rest)
-{chr(10).join(kernels)}"""
+    if "profile" in f:
+        lines.append(f"where its time goes (kernels {f['profile']['busy']:.0%} of it, launches and gaps the rest)")
+        lines += [f"  {k['share']:6.1%} {k['calls']:5.0f} times a step: {k['name']}" for k in f["profile"]["kernels"]]
+    return "\n".join(lines)
 
 
 def _plain(s: Size, data: Tensor, device: str) -> Callable[[int], object]:

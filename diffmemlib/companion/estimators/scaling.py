@@ -11,10 +11,9 @@ from ...runs.store import Result
 from ...timescales import censored, power_laws
 from ...timescales.crossings import Timescale, first_crossing, share_crossing, times_and_bounds
 from ...timescales.power_laws import Collapse, collapse_exponent, exponent, geometric_mean
-from ..sweeps.tables import sweep_results
+from ..sweeps.tables import F_MEM, sweep_results
 from . import Estimate
 
-F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 LOSS_GAP = 0.05  # tau_overfit: held-out loss above training loss by a twentieth of the former
 LEVELS = (0.02, 0.05, 0.1, 0.2)  # of f_mem, at which the collapse is measured; few runs go on to more
 

@@ -16,10 +16,16 @@ from ...places import book_tier, config_dir
 from ...runs.config import Config
 from ...runs.execute import Job, execute, execute_ensemble
 from ...runs.store import Result, ResultError, complete_result, read_result
+from ...timescales.crossings import share_crossing
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
 SHOWN = 8  # lines of missing runs in an error, at most
+F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
+
+
+class PilotMissingError(ValueError):
+    """The steps of a sweep come from a pilot that is not stored yet."""
 
 
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -64,8 +70,35 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
     return sweeps
 
 
+def _steps(row: dict[str, Any], sweeps: dict[str, dict[str, Any]], tier: str, folder: Path, name: str) -> int:
+    """Steps of a row that has them from a pilot: so many times its tau_mem, in proportion to n, to two digits.
+
+    The pilot is a sweep of one run of the same tier; its tau_mem is where f_mem passes 0.02.
+    """
+    times, of = row["steps"]["times"], row["steps"]["of"]
+    if of not in sweeps or any(isinstance(r.get("steps"), dict) for r in sweeps[of]["runs"]):
+        raise ValueError(f"{tier}.toml, {name}: steps of {of!r}, which is no sweep of this table with steps of its own")
+    pilots = sweep_configs(of, tier, folder)
+    stored = complete_result(pilots[0])
+    if len(pilots) != 1 or stored is None:
+        raise PilotMissingError(
+            f"{tier}.toml, {name}: its steps come from the run of {of}, which is not stored; make it first: "
+            f"{pilots[0].command}"
+        )
+    curve = stored.curve("f_mem")["value"]
+    found = share_crossing(curve.index.to_numpy(), curve.to_numpy(), stored.config["samples"], F_MEM)
+    if found.status != "interpolated":
+        raise ValueError(f"{tier}.toml, {name}: {of} has no time of copies ({found.status}): give it other steps")
+    return int(float(f"{times * found.tau * row['n'] / stored.config['n']:.2g}"))
+
+
 def _fault(row: dict[str, Any]) -> str | None:
     """What is wrong with a row, whatever the experiment."""
+    steps = row.get("steps")
+    if isinstance(steps, dict) and not (
+        set(steps) == {"times", "of"} and type(steps["times"]) in (int, float) and isinstance(steps["of"], str)
+    ):
+        return 'steps are a number, or { times = 4, of = "NAME" }, NAME a sweep of one run, the pilot'
     if "tier" in row:
         return "a row has the tier of its file, and no other"
     empty = [name for name, value in row.items() if value == []]
@@ -99,6 +132,8 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
     for i, row in enumerate(sweeps[name]["runs"]):
         for values in itertools.product(*(v if isinstance(v, list) else [v] for v in row.values())):
             parameters: dict[str, Any] = {"tier": tier, **dict(zip(row, values, strict=True))}
+            if isinstance(parameters.get("steps"), dict):
+                parameters["steps"] = _steps(parameters, sweeps, tier, folder, name)
             try:
                 configs.append(kind.from_parameters(parameters))
                 configs[-1].check_data()

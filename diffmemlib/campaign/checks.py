@@ -1,0 +1,307 @@
+"""What must hold on a device before runs on it count: each check compares it with the CPU, or a way with the plain one.
+
+A check returns a sentence with what it measured, and raises AssertionError beyond its tolerance.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from ..data.gmm import GaussianMixture
+from ..diffusion.losses import DenoisingLoss
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import Schedule
+from ..experiments.registry import EXPERIMENTS, run
+from ..files import NumberedFiles
+from ..metrics.kl import kl_score_gap
+from ..metrics.memorization import two_nearest
+from ..nets.mlp import ResidualMLP
+from ..nets.unet import UNet
+from ..randomness import generator, seeded
+from ..rfnn.gradient_flow import GradientFlow
+from ..runs.config import Config
+from ..training.compiling import compile_static
+from ..training.distributed import DDPTrainer
+from ..training.ensemble import EnsembleTrainer, check_memory
+from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, make_optimizer
+
+ADAM = OptimizerSettings("adam", 1e-3)
+STEPS = 20
+
+
+def apart(a: Tensor, b: Tensor) -> float:
+    """Return the largest difference over the largest size."""
+    a, b = a.detach().cpu().double(), b.detach().cpu().double()
+    return float((a - b).abs().max() / b.abs().max())
+
+
+def within(what: str, found: float, limit: float) -> str:
+    """Return a sentence; AssertionError where a difference is above its limit, or no number."""
+    sentence = f"{what}: apart by {found:.1e}, at most {limit:g}"
+    if not found <= limit:
+        raise AssertionError(sentence)
+    return sentence
+
+
+def _image_net(device: str, dropout: float = 0.1) -> nn.Module:
+    net = seeded(0, lambda: UNet(8, dropout)).to(device)
+    return net.to(memory_format=torch.channels_last)
+
+
+def networks(device: str) -> str:
+    """Both networks predict on the device what they do on the CPU, in float32."""
+    k, found = torch.tensor([1, 40, 999, 500]), 0.0
+    for make, shape in ((lambda: UNet(8), (1, 16, 16)), (lambda: ResidualMLP(8, 32), (8,))):
+        x = torch.randn(4, *shape, generator=generator(0, "check"))
+        nets = [seeded(0, make).to(where).eval() for where in ("cpu", device)]
+        with torch.no_grad(), _exact_float32():
+            found = max(found, apart(nets[1](x.to(device), k.to(device)), nets[0](x, k)))
+    return within("predictions", found, 1e-4)
+
+
+def losses_and_gradients(device: str) -> str:
+    """The loss and its gradient for the same times and noises."""
+    x, loss = torch.randn(4, 1, 16, 16, generator=generator(0, "check")), DenoisingLoss(Schedule())
+    noise, gradients = loss.draw_noise(x, generator(0, "noise"), None), []
+    for where in ("cpu", device):
+        net = _image_net(where, dropout=0.0)
+        with _exact_float32():
+            loss.per_sample(net, x.to(where), None, *(z.to(where) for z in noise)).mean().backward()
+        gradients.append(torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None]))
+    return within("gradients", apart(gradients[1], gradients[0]), 1e-3)
+
+
+def samplers(device: str) -> str:
+    """DDIM and Euler-Maruyama from the same noise."""
+    found = 0.0
+    for sampler, steps in (("ddim", 10), ("euler_maruyama", 30)):
+        nets = [seeded(0, lambda: ResidualMLP(8, 32)).to(where) for where in ("cpu", device)]
+        with _exact_float32():
+            samples = [
+                sample(net, 20, (8,), seed=1, sampler=sampler, steps=steps, device=where)
+                for net, where in zip(nets, ("cpu", device), strict=True)
+            ]
+        found = max(found, apart(samples[1], samples[0]))
+    return within("samples", found, 1e-3)
+
+
+def neighbours(device: str) -> str:
+    """The two nearest training points: the same, at the same distance."""
+    g = generator(0, "check")
+    x, train = torch.rand(500, 256, generator=g), torch.rand(4096, 256, generator=g)
+    here, there = two_nearest(x, train), two_nearest(x.to(device), train.to(device))
+    if (here.index != there.index).any():
+        raise AssertionError(f"{int((here.index != there.index).sum())} of 1000 neighbours are others")
+    return within(
+        "distances to neighbours", apart(torch.as_tensor(there.distance), torch.as_tensor(here.distance)), 1e-12
+    )
+
+
+def divergence(device: str) -> str:
+    """The score gap of the mixture, each device drawing its own noises, within four standard errors."""
+    mixture, schedule, found = GaussianMixture(8, 1.0), Schedule(), []
+    for where in ("cpu", device):
+        net = seeded(0, lambda: ResidualMLP(8, 32)).to(where)
+        x = mixture.sample(2000, 0).float().to(where)
+        with _exact_float32(), torch.no_grad():
+            found.append(kl_score_gap(net, x, mixture.score, schedule, seed=0))
+    spread = float(np.hypot(found[0].error, found[1].error))
+    return within("score gaps, in standard errors", abs(found[1].value - found[0].value) / spread, 4.0)
+
+
+def gradient_flow(device: str) -> str:
+    """The exact dynamics of random features."""
+    rows = np.random.default_rng(0)
+    W, X = rows.standard_normal((320, 20)), rows.standard_normal((80, 20))
+    curves = [GradientFlow(W, X, 0.1, device=where).losses([1.0, 100.0, 1e4]).test for where in ("cpu", device)]
+    return within("test losses", apart(torch.as_tensor(curves[1]), torch.as_tensor(curves[0])), 1e-10)
+
+
+def replayed_steps(device: str) -> str:
+    """Steps that are recorded and replayed are the plain steps, dropout included, to the last digit."""
+    return within(f"weights after {STEPS} steps", apart(*(_weights(device, replayed=r) for r in (True, False))), 0.0)
+
+
+def compiled_steps(device: str) -> str:
+    """Steps that torch.compile made go where the plain ones go."""
+    compiled, plain = (_weights(device, compiled=c, dropout=0.0) for c in (True, False))
+    start = torch.cat([p.flatten() for p in _image_net("cpu").parameters()]).detach()
+    return within(f"movement in {STEPS} steps", float((compiled - plain).norm() / (plain - start).norm()), 0.05)
+
+
+def _weights(device: str, replayed: bool = False, compiled: bool = False, dropout: float = 0.1) -> Tensor:
+    net = _image_net(device, dropout)
+    data = torch.randn(12, 1, 16, 16, generator=generator(0, "data")).to(device)
+    if compiled:
+        compile_static(net)
+    learner = Trainer(TrainState(net, data, 0), make_optimizer(net, *ADAM), DenoisingLoss(Schedule()), 8, replayed)
+    for tau in range(STEPS):
+        learner.step(tau)
+    return torch.cat([p.detach().flatten().cpu() for p in net.parameters()])
+
+
+def together_and_alone(device: str) -> str:
+    """Networks that are trained as one, replayed, are those trained alone."""
+
+    def states() -> list[TrainState]:
+        return [
+            TrainState(seeded(i, lambda: ResidualMLP(8, 32)).to(device),
+                       GaussianMixture(8, 1.0).sample(64, i).float().to(device), i)
+            for i in range(4)
+        ]  # fmt: skip
+
+    loss, team, alone = DenoisingLoss(Schedule()), states(), states()
+    learners: list[Learner] = [EnsembleTrainer(team, [{}] * 4, ADAM, loss, 32, 0, replayed=True)]
+    learners += [Trainer(s, make_optimizer(s.net, *ADAM), loss, 32) for s in alone]
+    with _exact_float32():
+        for learner in learners:
+            for tau in range(STEPS):
+                learner.step(tau)
+    learners[0].save(STEPS)
+    pairs = zip(team, alone, strict=True)
+    found = max(apart(p, q) for a, b in pairs for p, q in zip(a.net.parameters(), b.net.parameters(), strict=True))
+    return within(f"weights after {STEPS} steps", found, 1e-2)
+
+
+def one_process_of_several(device: str) -> str:
+    """A process that shares a network with others, of whom there are none, trains as one that does not."""
+    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
+    before = dict(os.environ)
+    os.environ.update(given)
+    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    try:
+        weights = []
+        for kind in (DDPTrainer, Trainer):
+            net = _image_net(device, dropout=0.0)
+            data = torch.randn(12, 1, 16, 16, generator=generator(0, "data")).to(device)
+            learner = kind(TrainState(net, data, 0), make_optimizer(net, *ADAM), DenoisingLoss(Schedule()), 8)
+            for tau in range(5):
+                learner.step(tau)
+            weights.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
+    finally:
+        dist.destroy_process_group()
+        os.environ.clear()
+        os.environ.update(before)
+    return within("weights after 5 steps", apart(*weights), 1e-5)
+
+
+# Settings of runs that are killed: long enough to be hit, with checkpoints often.
+KILLED: dict[str, dict[str, Any]] = {
+    "gmm": {"tier": "smoke", "n": 16, "steps": 400, "first": 200, "milestones": 3, "sampler": "ddim"},
+    "unet": {"tier": "smoke", "steps": 24, "first": 8, "milestones": 4, "graphs": True},
+}
+
+
+def killed_and_gone_on_with(device: str) -> str:
+    """A run that is killed by SIGKILL and gone on with is the unbroken one to the last digit: mixture and U-Net."""
+    with tempfile.TemporaryDirectory() as temporary:
+        for experiment, given in KILLED.items():
+            config = EXPERIMENTS[experiment].config.from_parameters(given)
+            ended = []
+            for broken in (True, False):
+                with _places(Path(temporary) / str(broken)):
+                    if broken:
+                        _kill_after_a_milestone(config, device)
+                    result = run(config, device, show_progress=False)
+                    ended.append(result.curves)
+            if not ended[0].equals(ended[1]):
+                raise AssertionError(f"the curves of a {experiment} run that was killed are others")
+    return "a mixture run and an image run, killed and gone on with, ended as the unbroken ones"
+
+
+def _kill_after_a_milestone(config: Config, device: str) -> None:
+    """Begin a run in another process and kill it when its first measurement is there."""
+    code = (
+        "import json, sys; from diffmemlib.experiments.registry import EXPERIMENTS, run;"
+        "name, given, device = sys.argv[1:];"
+        "run(EXPERIMENTS[name].config.from_parameters(json.loads(given)), device, show_progress=False)"
+    )
+    given = json.dumps(KILLED[config.experiment])
+    log = NumberedFiles(config.checkpoint_dir / "milestones", ".npz", config.id)
+    with subprocess.Popen([sys.executable, "-c", code, config.experiment, given, device]) as process:
+        while process.poll() is None and not log.paths():
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    if process.returncode != -signal.SIGKILL:
+        raise AssertionError(f"the {config.experiment} run had ended before it was killed, with {process.returncode}")
+
+
+@contextmanager
+def _places(folder: Path) -> Iterator[None]:
+    """Let results and checkpoints lie there meanwhile."""
+    before = dict(os.environ)
+    os.environ["DIFFMEM_RESULTS"], os.environ["DIFFMEM_CHECKPOINTS"] = str(folder / "r"), str(folder / "c")
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
+
+
+def too_large(device: str) -> str:
+    """What does not fit into memory ends in one sentence."""
+    states = [TrainState(ResidualMLP(8, 256).to(device), torch.zeros(256, 8, device=device), 0)] * 2_000_000
+    try:
+        check_memory(states, DenoisingLoss(Schedule()), 256)
+    except MemoryError as error:
+        return f"refused: {error}"
+    raise AssertionError("networks of terabytes were not refused")
+
+
+@contextmanager
+def _exact_float32() -> Iterator[None]:
+    """Products of float32 in float32 within the block, where a GPU may round them to TF32."""
+    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
+
+
+# The quick ones first: what a lease ends before is told as not reached.
+CHECKS: dict[str, Callable[[str], str]] = {
+    check.__name__: check
+    for check in (
+        networks, losses_and_gradients, samplers, neighbours, divergence, gradient_flow, replayed_steps,
+        together_and_alone, one_process_of_several, too_large, killed_and_gone_on_with, compiled_steps,
+    )
+}  # fmt: skip
+
+
+def check_all(device: str, seconds: float, save: Callable[[dict[str, Any]], None]) -> dict[str, Any]:
+    """Make the checks in order until so many seconds have passed; return, and save after each, what they said.
+
+    Returns
+    -------
+    dict
+        For each check: outcome ("passed", "failed" or "not reached"), what it said, and its seconds.
+    """
+    began = time.monotonic()
+    found: dict[str, Any] = {name: {"outcome": "not reached", "said": "", "seconds": 0.0} for name in CHECKS}
+    for name, check in CHECKS.items():
+        start = time.monotonic()
+        if start - began > seconds:
+            break
+        try:
+            outcome, said = "passed", check(device)
+        except Exception as error:  # whatever it is, it is told, and the next check is made
+            outcome, said = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
+        found[name] = {"outcome": outcome, "said": said, "seconds": round(time.monotonic() - start, 2)}
+        save(found)
+    return found

@@ -1,0 +1,282 @@
+"""What a campaign leaves behind: a folder of few and small files, whole at any moment, and checked when it is read.
+
+log.json                 what was done, with the checksum of every other file
+bench.json, profile.json timings, and where the time of a step goes
+results-*.N              a zip of stored runs, in parts
+states-*.N               a zip of what unfinished runs go on from, in parts
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+import tempfile
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+
+from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
+from ..places import checkpoints_root, results_dir
+from ..runs.config import Config
+from ..runs.execute import ROUNDED
+from ..runs.store import ResultError, complete_result, put_in_place, read_result
+
+MOST_FILES, MOST_BYTES = 8, 16 * 2**20  # in the folder, and of each
+FORMAT = "diffmemlib-campaign/1"
+STATE = re.compile(r"([0-9a-f]{12})/(?:rounded|(checkpoints|milestones)/(\d{9})-[0-9a-f]{16}(\.safetensors|\.npz))")
+RESULT = re.compile(r"[a-z]+/[a-z_]+/[0-9a-f]{12}/(?:config\.json|provenance\.json|curves\.parquet|samples\.npz)")
+
+
+class FolderError(ValueError):
+    """A folder of a campaign that is not what it should be."""
+
+
+def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: bytes) -> None:
+    """Write results, states and the log that names them; what stood there before serves until all of it is written.
+
+    Parameters
+    ----------
+    folder
+        Where bench.json and profile.json may lie already.
+    log
+        To which ``files`` is added.
+    results, states
+        Of `pack_results` and `pack_states`; empty: none.
+
+    Raises
+    ------
+    FolderError
+        Where they do not fit into MOST_FILES files.
+    """
+    parts: dict[str, bytes] = {}
+    for name, data in (("results", results), ("states", states)):
+        mark = digest(data)[:8]
+        for i, start in enumerate(range(0, len(data), MOST_BYTES)):
+            parts[f"{name}-{mark}.{i}"] = data[start : start + MOST_BYTES]
+    others = [folder / name for name in ("bench.json", "profile.json") if (folder / name).exists()]
+    if len(parts) + len(others) + 1 > MOST_FILES:
+        raise FolderError(f"{len(parts)} parts do not fit into {MOST_FILES} files of {MOST_BYTES / 2**20:.0f} MiB")
+    for name, data in parts.items():
+        if not (folder / name).exists():
+            write_atomic(folder / name, data)
+    checksums = {name: digest(data) for name, data in parts.items()} | {
+        path.name: digest(path.read_bytes()) for path in others
+    }
+    write_atomic(folder / "log.json", to_json(log | {"format": FORMAT, "files": checksums}))
+    for path in folder.iterdir():
+        if re.fullmatch(r"(results|states)-[0-9a-f]{8}\.\d+", path.name) and path.name not in parts:
+            path.unlink()
+
+
+def read_log(folder: Path) -> dict[str, Any]:
+    """Return the log of a campaign; FolderError where the folder holds none."""
+    path = folder / "log.json"
+    try:
+        log = json.loads(path.read_bytes())
+        if log["format"] != FORMAT or not isinstance(log["files"], dict):
+            raise ValueError(f"its format is {log['format']!r}")
+    except Exception as error:  # missing, or JSON of any shape
+        reason = getattr(error, "strerror", None) or (f"it has no {error}" if isinstance(error, KeyError) else error)
+        raise FolderError(f"{path} is no log of a campaign ({reason}): name the folder that --out named") from None
+    return dict(log)
+
+
+def read_parts(folder: Path, log: dict[str, Any], name: str) -> zipfile.ZipFile | None:
+    """Return the zip of results or states, its parts verified; None where the campaign left none.
+
+    Raises
+    ------
+    FolderError
+        For a part that is missing or damaged.
+    """
+    pattern = re.compile(rf"{name}-[0-9a-f]{{8}}\.(\d+)")
+    parts = sorted((int(m[1]), part) for part in log["files"] if (m := pattern.fullmatch(part)))
+    data = b""
+    for _, part in parts:
+        path = folder / part
+        there = path.read_bytes() if path.is_file() else b""
+        if digest(there) != log["files"][part]:
+            what = "damaged (its checksum does not match)" if path.is_file() else "missing"
+            raise FolderError(f"{path} is {what}: copy the folder again; nothing of its {name} was taken")
+        data += there
+    return zipfile.ZipFile(io.BytesIO(data)) if parts else None
+
+
+def pack_results(configs: Iterable[Config]) -> bytes:
+    """Return a zip of the runs among these that are stored whole; empty where there is none."""
+    return _zip(
+        {
+            "/".join([*config.result_dir.parts[-3:], path.name]): path.read_bytes()
+            for config in configs
+            if complete_result(config)
+            for path in sorted(config.result_dir.iterdir())
+        }
+    )
+
+
+def pack_states(configs: Iterable[Config], room: int) -> tuple[bytes, list[str]]:
+    """Return a zip of what unfinished runs go on from, and a sentence for each that is not kept as it is.
+
+    The last checkpoint of each, and its measurements. Where there is too little room for all, the states of the largest
+    runs are rounded to bfloat16, and where that does not do, left out: such runs start afresh.
+
+    Parameters
+    ----------
+    configs
+        Runs, in the order in which they matter.
+    room
+        Bytes.
+    """
+    runs = [_state(config) for config in configs if not complete_result(config)]
+    runs = [files for files in runs if files]
+    told: list[str] = []
+    for shrink, what in (
+        (_rounded, "rounded to bfloat16"),
+        (_without_checkpoint, "left out, for want of room"),
+        (lambda _: {}, "left out with its measurements"),
+    ):
+        for files in sorted(runs, key=lambda files: -sum(map(len, files.values()))):
+            if _fits(runs, room):
+                break
+            smaller, run = shrink(files), next(iter(files))[:12]
+            if smaller != files:
+                told.append(f"the state of run {run} was {what}")
+                files.clear()
+                files.update(smaller)
+        runs = [files for files in runs if files]
+    return _zip({name: data for files in runs for name, data in files.items()}), told
+
+
+def _fits(runs: Iterable[dict[str, bytes]], room: int) -> bool:
+    return len(_zip({name: data for files in runs for name, data in files.items()})) <= room
+
+
+def _state(config: Config) -> dict[str, bytes]:
+    """Names and bytes of the last checkpoint of a run, and of all of its measurements."""
+    root, files = config.checkpoint_dir, dict[str, bytes]()
+    latest = NumberedFiles(root / "checkpoints", ".safetensors", config.id).latest()
+    kept = [*NumberedFiles(root / "milestones", ".npz").paths().values()]
+    if latest:
+        kept.append(NumberedFiles(root / "checkpoints", ".safetensors").paths()[latest[0]])
+    if (root / ROUNDED).exists():
+        kept.append(root / ROUNDED)
+    for path in kept:
+        files[f"{config.id}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
+    return files
+
+
+def _rounded(files: dict[str, bytes]) -> dict[str, bytes]:
+    """The same with the large tensors of its checkpoint in bfloat16."""
+    smaller = dict(files)
+    for name, data in files.items():
+        if name.endswith(".safetensors"):
+            tensors = safetensors.torch.load(data)
+            half = {k: v.bfloat16() if v.dtype == torch.float32 and v.ndim else v for k, v in tensors.items()}
+            smaller[name] = safetensors.torch.save(half, metadata={"rounded": "bfloat16"})
+            smaller[name[:12] + "/" + ROUNDED] = b""
+    return smaller
+
+
+def _without_checkpoint(files: dict[str, bytes]) -> dict[str, bytes]:
+    return {name: data for name, data in files.items() if not name.endswith((".safetensors", ROUNDED))}
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    """The bytes of a zip, the same for the same files; empty for none."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_STORED) as archive:
+        for name, data in files.items():
+            archive.writestr(zipfile.ZipInfo(name), data)
+    return packed.getvalue() if files else b""
+
+
+def unpack_states(archive: zipfile.ZipFile) -> list[str]:
+    """Put states where runs go on from, unless a run here is further, or is stored; return which were taken.
+
+    Raises
+    ------
+    FolderError
+        For an entry that no campaign writes; nothing is then taken.
+    RunBusyError
+        Where a process is at one of the runs.
+    """
+    runs: dict[str, list[str]] = {}
+    for name in archive.namelist():
+        found = STATE.fullmatch(name)
+        if not found:
+            raise FolderError(f"the states hold {name!r}, which no campaign writes: nothing of them was taken")
+        runs.setdefault(found[1], []).append(name)
+    taken = []
+    for run, names in runs.items():
+        root = checkpoints_root() / run
+        if any(results_dir().glob(f"*/*/{run}")) and not root.exists():
+            continue
+        with run_lock(root):
+            files = {kind: NumberedFiles(root / kind, suffix, run) for kind, suffix in (
+                ("checkpoints", ".safetensors"), ("milestones", ".npz"))}  # fmt: skip
+            steps = [int(m[3]) for name in names if (m := STATE.fullmatch(name)) and m[3]]
+            here = [step for each in files.values() for step in each.paths()]
+            if max(here, default=-1) >= max(steps, default=-1):
+                continue
+            for name in sorted(names, key=lambda name: "checkpoints/" in name):  # measurements first
+                found, data = STATE.fullmatch(name), archive.read(name)
+                if found and found[2]:
+                    files[found[2]].write(int(found[3]), _widened(data) if found[2] == "checkpoints" else data)
+                else:
+                    write_atomic(root / ROUNDED, b"")
+            taken.append(run)
+    return taken
+
+
+def _widened(data: bytes) -> bytes:
+    """A checkpoint as it was, or its tensors in bfloat16 as float32 again."""
+    tensors = safetensors.torch.load(data)
+    if not any(v.dtype == torch.bfloat16 for v in tensors.values()):
+        return data
+    return safetensors.torch.save({k: v.float() if v.dtype == torch.bfloat16 else v for k, v in tensors.items()})
+
+
+def unpack_results(archive: zipfile.ZipFile) -> tuple[list[str], list[str]]:
+    """Bring runs into the store, each verified first; return those that are new, and a sentence for each refused.
+
+    A run that is stored whole stays as it is.
+
+    Raises
+    ------
+    FolderError
+        For an entry that no campaign writes; nothing is then taken.
+    """
+    for name in archive.namelist():
+        if not RESULT.fullmatch(name):
+            raise FolderError(f"the results hold {name!r}, which no campaign writes: nothing of them was taken")
+    new, refused = [], []
+    store = results_dir()
+    store.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=store, prefix=".collected-") as temporary:
+        archive.extractall(temporary)
+        for folder in sorted(Path(temporary).glob("*/*/*")):
+            name, place = "/".join(folder.parts[-3:]), store.joinpath(*folder.parts[-3:])
+            try:
+                read_result(folder).samples  # noqa: B018 - reading verifies
+                if place.exists() and _whole(place):
+                    continue
+            except ResultError as error:
+                refused.append(str(error))
+                continue
+            place.parent.mkdir(parents=True, exist_ok=True)
+            put_in_place(place, folder, place.parent / f".old-{place.name}")
+            new.append(name)
+    return new, refused
+
+
+def _whole(folder: Path) -> bool:
+    try:
+        result = read_result(folder)
+        return bool(result.samples is not None and result.provenance["complete"])
+    except ResultError:
+        return False

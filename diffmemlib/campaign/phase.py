@@ -1,0 +1,88 @@
+"""One phase of a campaign in a process of its own, which may hang or die without taking the lease with it.
+
+python -m diffmemlib.campaign.phase '{"name": "runs", "device": "cuda", "seconds": 300, ...}'
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..files import to_json, write_atomic
+
+
+def checks(device: str, seconds: float, out: Path, **_: Any) -> None:
+    """Make the checks; ``out`` is written after each."""
+    from .checks import check_all
+
+    check_all(device, seconds, lambda found: write_atomic(out, to_json(found)))
+
+
+def bench(device: str, seconds: float, out: Path, **_: Any) -> None:
+    """Time the library; ``out`` is written after each timing, and profile.json beside it."""
+    from ..bench.command import bench as measure
+
+    measure(device, out, seconds)
+    if profile := json.loads(out.read_bytes())["image"].get("profile"):
+        write_atomic(out.with_name("profile.json"), to_json(profile))
+
+
+def runs(device: str, seconds: float, out: Path, tier: str, without: list[str]) -> None:
+    """Make runs of a tier in the order of `plan` until so many seconds have passed; each group is noted in ``out``."""
+    from ..experiments.gmm import GmmConfig, job
+    from ..experiments.registry import run
+    from ..runs.execute import execute_ensemble
+    from ..training.loop import DivergedError
+    from ..training.stopping import stop_when_asked
+    from .plan import plan, together
+
+    notes: list[dict[str, Any]] = []
+    done, end = set(without), time.monotonic() + seconds
+    with stop_when_asked(seconds) as should_stop:
+        while not should_stop() and (todo := plan(tier, done)):
+            group, began = together(todo), time.monotonic()
+            done |= {c.id for c in group}
+            note = {"runs": [c.id for c in group], "command": group[0].command, "outcome": "begun", "seconds": 0.0}
+            notes.append(note)
+            write_atomic(out, to_json({"groups": notes}))
+            left = max(end - time.monotonic(), 0.0)
+            try:
+                if isinstance(group[0], GmmConfig) and len(group) > 1:
+                    made = execute_ensemble([job(c, device) for c in group if isinstance(c, GmmConfig)], device, left)
+                else:
+                    made = [run(group[0], device, left)]
+                whole = [not isinstance(r, DivergedError) and r.provenance["complete"] for r in made]
+                failed = [str(r) for r in made if isinstance(r, DivergedError)]
+                note["outcome"] = failed[0] if failed else "complete" if all(whole) else "to be gone on with"
+            except Exception as error:  # whatever it is, it is told, and the next run begins
+                note["outcome"] = f"{type(error).__name__}: {error}".splitlines()[0]
+            note["seconds"] = round(time.monotonic() - began, 1)
+            write_atomic(out, to_json({"groups": notes}))
+
+
+PHASES: dict[str, Callable[..., None]] = {"checks": checks, "bench": bench, "runs": runs}
+
+
+def end_with_parent() -> None:
+    """End this process, as by SIGTERM, once the one that began it is gone: nobody would read what it does."""
+    parent = os.getppid()
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+if __name__ == "__main__":
+    end_with_parent()
+    given = json.loads(sys.argv[1])
+    PHASES[given.pop("name")](**given | {"out": Path(given["out"])})

@@ -1,0 +1,217 @@
+"""A campaign on the CPU at smoke sizes: stopped, gone on with on another machine, collected; and what goes wrong."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.campaign import command
+from diffmemlib.campaign.command import Campaign, collect
+from diffmemlib.campaign.folder import read_log, read_parts
+from diffmemlib.campaign.plan import all_runs, plan
+from diffmemlib.runs.store import complete_result
+
+ROOT = Path(__file__).resolve().parents[2]
+TABLE = """
+[long]
+experiment = "gmm"
+figures = ["9"]
+runs = [{ n = 16, width = 8, steps = 4000000, first = 1000000, milestones = 3 }]
+
+[images]
+experiment = "unet"
+figures = ["2"]
+runs = [{ graphs = true }]
+
+[together]
+experiment = "gmm"
+figures = ["9"]
+runs = [{ n = 16, width = 8, steps = 20, first = 10, seed = [0, 1, 2], sampler = "ddim", sampling_steps = 10 }]
+"""
+
+
+def machine(tmp_path: Path, name: str, table: str = TABLE) -> dict[str, str]:
+    """Places of a machine, as an environment."""
+    places = {f"DIFFMEM_{p.upper()}": str(tmp_path / name / p) for p in ("results", "checkpoints", "config")}
+    (tmp_path / name / "config").mkdir(parents=True)
+    (tmp_path / name / "config" / "smoke.toml").write_text(table)
+    return places
+
+
+def start(places: dict[str, str], share: float, *options: str) -> subprocess.Popen:
+    """The command, with a share of its time for the checks, and as much for the benchmark."""
+    code = (
+        "from diffmemlib.__main__ import app; from diffmemlib.campaign import command;"
+        f"command.SHARES = {{'checks': {share}, 'bench': {share}}}; app()"
+    )
+    line = [sys.executable, "-c", code, "campaign", "--device", "cpu", "--tier", "smoke", *options]
+    return subprocess.Popen(line, cwd=ROOT, env=os.environ | places, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    """No checks and no benchmark, which have tests of their own."""
+    monkeypatch.setattr(command, "SHARES", {"checks": 0.0, "bench": 0.0})
+
+
+@pytest.mark.slow
+def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
+    """The first lease is ended by SIGTERM as its runs begin, the second by SIGKILL after a run, the third by its time.
+
+    Of the second, what it had saved in its folder goes on.
+    """
+    one, two, three, home = (machine(tmp_path, name) for name in ("one", "two", "three", "home"))
+    out = tmp_path / "out"
+
+    def journal(places: dict[str, str], name: str) -> str:
+        path = Path(places["DIFFMEM_CHECKPOINTS"]) / "campaign" / f"{name}.json"
+        return path.read_text() if path.exists() else ""
+
+    def started(places: dict[str, str], until: str, share: float, *options: str) -> subprocess.Popen:
+        process = start(places, share, *options)
+        while process.poll() is None and until not in journal(places, "runs"):
+            time.sleep(0.05)
+        assert process.poll() is None, process.stdout.read()
+        return process
+
+    first = started(one, "begun", 0.1, "--minutes", "2", "--out", str(out))
+    first.send_signal(signal.SIGTERM)
+    said = first.communicate()[0]
+    assert first.returncode == 0, said
+    log = read_log(out)
+    assert [p["name"] for p in log["phases"]] == ["checks", "bench", "runs"], said
+    assert log["checks"]["networks"]["outcome"] == "passed"
+
+    second = started(two, "complete", 0.0, "--minutes", "10", "--resume", str(out))
+    second.kill()
+    second.communicate()
+    assert read_log(out)["minutes"] == 10 and len(list(out.iterdir())) <= 8
+
+    third = start(three, 0.0, "--minutes", "0.8", "--resume", str(out))
+    said = third.communicate()[0]
+    assert third.returncode == 0, said
+    for variable, place in home.items():
+        monkeypatch.setenv(variable, place)
+    lines: list[str] = []
+    collect(out, lines.append)
+    stored = {(c.experiment, c.seed) for c in all_runs("smoke") if complete_result(c)}
+    assert stored == {("gmm", 0), ("gmm", 1), ("gmm", 2), ("unet", 0)}, "\n".join([said, *lines])
+    assert [c.steps for c in plan("smoke")] == [4000000]
+    assert read_parts(out, read_log(out), "states") is not None, "the long run is to be gone on with"
+    assert "unfinished: 1 runs; go on with --resume" in lines
+
+
+def test_a_process_that_dies_costs_its_run_alone(tmp_path, monkeypatch, quick):
+    places = machine(tmp_path, "one", TABLE.split("[images]")[1].replace("\nexperiment", "[images]\nexperiment", 1))
+    for variable, place in places.items():
+        monkeypatch.setenv(variable, place)
+    # A run that takes its process with it, as an illegal memory access does: the image run, in the child only.
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import os, sys\n"
+        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
+        "    import diffmemlib.experiments.unet as unet\n"
+        "    unet.images = lambda *_: os._exit(134)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    log = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None).run()
+    outcomes = [(len(g["runs"]), g["outcome"]) for g in log["groups"]]
+    assert outcomes == [(3, "complete"), (1, "the process died at it")] or outcomes == [
+        (1, "the process died at it"), (3, "complete"),
+    ]  # fmt: skip
+    assert [p["outcome"] for p in log["phases"] if p["name"] == "runs"] == ["failed with status 134", "done"]
+
+
+def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
+    for variable, place in machine(tmp_path, "one").items():
+        monkeypatch.setenv(variable, place)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import signal, sys, time\n"
+        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
+        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "    time.sleep(10**6)\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    monkeypatch.setattr(command, "PATIENCE", 0.2)
+    log = Campaign("cpu", 0.2, tmp_path / "out", "smoke", lambda line: None).run()
+    assert len(log["phases"]) == 3
+    assert all("killed after" in p["outcome"] for p in log["phases"])
+    assert read_log(tmp_path / "out")["phases"] == log["phases"]
+
+
+def test_checks_that_passed_here_are_not_made_again(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    monkeypatch.setattr(Campaign, "_runs", lambda self: False)
+    out = tmp_path / "out"
+    campaign = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
+    campaign.log["checks"] = {"networks": {"outcome": "passed", "said": "", "seconds": 1.0}}
+    out.mkdir()
+    (out / "bench.json").write_text("{}")
+    campaign.save()
+    again = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
+    again.save = lambda: None  # the log of the folder is read as it is
+    assert again.run()["phases"][0]["outcome"].startswith("not made again")
+    other = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
+    other.log["device"], other.save = "another GPU", lambda: None
+    assert [p["name"] for p in other.run()["phases"]] == ["checks", "bench"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "cpu"], "--out is missing"),
+        (["--device", "cpu", "--minutes", "0", "--out", "x"], "give the minutes of the lease"),
+        (["--device", "gpu", "--out", "x"], "device = 'gpu'"),
+        (["--device", "cpu", "--resume", "nowhere"], "is no log of a campaign"),
+        (["--collect", "nowhere"], "is no log of a campaign"),
+    ],
+)
+def test_what_cannot_be_is_refused_in_a_sentence(tmp_path, monkeypatch, options: list[str], message: str):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, ["campaign", *options])
+    assert done.exit_code == 1 and done.output.startswith("Error: ") and message in done.output
+    assert not list(tmp_path.iterdir())
+
+
+HIDDEN = """
+import sys
+NOT = {"papermill", "jupyter", "IPython", "matplotlib", "plotly", "pytorch_fid", "torchvision", "nbclient", "nbformat",
+       "jupytext", "ipykernel", "PIL", "sklearn", "diffusers", "snakemake", "yaml", "psutil", "pytest"}
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in NOT else self.finder.find_spec(name, path, target)
+    def __getattr__(self, name):
+        return getattr(self.finder, name)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+"""
+
+
+def test_a_bare_node_is_enough(tmp_path):
+    """Without notebooks, figures, the book's packages and git: images of digits, mixture, folder, collection."""
+    places = machine(tmp_path, "one", TABLE.split("[images]")[1].replace("\nexperiment", "[images]\nexperiment", 1))
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(HIDDEN)
+    (tmp_path / "bin").mkdir()
+    environment = os.environ | places | {"PYTHONPATH": str(tmp_path / "site"), "PATH": str(tmp_path / "bin")}
+    out = str(tmp_path / "out")
+    code = (
+        "from diffmemlib.campaign import command; from pathlib import Path; import sys;"
+        "command.SHARES = {'checks': 0.0, 'bench': 0.0};"
+        "command.campaign('cpu', 3.0, Path(sys.argv[1]), 'smoke'); command.collect(Path(sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, out], cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    log = json.loads((tmp_path / "out" / "log.json").read_text())
+    assert sorted(g["outcome"] for g in log["groups"]) == ["complete", "complete"], done.stdout + done.stderr
+    assert log["commit"] is None, "there is no git there"

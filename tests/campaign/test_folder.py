@@ -1,0 +1,183 @@
+"""The folder of a campaign: what it holds comes back, what is damaged is told, and nothing stored is lost."""
+
+import io
+import json
+import zipfile
+
+import pytest
+import safetensors.torch
+import torch
+
+from diffmemlib.campaign import folder
+from diffmemlib.campaign.folder import (
+    FolderError,
+    pack_results,
+    pack_states,
+    read_log,
+    read_parts,
+    unpack_results,
+    unpack_states,
+    write_folder,
+)
+from diffmemlib.experiments.gmm import GmmConfig, run
+from diffmemlib.runs.execute import ROUNDED
+from diffmemlib.runs.store import read_result
+
+SMALL = {"tier": "smoke", "n": 16, "steps": 60, "first": 20, "samples": 100, "milestones": 3, "kept": 5,
+         "sampling_steps": 10, "sampler": "ddim", "width": 8}  # fmt: skip
+CONFIGS = [GmmConfig.from_parameters({**SMALL, "seed": seed}) for seed in range(3)]
+
+
+@pytest.fixture
+def places(tmp_path, monkeypatch):
+    """Two machines: a function that goes to one of them."""
+
+    def go(name: str) -> None:
+        monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / name / "results"))
+        monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / name / "checkpoints"))
+
+    go("one")
+    return go
+
+
+def unfinished(config: GmmConfig, monkeypatch) -> None:
+    """A run that stopped after its second milestone."""
+    calls = iter(range(10**6))
+    monkeypatch.setattr("diffmemlib.training.stopping.time_budget", lambda _: lambda: next(calls) >= 40)
+    assert not run(config, show_progress=False).provenance["complete"]
+    monkeypatch.undo()
+
+
+def test_results_and_states_come_back_on_another_machine(tmp_path, places, monkeypatch):
+    whole = run(CONFIGS[0], show_progress=False)
+    with monkeypatch.context() as inside:
+        unfinished(CONFIGS[1], inside)
+    places("one")
+    expected = {c.id: None for c in CONFIGS[:1]}
+    states, told = pack_states(CONFIGS, 2**30)
+    assert told == []
+    write_folder(tmp_path / "out", {"device": "x"}, pack_results(CONFIGS), states)
+    log = read_log(tmp_path / "out")
+    assert set(log["files"]) == {p.name for p in (tmp_path / "out").iterdir()} - {"log.json"}
+
+    places("two")
+    new, refused = unpack_results(read_parts(tmp_path / "out", log, "results"))
+    assert (new, refused) == ([f"smoke/gmm/{CONFIGS[0].id}"], [])
+    assert read_result(CONFIGS[0].result_dir).curves.equals(whole.curves)
+    assert unpack_states(read_parts(tmp_path / "out", log, "states")) == [CONFIGS[1].id]
+    ended = run(CONFIGS[1], show_progress=False)
+    places("three")
+    assert ended.curves.equals(run(CONFIGS[1], show_progress=False).curves), "bit for bit the unbroken one"
+    assert "rounded_state" not in ended.provenance
+    places("two")
+    assert unpack_results(read_parts(tmp_path / "out", log, "results")) == ([], []), "a second time brings nothing"
+    assert unpack_states(read_parts(tmp_path / "out", log, "states")) == [], "nor takes a stored run back"
+    assert expected
+
+
+def test_a_state_that_is_behind_is_not_taken(tmp_path, places, monkeypatch):
+    with monkeypatch.context() as inside:
+        unfinished(CONFIGS[1], inside)
+    places("one")
+    states, _ = pack_states(CONFIGS, 2**30)
+    archive = zipfile.ZipFile(io.BytesIO(states))
+    assert unpack_states(archive) == [], "the same step is here already"
+    for path in CONFIGS[1].checkpoint_dir.glob("*/*"):
+        path.unlink()
+    assert unpack_states(archive) == [CONFIGS[1].id]
+
+
+def test_without_room_states_are_rounded_and_then_left_out(tmp_path, places, monkeypatch):
+    for config in CONFIGS[:2]:
+        with monkeypatch.context() as inside:
+            unfinished(config, inside)
+        places("one")
+    exact, _ = pack_states(CONFIGS, 2**30)
+    one_rounded, told = pack_states(CONFIGS, len(exact) - 1)
+    assert [t.split("was ")[1] for t in told] == ["rounded to bfloat16"] and len(one_rounded) < len(exact)
+    none, told = pack_states(CONFIGS, 17_000)
+    assert len(none) <= 17_000 and sum("left out, for want" in t for t in told) == 2
+    names = zipfile.ZipFile(io.BytesIO(none)).namelist()
+    assert names and all(n.endswith(".npz") for n in names), "measurements stay, and no mark of rounding"
+    nothing, told = pack_states(CONFIGS, 0)
+    assert nothing == b"" and sum("with its measurements" in t for t in told) == 2
+
+    places("two")
+    both, _ = pack_states([], 0)
+    assert both == b""
+    taken = unpack_states(zipfile.ZipFile(io.BytesIO(one_rounded)))
+    assert len(taken) == 2
+    (rounded,) = (c for c in CONFIGS[:2] if (c.checkpoint_dir / ROUNDED).exists())
+    ((checkpoint),) = (rounded.checkpoint_dir / "checkpoints").glob("*.safetensors")
+    tensors = safetensors.torch.load(checkpoint.read_bytes())
+    weights = [v for k, v in tensors.items() if k.startswith("net.") and v.ndim]
+    assert all(torch.equal(v, v.bfloat16().float()) and v.dtype == torch.float32 for v in weights)
+    ended = run(rounded, show_progress=False)
+    assert ended.provenance["complete"] and ended.provenance["rounded_state"] is True
+
+
+def test_large_content_comes_in_parts(tmp_path, places, monkeypatch):
+    monkeypatch.setattr(folder, "MOST_BYTES", 1000)
+    run(CONFIGS[0], show_progress=False)
+    packed = pack_results(CONFIGS)
+    with pytest.raises(FolderError, match="parts do not fit into 8 files"):
+        write_folder(tmp_path / "out", {}, packed, packed)
+    assert not (tmp_path / "out").exists(), "nothing is written that could not be read"
+    monkeypatch.setattr(folder, "MOST_BYTES", 4000)
+    write_folder(tmp_path / "out", {}, packed, b"")
+    files = list((tmp_path / "out").iterdir())
+    assert 2 < len(files) <= 8 and all(p.stat().st_size <= 4000 for p in files if p.name != "log.json")
+    write_folder(tmp_path / "out", {}, packed[:-1] + b"x", b"")
+    assert len(list((tmp_path / "out").iterdir())) == len(files), "old parts go when the new log is there"
+
+
+@pytest.mark.parametrize("damage", ["flip", "remove"])
+def test_a_damaged_folder_is_told_and_nothing_stored_is_lost(tmp_path, places, damage: str):
+    stored = run(CONFIGS[0], show_progress=False)
+    write_folder(tmp_path / "out", {}, pack_results(CONFIGS), b"")
+    log = read_log(tmp_path / "out")
+    (part,) = (tmp_path / "out").glob("results-*")
+    if damage == "flip":
+        data = bytearray(part.read_bytes())
+        data[100] ^= 1
+        part.write_bytes(data)
+    else:
+        part.unlink()
+    with pytest.raises(FolderError, match="damaged" if damage == "flip" else "missing"):
+        read_parts(tmp_path / "out", log, "results")
+    assert read_result(CONFIGS[0].result_dir).curves.equals(stored.curves)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"format": "other", "files": {}}', b'{"files": {}}'])
+def test_a_folder_without_a_log_is_told(tmp_path, content):
+    if content is not None:
+        (tmp_path / "log.json").write_bytes(content)
+    with pytest.raises(FolderError, match="is no log of a campaign"):
+        read_log(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "smoke/gmm/0123456789ab/run.sh", "0123456789ab/../../x"])
+def test_entries_that_no_campaign_writes_are_refused(places, name: str):
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, b"x")
+    for unpack in (unpack_results, unpack_states):
+        with pytest.raises(FolderError, match="which no campaign writes: nothing of them was taken"):
+            unpack(zipfile.ZipFile(packed))
+
+
+def test_a_result_that_was_edited_is_refused_and_the_others_taken(tmp_path, places):
+    for config in CONFIGS[:2]:
+        run(config, show_progress=False)
+    packed, changed = zipfile.ZipFile(io.BytesIO(pack_results(CONFIGS))), io.BytesIO()
+    with zipfile.ZipFile(changed, "w") as archive:
+        for name in packed.namelist():
+            data = packed.read(name)
+            if name == f"smoke/gmm/{CONFIGS[0].id}/config.json":
+                data = json.dumps(json.loads(data) | {"lr": 1.0}).encode()
+            archive.writestr(name, data)
+    places("two")
+    new, refused = unpack_results(zipfile.ZipFile(changed))
+    assert new == [f"smoke/gmm/{CONFIGS[1].id}"]
+    assert len(refused) == 1 and "config.json is damaged" in refused[0]
+    assert not CONFIGS[0].result_dir.exists()

@@ -1,0 +1,123 @@
+"""What a lease makes, and in which order; and steps that come from a pilot."""
+
+import pytest
+from typer.testing import CliRunner
+
+from diffmemlib.__main__ import app
+from diffmemlib.campaign.plan import all_runs, cost, plan, together
+from diffmemlib.companion.estimators.scaling import tau_mem
+from diffmemlib.companion.sweeps.tables import PilotMissingError, sweep_configs, table_runs
+from diffmemlib.experiments.gmm import GmmConfig
+from diffmemlib.experiments.registry import run
+
+# A network that copies its eight points within seconds.
+QUICK = 'width = 64, lr = 3e-3, optimizer = "adam", d = 2, samples = 100, sampler = "ddim", sampling_steps = 10'
+TABLE = f"""
+[dear]
+experiment = "gmm"
+figures = ["9"]
+runs = [{{ n = [64, 32], width = 64, steps = 5000, seed = [0, 1] }}]
+
+[cheap]
+experiment = "gmm"
+figures = ["9"]
+runs = [{{ n = 16, width = 8, steps = 20, first = 10, seed = [0, 1, 2] }}]
+
+[no-figure]
+experiment = "gmm"
+figures = []
+runs = [{{ n = 8, width = 8, steps = 10, first = 5 }}]
+
+[from-pilot]
+experiment = "gmm"
+figures = ["9"]
+runs = [{{ n = [16, 32], steps = {{ times = 3, of = "pilot" }}, {QUICK} }}]
+
+[theory]
+experiment = "rfnn_flow"
+figures = ["4"]
+runs = [{{ }}]
+
+[pilot]
+experiment = "gmm"
+figures = []
+runs = [{{ n = 8, steps = 3000, milestones = 12, {QUICK} }}]
+"""
+
+
+@pytest.fixture
+def tables(tmp_path, monkeypatch):
+    for variable in ("RESULTS", "CHECKPOINTS", "CONFIG"):
+        monkeypatch.setenv(f"DIFFMEM_{variable}", str(tmp_path / variable.lower()))
+    (tmp_path / "config").mkdir()
+    return tmp_path / "config" / "smoke.toml"
+
+
+def test_pilots_come_first_then_figures_the_cheapest_first(tables):
+    tables.write_text(TABLE)
+    order = [(c.n, c.seed) for c in plan("smoke")]
+    assert order == [(8, 0), (16, 0), (16, 1), (16, 2), (64, 0), (64, 1), (32, 0), (32, 1), (8, 0)]
+    assert [c.width for c in plan("smoke")][::8] == [64, 8], "first the pilot, last what no figure needs"
+    pilot = plan("smoke")[0]
+    assert next(c.n for c in plan("smoke", {pilot.id})) == 16
+    run(plan("smoke")[1], show_progress=False)
+    assert len(plan("smoke")) == 8, "what is stored is not made again"
+    assert len(all_runs("smoke")) == 9, "trainings alone, stored or not"
+
+
+def test_networks_of_one_shape_go_together(tables):
+    tables.write_text(TABLE)
+    runs = plan("smoke")
+    assert [(c.n, c.seed) for c in together(runs[1:])] == [(16, 0), (16, 1), (16, 2)]
+    assert together(runs[4:]) == runs[4:6], "n = 64 and n = 32 have other milestones"
+    assert together(runs[:1]) == runs[:1]
+
+
+def test_a_larger_batch_a_wider_net_and_more_steps_cost_more():
+    def of(**given) -> float:
+        return cost(GmmConfig.from_parameters({"tier": "smoke", "n": 64, "width": 16, "steps": 100, **given}))
+
+    assert of(batch=32) == of() / 2 and of(width=32) == 4 * of() and of(steps=200) == 2 * of()
+    assert of(batch="full") == of()
+
+
+def test_steps_come_from_a_pilot(tables):
+    tables.write_text(TABLE)
+    with pytest.raises(PilotMissingError, match=r"smoke.toml, from-pilot: its steps come from the run of pilot, which"):
+        sweep_configs("from-pilot", "smoke")
+    shown = CliRunner().invoke(app, ["costs", "--tier", "smoke"])
+    assert shown.exit_code == 1 and "make it first: papermill" in shown.output.replace("\n", " ")
+    pilot = run(sweep_configs("pilot", "smoke")[0], show_progress=False)
+    (when,) = tau_mem([pilot])
+    assert when.status == "interpolated"
+    steps = [c.steps for c in sweep_configs("from-pilot", "smoke")]
+    for found, n in zip(steps, (16, 32), strict=True):
+        assert found == float(f"{3 * when.tau * n / 8:.2g}"), "in proportion to n, to two digits"
+    assert [c.n for c in plan("smoke") if c.optimizer == "adam"] == [16, 32], "and then they are planned"
+    assert len(table_runs("smoke", missing=False)) == 12
+
+
+@pytest.mark.parametrize(
+    ("steps", "message"),
+    [
+        ("{ times = 3 }", "steps are a number, or {"),
+        ('{ times = "3", of = "pilot" }', "steps are a number, or {"),
+        ('{ times = 3, of = "nobody" }', "steps of 'nobody', which is no sweep of this table"),
+        (
+            '{ times = 3, of = "from-pilot" }',
+            "steps of 'from-pilot', which is no sweep of this table with steps of its",
+        ),
+    ],
+)
+def test_bad_steps_are_told(tables, steps: str, message: str):
+    tables.write_text(TABLE.replace('{ times = 3, of = "pilot" }', steps))
+    with pytest.raises(ValueError, match=r"smoke\.toml") as told:
+        sweep_configs("from-pilot", "smoke")
+    assert message in str(told.value)
+
+
+def test_a_pilot_without_copies_is_told(tables):
+    tables.write_text(TABLE.replace("steps = 3000, milestones = 12", "steps = 20, first = 10, milestones = 2"))
+    run(sweep_configs("pilot", "smoke")[0], show_progress=False)
+    with pytest.raises(ValueError, match=r"pilot has no time of copies \(censored\): give it other steps"):
+        sweep_configs("from-pilot", "smoke")

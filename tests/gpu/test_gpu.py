@@ -1,0 +1,16 @@
+"""The checks of a campaign, on a GPU."""
+
+import pytest
+import torch
+
+from diffmemlib.campaign.checks import CHECKS
+
+pytestmark = [
+    pytest.mark.gpu,
+    pytest.mark.skipif(not torch.cuda.is_available(), reason="torch sees no CUDA device here"),
+]
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_check(name: str):
+    CHECKS[name]("cuda")
