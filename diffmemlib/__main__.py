@@ -124,12 +124,14 @@ def costs(
 ) -> None:
     """Say what the runs that are missing will cost: hours and disk."""
     from .companion.sweeps.costs import damaged, estimate, summary
-    from .companion.sweeps.tables import table_runs
+    from .companion.sweeps.tables import table_runs, waiting
     from .runs.config import check_device_name
 
     with exit_on_user_error():
         check_device_name(device)
         runs = table_runs(tier, figure)
+        for sentence in waiting(tier, figure):
+            typer.echo(sentence, err=True)
         for sentence in damaged(runs):
             typer.echo(f"Damaged, and to be made again: {sentence}", err=True)
         if list_:

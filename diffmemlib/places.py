@@ -76,9 +76,9 @@ def output_dir() -> Path:
     return (checkout() or Path.cwd()) / "executed"
 
 
-def book_tier() -> str:
-    """Return the tier that the pages are drawn at: $DIFFMEM_TIER, else ``laptop``."""
-    return os.environ.get("DIFFMEM_TIER") or "laptop"
+def book_tier() -> str | None:
+    """Return the tier that the pages are drawn at, $DIFFMEM_TIER; None: of each figure the highest that is stored."""
+    return os.environ.get("DIFFMEM_TIER") or None
 
 
 def place_variable(path: Path) -> str | None:

@@ -54,7 +54,7 @@ def announce_tier(app: Sphinx, config: Config) -> None:
     """Say on every page that it is drawn at another tier than the one that its sentences were written for."""
     from diffmemlib.places import book_tier
 
-    if book_tier() != "laptop":
+    if book_tier() not in (None, "laptop"):
         config.html_theme_options["announcement"] = (
             f"Drawn from the runs of tier {book_tier()}, where its table has them. Figures, numbers and verdicts follow "
             "the runs; the sentences around them were written for the laptop tier and its digits."

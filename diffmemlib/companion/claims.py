@@ -37,6 +37,7 @@ from ..places import checkout_root
 from ..runs.store import ResultError
 from .estimators import Estimate
 from .figures.tables import typeset
+from .sweeps.tables import at_tier, is_stored, sweeps_read
 
 OUTSIDE = "differs outside the paper's regime"
 VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
@@ -88,7 +89,26 @@ class Claim:
     @cached_property
     def estimate(self) -> Estimate | None:
         """Our number; None where the claim has no estimator. ResultError where its runs are missing."""
-        return None if self.estimator is None else self._estimated()
+        return None if self.estimator is None else self._measured[0]
+
+    @cached_property
+    def _measured(self) -> tuple[Estimate, dict[str, str]]:
+        """The estimate, and the sweeps that it was read from."""
+        with sweeps_read() as read:
+            return self._estimated(), read
+
+    @cached_property
+    def at_other_tiers(self) -> dict[str, Estimate]:
+        """Our number from the runs of each other tier at which all that it needs is stored, by tier."""
+        if self.estimator is None:
+            return {}
+        _, read = self._measured
+        others = [tier for tier in ("gpu", "laptop") if tier not in self.tier and all(is_stored(s, tier) for s in read)]
+        found: dict[str, Estimate] = {}
+        for tier in others if read else []:
+            with at_tier(tier):
+                found[tier] = self._estimated()
+        return found
 
     @cached_property
     def by_level(self) -> dict[float, Estimate | None]:
@@ -208,10 +228,13 @@ def _claim(row: dict[str, Any]) -> Claim:
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
-    """The claims with estimates and verdicts, one a row, every column text."""
+    """The claims with estimates and verdicts, one a row, every column text; a column for each other tier."""
     rows = [(c.id, c.text, c.place, c.paper, c.call, c.ours, _range(c), c.tier, c.verdict) for c in claims]
     columns = ["id", "claim", "place", "paper", "estimator", "ours [95%]", "agrees if", "tier", "verdict"]
-    return pd.DataFrame(rows, columns=columns)
+    found = pd.DataFrame(rows, columns=columns)
+    for tier in sorted({tier for c in claims for tier in c.at_other_tiers}):
+        found[f"{tier} [95%]"] = [str(c.at_other_tiers.get(tier, "")) for c in claims]
+    return found
 
 
 def show(claims: list[Claim], full: bool = False) -> HTML:
@@ -237,6 +260,9 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
         if c.verdict == OUTSIDE:
             verdict += f"<br><small>{typeset(c.outside)}</small>"
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
+        for tier, estimate in c.at_other_tiers.items():
+            there = judge(estimate, c.lowest, c.highest)
+            ours += f"<br><small>tier {tier}: {estimate}, {there}</small>"
         cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))

@@ -85,8 +85,14 @@ def test_steps_come_from_a_pilot(tables):
     tables.write_text(TABLE)
     with pytest.raises(PilotMissingError, match=r"smoke.toml, from-pilot: its steps come from the run of pilot, which"):
         sweep_configs("from-pilot", "smoke")
-    shown = CliRunner().invoke(app, ["costs", "--tier", "smoke"])
-    assert shown.exit_code == 1 and "make it first: papermill" in shown.output.replace("\n", " ")
+    shown = CliRunner().invoke(app, ["costs", "--tier", "smoke", "--list"])
+    assert shown.exit_code == 0 and "from-pilot waits for pilot, which finds its steps" in shown.output
+    pilot_run = sweep_configs("pilot", "smoke")[0]
+    table = TABLE.replace(
+        'figures = ["9"]\nruns = [{ n = [16, 32], steps', 'figures = ["x"]\nruns = [{ n = [16, 32], steps'
+    )
+    tables.write_text(table)
+    assert table_runs("smoke", "x") == [pilot_run], "in its place the pilot is to be made"
     pilot = run(sweep_configs("pilot", "smoke")[0], show_progress=False)
     (when,) = tau_mem([pilot])
     assert when.status == "interpolated"

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import tomllib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ from typing import Any
 from ...experiments.gmm import GmmConfig, job
 from ...experiments.registry import EXPERIMENTS
 from ...files import read_text
-from ...places import book_tier, config_dir
+from ...places import book_tier, config_dir, results_dir
 from ...runs.config import Config
 from ...runs.execute import Job, execute, execute_ensemble
 from ...runs.store import Result, ResultError, complete_result, read_result
@@ -20,12 +22,21 @@ from ...timescales.crossings import share_crossing
 from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
+HIGHER = ("paper", "gpu")  # tiers that a figure is drawn at before laptop, where all of its runs are stored
 SHOWN = 8  # lines of missing runs in an error, at most
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 
 
 class PilotMissingError(ValueError):
-    """The steps of a sweep come from a pilot that is not stored yet."""
+    """The steps of a sweep come from a pilot, a sweep of one run, that is not stored yet."""
+
+    def __init__(self, message: str, pilot: str) -> None:
+        super().__init__(message)
+        self.pilot = pilot
+
+
+_tier: ContextVar[str | None] = ContextVar("tier", default=None)  # that `at_tier` asks for
+_read: ContextVar[dict[str, str] | None] = ContextVar("read", default=None)  # sweeps read within `sweeps_read`
 
 
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
@@ -83,7 +94,8 @@ def _steps(row: dict[str, Any], sweeps: dict[str, dict[str, Any]], tier: str, fo
     if len(pilots) != 1 or stored is None:
         raise PilotMissingError(
             f"{tier}.toml, {name}: its steps come from the run of {of}, which is not stored; make it first: "
-            f"{pilots[0].command}"
+            f"{pilots[0].command}",
+            of,
         )
     curve = stored.curve("f_mem")["value"]
     found = share_crossing(curve.index.to_numpy(), curve.to_numpy(), stored.config["samples"], F_MEM)
@@ -151,10 +163,11 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
 def sweep_results(name: str, tier: str | None = None) -> list[Result]:
     """Return the stored results of one sweep; ResultError lists lines that make what is missing, the first few of them.
 
-    tier: that of the book unless given, or laptop where the book's tier has no such sweep.
+    tier: that of `tier_of` unless given.
     """
-    if tier is None:
-        tier = book_tier() if name in read_tables(book_tier()) else "laptop"
+    tier = tier_of(name) if tier is None else tier
+    if (seen := _read.get()) is not None:
+        seen[name] = tier
     configs = sweep_configs(name, tier)
     missing = [c.command for c in configs if not (c.result_dir / "provenance.json").exists()]
     if missing:
@@ -164,6 +177,48 @@ def sweep_results(name: str, tier: str | None = None) -> list[Result]:
             f"{len(missing)} of the {len(configs)} runs of {name} are not stored; make them with\n  {lines}{rest}"
         )
     return [replace(read_result(c.result_dir), config=asdict(c)) for c in configs]  # with settings added since
+
+
+def tier_of(name: str) -> str:
+    """Return the tier that a sweep is drawn at: the highest at which all of its runs are stored, else laptop.
+
+    Within `at_tier`, and where $DIFFMEM_TIER is set, that one, or laptop where its table has no such sweep.
+    """
+    named = _tier.get() or book_tier()
+    if named is not None:
+        return named if name in read_tables(named) else "laptop"
+    return next((tier for tier in HIGHER if is_stored(name, tier)), "laptop")
+
+
+def is_stored(name: str, tier: str) -> bool:
+    """Return whether a tier's table has a sweep, and all of its runs are stored whole."""
+    if not (results_dir() / tier).is_dir() or name not in read_tables(tier):
+        return False
+    try:
+        return all(complete_result(c) for c in sweep_configs(name, tier))
+    except PilotMissingError:
+        return False
+
+
+@contextmanager
+def at_tier(tier: str) -> Iterator[None]:
+    """Let sweeps be read at a tier within the block, where its table has them."""
+    token = _tier.set(tier)
+    try:
+        yield
+    finally:
+        _tier.reset(token)
+
+
+@contextmanager
+def sweeps_read() -> Iterator[dict[str, str]]:
+    """Yield a dict that is filled with the sweeps that are read within the block, each with its tier."""
+    seen: dict[str, str] = {}
+    token = _read.set(seen)
+    try:
+        yield seen
+    finally:
+        _read.reset(token)
 
 
 def run_sweep(
@@ -206,7 +261,7 @@ def _together(jobs: Sequence[Job], device: str, budget: float | None) -> list[Re
 def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> list[Config]:
     """Return the runs of a tier's tables, or of those that draw one figure, each once.
 
-    missing: only those that are not stored.
+    missing: only those that are not stored. In place of a sweep whose steps a pilot has yet to find stands the pilot.
 
     ValueError names the figures that there are.
     """
@@ -215,5 +270,24 @@ def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> li
     if not chosen:
         known = sorted({f for sweep in sweeps.values() for f in sweep["figures"]}, key=lambda f: (len(f), f))
         raise ValueError(f"no sweep of tier {tier} draws figure {figure!r}; there are {', '.join(known)}")
-    runs = {c.id: c for name in chosen for c in sweep_configs(name, tier)}
+    runs: dict[str, Config] = {}
+    for name in chosen:
+        try:
+            runs |= {c.id: c for c in sweep_configs(name, tier)}
+        except PilotMissingError as error:
+            runs |= {c.id: c for c in sweep_configs(error.pilot, tier)}
     return [c for c in runs.values() if not (missing and complete_result(c))]
+
+
+def waiting(tier: str, figure: str | None = None) -> list[str]:
+    """Return a sentence for each sweep, of a figure or of all, whose steps a pilot has yet to find."""
+    sentences = []
+    for name, sweep in read_tables(tier).items():
+        if figure is None or figure in sweep["figures"]:
+            try:
+                sweep_configs(name, tier)
+            except PilotMissingError as error:
+                sentences.append(
+                    f"{name} waits for {error.pilot}, which finds its steps: ask again when that is stored"
+                )
+    return sentences
