@@ -1,4 +1,4 @@
-"""A data set of the reader's own: a folder or zip of images, known by a name and by what is in it."""
+"""A data set of the reader's own: images from a folder, a zip or an IDX file, known by a name and by their content."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..metrics.memorization import near_duplicates
 from . import prepared
-from .inventory import LISTED, Inventory, SourceError, files, open_source, quoted
+from .idx import open_idx
+from .inventory import LISTED, Inventory, Source, SourceError, files, open_source, quoted
 from .picture import MOST_PIXELS
 from .prepared import check_options, prepared_path
 
@@ -20,7 +21,7 @@ NAME = re.compile(r"[a-z][a-z0-9_]*")
 # Some are values to papermill, not texts.
 RESERVED = ("digits", "celeba", "nan", "inf", "infinity", "none", "null", "true", "false")
 SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".webp", ".bmp", ".gif", ".tif", ".tiff")
-SOURCE = f"a folder or zip of images ({', '.join(SUFFIXES)})"
+SOURCE = f"a folder or zip of images ({', '.join(SUFFIXES)}), or an IDX file of them"
 LOOKED_AT = 10_000  # images that are looked at for near-duplicates
 FEWEST = 140  # different images: the quarter that is held out must outnumber the 32 features of a Frechet distance
 SPLIT_SEED = 20253  # files often lie in the order of their kinds: one fixed permutation before the split
@@ -36,7 +37,7 @@ def prepare(
     Parameters
     ----------
     source
-        A folder or zip of images.
+        A folder or zip of images, or an IDX file.
     name
         Of the data set.
     size
@@ -66,15 +67,34 @@ def prepare(
             f"--name {name}: small letters, digits and _, a letter first, and none of {', '.join(RESERVED)}"
         )
     check_options(path, size)
-    images = open_source(source, lambda file: file.lower().endswith(SUFFIXES), SOURCE, sorted)
-    if len(images.names) < FEWEST:
-        raise SourceError(
-            f"{quoted(images.name)} holds {len(images.names)} images, and {FEWEST} are the fewest; give {SOURCE}.\n"
-            + images.inventory.lines()
-        )
+    images = open_images(source)
     return prepared.prepare(
         images, path, size, progress, fewest=FEWEST, skip_bad=skip_bad, most_pixels=most_pixels, colour=colour
     )
+
+
+def open_images(source: Path | str, what: str = SOURCE) -> Source:
+    """Return the images of a source.
+
+    Parameters
+    ----------
+    source
+        A folder or zip, or an IDX file.
+    what
+        The source to ask for in an error.
+
+    Raises
+    ------
+    SourceError
+        Where it is none of them, or holds fewer than FEWEST images.
+    """
+    images = open_idx(source) or open_source(source, lambda file: file.lower().endswith(SUFFIXES), what, sorted)
+    if len(images.names) < FEWEST:
+        raise SourceError(
+            f"{quoted(images.name)} holds {len(images.names)} images, and {FEWEST} are the fewest; give {what}.\n"
+            + images.inventory.lines()
+        )
+    return images
 
 
 def identify(name: str, side: int) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ..data import own, prepared
-from ..data.inventory import SourceError, open_source, quoted
+from ..data.inventory import SourceError, quoted
 from ..data.picture import MOST_PIXELS
 from ..files import digest
 from ..metrics.memorization import near_duplicates
@@ -124,13 +124,7 @@ def read(
 def _from_images(
     source: str, out: Path, size: int, grey: bool, skip_bad: bool, progress: bool
 ) -> tuple[NDArray[np.uint8], list[str]]:
-    what = f"{own.SOURCE}, or a file {', '.join(SUFFIXES)}"
-    images = open_source(source, lambda file: file.lower().endswith(own.SUFFIXES), what, sorted)
-    if len(images.names) < own.FEWEST:
-        raise SourceError(
-            f"{quoted(images.name)} holds {len(images.names)} images, and {own.FEWEST} are the fewest; give {what}.\n"
-            + images.inventory.lines()
-        )
+    images = own.open_images(source, f"{own.SOURCE}, or a file {', '.join(SUFFIXES)}")
     file = prepared.prepare(
         images, out / "data.npy", size, progress, fewest=own.FEWEST, skip_bad=skip_bad, most_pixels=MOST_PIXELS,
         colour=False if grey else None,
