@@ -101,7 +101,7 @@ for i in range(3):
 # .venv/bin/python -m diffmemlib probe DATA --minutes 20 --out report
 # ```
 #
-# `DATA` is a folder or zip of pictures, grey or in colour; or a file with an array of images or vectors (`.npy`, `.npz`,
+# `DATA` is a folder or zip of pictures, grey or in colour; or an IDX file of them, as MNIST and Fashion-MNIST come; or a file with an array of images or vectors (`.npy`, `.npz`,
 # `.safetensors`); or a table of numbers (`.csv`, `.tsv`, `.parquet`), of which `--column` chooses columns. The command says
 # first what it found, what it left out and what it did to it. Then it trains a small network on parts of the data, several
 # trainings at once, from few points to more, until each makes copies or the minutes are over. It reads from them when

@@ -10,9 +10,10 @@ from typing import Any
 
 from ..files import to_json, write_atomic
 from . import images, library
+from .sharing import sharing, sharing_report
 
 SECONDS = {"cpu": inf, "cuda": 60.0}  # after which nothing else is begun
-SHARE = 0.75  # of them for the steps of the U-Net
+SHARE = 0.6  # of them for the steps of the U-Net
 
 
 def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[[str], object] = print) -> None:
@@ -39,6 +40,10 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
 
     image = images.measure(device, seconds=SHARE * limit, save=save)
     tell(images.report(image))
+    if kind == "cuda" and time.monotonic() - began < limit:
+        written["sharing"] = sharing(device)
+        save(image)
+        tell("\n" + sharing_report(written["sharing"]))
     for n, models, steps, repeats, in_turn in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
         if time.monotonic() - began > limit:
             tell(f"not reached in time: {models} mixture nets, n = {n}")

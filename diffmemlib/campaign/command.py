@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import platform
-import signal
-import subprocess
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -33,6 +29,7 @@ from .folder import (
     write_folder,
 )
 from .plan import all_runs
+from .process import Process
 
 CHECKS, BENCH = 45.0, 60.0  # seconds at most
 SHARES = {"checks": 0.15, "bench": 0.25}  # of the lease, at most
@@ -40,6 +37,7 @@ SAVING = 0.06  # of the lease, kept for the folder at its end; at least
 FEWEST_SAVING = 5.0  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 EVERY = 60.0  # seconds between two savings while runs are made
+WORTH = 1.15  # times the steps of one process, from which on several share the device
 
 
 class Campaign:
@@ -109,70 +107,73 @@ class Campaign:
             return True
         return False
 
-    def phase(self, name: str, seconds: float, **more: Any) -> int | None:
-        """Make one phase in a process of its own; end it when its time is over, by SIGKILL where it does not listen.
+    def phase(self, name: str, seconds: float, at_once: int = 1, **more: Any) -> list[str]:
+        """Make one phase in processes of its own; return how each ended.
 
-        Returns its exit status, None where it was ended.
+        They are asked to end when their time is over, and killed where they do not listen.
         """
         seconds = min(seconds, self.left)
         if seconds <= 0 or self.asked():
             self._note(name, 0.0, "not begun: no time was left")
-            return None
-        out = self.out / "bench.json" if name == "bench" else self.scratch / f"{name}.json"
-        given = {"name": name, "device": self.device, "seconds": seconds, "out": str(out), **more}
-        began = saved = time.monotonic()
-        self.tell(f"{name}: {seconds:.0f} s at most")
-        process = subprocess.Popen(
-            [sys.executable, "-m", "diffmemlib.campaign.phase", json.dumps(given)], start_new_session=True,
-            env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [_root(), os.environ.get("PYTHONPATH")]))},
-        )  # fmt: skip
-        patience = min(PATIENCE, 0.5 * self.saving)
-        status: int | None = None
-        end = began + seconds
-        while process.poll() is None and time.monotonic() < end and not self.asked():
-            time.sleep(0.05)
-            if name == "runs" and time.monotonic() - saved > EVERY:
-                self._read(name, out)
-                self.save()
-                saved = time.monotonic()
-        if process.poll() is None:
-            # A phase that keeps its own time ends now; one that does not is asked, then killed.
-            deadline = time.monotonic() + patience
-            process.send_signal(signal.SIGTERM)
-            while process.poll() is None and time.monotonic() < deadline:
+            return []
+        outs = [self.scratch / f"{name}-{i}.json" for i in range(at_once)]
+        if name == "bench":
+            outs = [self.out / "bench.json"]
+        self.tell(f"{name}: {seconds:.0f} s at most{f', {at_once} processes' if at_once > 1 else ''}")
+        began, processes = time.monotonic(), list[Process]()
+        for out in outs:
+            out.unlink(missing_ok=True)  # of an earlier lease
+            given = {"name": name, "device": self.device, "seconds": seconds, "out": str(out), **more}
+            processes.append(Process("diffmemlib.campaign.phase", json.dumps(given)))
+
+        def at_work() -> bool:
+            return any(process.at_work for process in processes) and not self.asked()
+
+        while at_work() and (left := began + seconds - time.monotonic()) > 0:
+            end = time.monotonic() + min(EVERY, left)
+            while at_work() and time.monotonic() < end:
                 time.sleep(0.05)
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                outcome = f"killed after {time.monotonic() - began:.0f} s: it did not end when asked"
-            else:
-                outcome = "ended when its time was over"
-        else:
-            status = process.returncode
-            outcome = "done" if status == 0 else f"failed with status {status}"
-        self._read(name, out)
-        self._note(name, time.monotonic() - began, outcome)
-        return status
+            if name == "runs" and at_work():
+                self._read(name, outs)
+                self.save()
+        for process in processes:
+            process.ask()
+        endings = [process.end(min(PATIENCE, 0.5 * self.saving)) for process in processes]
+        self._read(name, outs)
+        self._note(name, time.monotonic() - began, "; ".join(dict.fromkeys(endings)))
+        return endings
 
     def _runs(self) -> bool:
-        """Make runs until the time is over; whether to try again without the run at which the process died."""
-        status = self.phase("runs", self.left, tier=self.tier, without=sorted(self.failed))
-        begun = [g for g in self.log["groups"] if g["outcome"] == "begun"]
+        """Make runs until the time is over; whether to try again without runs at which a process died."""
+        before = len(self.log["groups"])
+        endings = self.phase("runs", self.left, self._at_once(), tier=self.tier, without=sorted(self.failed))
+        died = any(ending.startswith("failed") for ending in endings)
+        begun = [group for group in self.log["groups"] if group["outcome"] == "begun"]
         for group in begun:
-            group["outcome"] = "the process died at it"
-            self.failed |= set(group["runs"])
-        return status not in (0, None) and bool(begun)
+            group["outcome"] = "the process died at it" if died else "to be gone on with"
+            if died:
+                self.failed |= set(group["runs"])
+        return died and bool(begun) and len(self.log["groups"]) > before
 
-    def _read(self, name: str, out: Path) -> None:
-        """Take what a phase has written into the log."""
-        if name == "bench" or not out.exists():
-            return
-        found = json.loads(out.read_bytes())
-        if name == "checks":
-            self.log["checks"] = found
-        else:
-            seen = {tuple(g["runs"]) for g in found["groups"]}
-            self.log["groups"] = [g for g in self.log["groups"] if tuple(g["runs"]) not in seen] + found["groups"]
+    def _at_once(self) -> int:
+        """How many processes share the device: as many as the benchmark found to make more steps, else one."""
+        try:
+            found = json.loads((self.out / "bench.json").read_bytes())["sharing"]
+            return int(found["best"]) if found["gain"] > WORTH else 1
+        except (OSError, KeyError, ValueError):
+            return 1
+
+    def _read(self, name: str, outs: Sequence[Path]) -> None:
+        """Take what the processes of a phase have written into the log."""
+        for out in outs:
+            if name == "bench" or not out.exists():
+                continue
+            found = json.loads(out.read_bytes())
+            if name == "checks":
+                self.log["checks"] = found
+            else:
+                seen = {tuple(g["runs"]) for g in found["groups"]}
+                self.log["groups"] = [g for g in self.log["groups"] if tuple(g["runs"]) not in seen] + found["groups"]
 
     def _note(self, name: str, seconds: float, outcome: str) -> None:
         self.log["phases"].append({"name": name, "seconds": round(seconds, 1), "outcome": outcome})
@@ -188,11 +189,6 @@ class Campaign:
         self.log["told"] = told
         self.log["seconds"] = round(time.monotonic() - self.began, 1)
         write_folder(self.out, self.log, results, states)
-
-
-def _root() -> str:
-    """The folder that this library is imported from, for the processes of phases."""
-    return str(Path(__file__).resolve().parents[2])
 
 
 def campaign(

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..files import to_json, write_atomic
+from ..files import RunBusyError, to_json, write_atomic
 
 
 def checks(device: str, seconds: float, out: Path, **_: Any) -> None:
@@ -61,6 +61,8 @@ def runs(device: str, seconds: float, out: Path, tier: str, without: list[str]) 
                 whole = [not isinstance(r, DivergedError) and r.provenance["complete"] for r in made]
                 failed = [str(r) for r in made if isinstance(r, DivergedError)]
                 note["outcome"] = failed[0] if failed else "complete" if all(whole) else "to be gone on with"
+            except RunBusyError:  # another process of this campaign is at it
+                notes.remove(note)
             except Exception as error:  # whatever it is, it is told, and the next run begins
                 note["outcome"] = f"{type(error).__name__}: {error}".splitlines()[0]
             note["seconds"] = round(time.monotonic() - began, 1)

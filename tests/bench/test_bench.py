@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.bench import images, library, theory
+from diffmemlib.bench import images, library, sharing, theory
 from diffmemlib.bench.images import Size, measure, report, work
 from diffmemlib.bench.profile import profile_step
 from diffmemlib.bench.ways import WAYS, Way
@@ -45,6 +45,15 @@ def test_no_way_is_begun_when_the_time_is_over():
     assert (found["ways"], found["not_reached"]) == ({}, ["eager"])
     assert json.loads(saved[0]) == found and "floor" in found
     assert "not reached in time: eager" in report(found)
+
+
+def test_processes_that_share_a_device_are_counted_together():
+    found = sharing.sharing("cpu", seconds=0.2, counts=(1, 2), n=2)
+    assert set(found["steps_per_second"]) == {"1", "2"} and all(rate > 0 for rate in found["steps_per_second"].values())
+    assert found["gain"] == found["steps_per_second"][str(found["best"])] / found["steps_per_second"]["1"] >= 1
+    assert sharing.sharing_report(found).startswith("steps a second at n = 2, of all processes together: ")
+    with pytest.raises(RuntimeError, match="a process that shares the device died"):
+        sharing.sharing("no-such-device", counts=(1,))
 
 
 def test_a_profile_tells_what_takes_the_time():

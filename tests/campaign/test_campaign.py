@@ -71,7 +71,7 @@ def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
     out = tmp_path / "out"
 
     def journal(places: dict[str, str], name: str) -> str:
-        path = Path(places["DIFFMEM_CHECKPOINTS"]) / "campaign" / f"{name}.json"
+        path = Path(places["DIFFMEM_CHECKPOINTS"]) / "campaign" / f"{name}-0.json"
         return path.read_text() if path.exists() else ""
 
     def started(places: dict[str, str], until: str, share: float, *options: str) -> subprocess.Popen:
@@ -127,6 +127,27 @@ def test_a_process_that_dies_costs_its_run_alone(tmp_path, monkeypatch, quick):
         (1, "the process died at it"), (3, "complete"),
     ]  # fmt: skip
     assert [p["outcome"] for p in log["phases"] if p["name"] == "runs"] == ["failed with status 134", "done"]
+
+
+def test_processes_that_share_a_device_make_different_runs(tmp_path, monkeypatch, quick):
+    """As many as the benchmark found to be worth it; none of them waits for a run that another is at."""
+    table = TABLE.split("[together]")[1].replace("steps = 20,", "steps = [20, 40],")
+    for variable, place in machine(tmp_path, "one", "[together]" + table).items():
+        monkeypatch.setenv(variable, place)
+    out = tmp_path / "out"
+    campaign = Campaign("cpu", 3.0, out, "smoke", lambda line: None)
+    assert campaign._at_once() == 1
+    out.mkdir()
+    (out / "bench.json").write_text(json.dumps({"sharing": {"best": 2, "gain": 1.1}}))
+    assert campaign._at_once() == 1, "not worth it"
+    (out / "bench.json").write_text(json.dumps({"sharing": {"best": 2, "gain": 1.5}}))
+    assert campaign._at_once() == 2
+    log = campaign.run()
+    assert all(complete_result(c) for c in all_runs("smoke")) and len(all_runs("smoke")) == 6
+    made = [run for group in log["groups"] for run in group["runs"]]
+    assert sorted(made) == sorted(c.id for c in all_runs("smoke")), "each once"
+    assert {g["outcome"] for g in log["groups"]} == {"complete"}
+    assert len(list((Path(os.environ["DIFFMEM_CHECKPOINTS"]) / "campaign").glob("runs-*.json"))) == 2
 
 
 def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
