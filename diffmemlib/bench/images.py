@@ -23,11 +23,13 @@ from ..metrics.memorization import two_nearest
 from ..nets.unet import UNet
 from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
+from ..training.determinism import deterministic
 from ..training.fixed_batch import FixedBatch
+from ..training.loop import Trainer
 from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
 from .profile import profile_step
-from .ways import OF_RUNS, WAYS
+from .ways import OF_RUNS, WAYS, Way
 
 
 @dataclass(frozen=True)
@@ -96,10 +98,11 @@ def measure(
             break
         start = time.perf_counter()
         trainer = way.trainer(s.width, s.batch, data.to(device), device)
+        made = _step(trainer, way, device)
         for tau in range(WARM_UP + 1):  # compiles, and records
-            trainer.step(tau)
+            made(tau)
         prepared = time.perf_counter() - start
-        theirs, step = in_turns([plain, trainer.step], device, enough)
+        theirs, step = in_turns([plain, made], device, enough)
         found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
         found["not_reached"].remove(name)
         if name == OF_RUNS[kind]:
@@ -109,6 +112,14 @@ def measure(
         save(found)
         del trainer
     return found
+
+
+def _step(trainer: Trainer, way: Way, device: str) -> Callable[[int], Tensor]:
+    def made(tau: int) -> Tensor:
+        with deterministic(device, way.deterministic):
+            return trainer.step(tau)
+
+    return made
 
 
 def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:

@@ -40,6 +40,8 @@ class Way:
         GroupNorm in the layout of channels last, for torch.compile to fuse with what follows it.
     attention_by_formula : bool
         Attention as products and softmax, instead of torch's fused kernels.
+    deterministic : bool
+        Sums in a fixed order, as runs have them; see `training.determinism`.
     """
 
     replayed: bool = False
@@ -48,6 +50,7 @@ class Way:
     half_weights: bool = False
     norm_by_formula: bool = False
     attention_by_formula: bool = False
+    deterministic: bool = True
 
     def trainer(self, width: int, batch: int, data: Tensor, device: str) -> Trainer:
         """Return the trainer of an image run that makes its steps in this way; data lie on the device."""
@@ -82,6 +85,7 @@ WAYS = {
         "eager": Way(bf16=True),
         "compiled": Way(False, COMPILED, bf16=True),
         "attention by formula": Way(True, COMPILED, bf16=True, attention_by_formula=True),
+        "sums in any order": Way(True, COMPILED, bf16=True, deterministic=False),
         "max-autotune": Way(True, AUTOTUNED, bf16=True),
     },
     "cpu": {"eager": Way()},

@@ -36,6 +36,7 @@ from ..randomness import generator, seeded
 from ..rfnn.gradient_flow import GradientFlow
 from ..runs.config import Config
 from ..training.compiling import compile_static
+from ..training.determinism import deterministic
 from ..training.distributed import DDPTrainer
 from ..training.ensemble import EnsembleTrainer, check_memory
 from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, make_optimizer
@@ -299,7 +300,8 @@ def check_all(device: str, seconds: float, save: Callable[[dict[str, Any]], None
         if start - began > seconds:
             break
         try:
-            outcome, said = "passed", check(device)
+            with deterministic(device):
+                outcome, said = "passed", check(device)
         except Exception as error:  # whatever it is, it is told, and the next check is made
             outcome, said = "failed", f"{type(error).__name__}: {error}".splitlines()[0]
         found[name] = {"outcome": outcome, "said": said, "seconds": round(time.monotonic() - start, 2)}

@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from diffmemlib.campaign.checks import CHECKS
+from diffmemlib.training.determinism import deterministic
 
 pytestmark = [
     pytest.mark.gpu,
@@ -13,4 +14,5 @@ pytestmark = [
 
 @pytest.mark.parametrize("name", CHECKS)
 def test_check(name: str):
-    CHECKS[name]("cuda")
+    with deterministic("cuda"):
+        CHECKS[name]("cuda")
