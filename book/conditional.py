@@ -35,6 +35,7 @@ from diffmemlib.companion.figures import conditional as draw
 from diffmemlib.companion.figures.curves import compared, quality_and_memory
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 runs = sweep_results("conditional")
@@ -66,6 +67,7 @@ figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"))
 plt.show()
 
 # %% tags=["remove-input"]
+beside("conditional", lambda lower: quality_and_memory(lower, metrics=("kl_fisher_class_0", "f_mem")))
 record(runs, table, "conditional")
 
 # %% tags=["remove-input"]

@@ -34,6 +34,7 @@ from diffmemlib.companion.estimators import images as estimate, scaling
 from diffmemlib.companion.figures.curves import compared, quality_and_memory, times
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates
+from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.experiments.unet import LEARNING_RATE as PAPER_RATE
 
@@ -77,6 +78,7 @@ figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
 plt.show()
 
 # %% tags=["remove-input"]
+beside(SGD, lambda lower: quality_and_memory(lower, metrics=(estimate.quality(lower), "f_mem")))
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]

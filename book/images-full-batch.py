@@ -37,6 +37,7 @@ from diffmemlib.companion.estimators import images as estimate, scaling
 from diffmemlib.companion.figures.curves import compared, quality_and_memory, visits
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 FULL, FIXED, DRAWS = "images-full", "images-sgd", "images-full-draws"
@@ -105,6 +106,7 @@ figure, table = quality_and_memory(full, metrics=(estimate.quality(full), "f_mem
 plt.show()
 
 # %% tags=["remove-input"]
+beside(FULL, lambda lower: quality_and_memory(lower, metrics=(estimate.quality(lower), "f_mem")))
 record(full, table, "full-curves")
 
 # %% tags=["remove-input"]

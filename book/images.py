@@ -38,6 +38,7 @@ from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, 
 from diffmemlib.companion.figures.interactive import show
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.metrics.digit_features import DIMENSION
 
@@ -89,6 +90,7 @@ figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
 # %% tags=["remove-input"]
+beside(estimate.SWEEP, lambda lower: quality_and_memory(lower, metrics=(estimate.quality(lower), "f_mem")))
 record(runs, table, "images")
 
 # %% [markdown]

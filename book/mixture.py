@@ -38,6 +38,7 @@ from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, 
 from diffmemlib.companion.figures.interactive import show
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.figures.tiers import beside
 
 runs = estimate.sweep_n()
 n_values = sorted({r.config["n"] for r in runs})
@@ -99,6 +100,7 @@ figure, table = quality_and_memory(runs)
 plt.show()
 
 # %% tags=["remove-input"]
+beside("mixture-n", quality_and_memory)
 record(runs, table, "mixture-n")
 
 # %% [markdown]

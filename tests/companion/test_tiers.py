@@ -1,9 +1,12 @@
 """Figures and claims are drawn from the highest tier that is stored whole, and say what the others hold."""
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 
 from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import Estimate
+from diffmemlib.companion.figures import tiers
 from diffmemlib.companion.sweeps.tables import (
     at_tier,
     is_stored,
@@ -52,6 +55,24 @@ def test_a_tier_that_is_named_is_the_one(store, monkeypatch):
     assert tier_of("both") == "laptop"
     monkeypatch.setenv("DIFFMEM_TIER", "gpu")
     assert (tier_of("both"), tier_of("here")) == ("gpu", "laptop")
+
+
+def test_a_figure_has_that_of_the_laptop_tier_folded_beside_it(store, monkeypatch):
+    shown, drawn = [], []
+    monkeypatch.setattr(tiers, "display", lambda html: shown.append(html.data))
+
+    def draw(runs):
+        drawn.append({r.config["tier"] for r in runs})
+        return plt.figure(), pd.DataFrame()
+
+    tiers.beside("here", draw)
+    assert (shown, drawn) == ([], []), "it is drawn from the laptop tier itself"
+    tiers.beside("both", draw)
+    assert drawn == [{"laptop"}] and len(shown) == 1
+    assert "runs of the laptop tier (W = 8)</summary><svg" in shown[0] and shown[0].endswith("</svg>\n</details>")
+    (sweep_configs("both", "laptop")[0].result_dir / "curves.parquet").unlink()
+    tiers.beside("both", draw)
+    assert len(shown) == 1, "where the laptop's runs are not whole there is nothing to show"
 
 
 def test_a_claim_has_a_number_for_each_tier(store, monkeypatch):
