@@ -123,6 +123,7 @@ simulations: $(STAMP) ## Try the theory, the measures of copying and all interva
 	$(BIN)/python -m diffmemlib simulate theory --out book/measured/theory-grid.json
 	$(BIN)/python -m diffmemlib simulate copying --out book/measured/copying.json
 	$(BIN)/python -m diffmemlib simulate coverage --out book/measured/coverage.json
+	$(BIN)/python -m diffmemlib simulate precision --out book/measured/precision.json
 
 mutants: $(STAMP) ## Break the core modules in many small places, and say which breaks no test notices
 	$(BIN)/python tests/mutation.py $(ARGS)

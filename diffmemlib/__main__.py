@@ -21,7 +21,7 @@ Size = Annotated[int, typer.Option(help="Side that images are brought to, in pix
 Grey = Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")]
 Column = Annotated[list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
-SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000}  # and how often
+SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -317,16 +317,20 @@ def campaign(
 
 @app.command()
 def simulate(
-    what: Annotated[str, typer.Argument(help="theory, copying or coverage.")],
+    what: Annotated[str, typer.Argument(help="theory, copying, coverage or precision.")],
     count: Annotated[
-        int | None, typer.Option(help="Points of theory, else repetitions of each case; those of the book.", min=1)
+        int | None,
+        typer.Option(
+            help="Points of theory, samples of precision, else repetitions of each case; those of the book.", min=1
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/<what>.json.")] = None,
 ) -> None:
     """Try where the truth is known what the book relies on; print it, and write it as JSON.
 
     theory: the spectrum and the learning curves, over a grid of ratios and times. copying: the measures of copying, on
-    samples of which a known share are copies. coverage: how often each interval holds the truth.
+    samples of which a known share are copies. coverage: how often each interval holds the truth. precision: samples
+    drawn in float32, TF32 and bfloat16.
     """
     from .files import check_writable, to_json, write_atomic
     from .places import output_dir
@@ -346,6 +350,10 @@ def simulate(
             from .bench.copying import copying_grid, copying_report as report
 
             found = copying_grid(count)
+        elif what == "precision":
+            from .bench.precision import precision_report as report, precision_study
+
+            found = precision_study(count)
         else:
             from .companion.coverage import coverage, coverage_report as report
 

@@ -36,7 +36,5 @@ def beside(sweep: str, draw: Draw) -> None:
 
 def _folded(svg: str, config: dict[str, Any]) -> HTML:
     side = f", {config['side']} × {config['side']} pixels" if "side" in config else ""
-    return HTML(
-        f'<details class="provenance other-tier"><summary>The same from the runs of the {LOWER} tier (W = {config["width"]}{side})'
-        f"</summary>{svg}</details>"
-    )
+    said = f"The same from the runs of the {LOWER} tier (W = {config['width']}{side})"
+    return HTML(f'<details class="provenance other-tier"><summary>{said}</summary>{svg}</details>')
