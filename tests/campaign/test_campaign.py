@@ -186,6 +186,17 @@ def test_checks_that_passed_here_are_not_made_again(tmp_path, monkeypatch, quick
     assert [p["name"] for p in other.run()["phases"]] == ["checks", "bench"]
 
 
+def test_the_end_of_a_lease_is_kept_for_saving(tmp_path, monkeypatch):
+    now = [1000.0]
+    monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
+    campaign = Campaign("cpu", 10.0, tmp_path / "out", "smoke", lambda line: None)
+    assert campaign.left == pytest.approx(600 - 36)
+    now[0] += 570
+    assert campaign.left == pytest.approx(-6)
+    assert campaign.phase("runs", campaign.left) == [], "nothing is begun then"
+    assert Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None).left == pytest.approx(60 - 5)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

@@ -4,6 +4,7 @@ The same is asked of CUDA graphs by the checks of a campaign, on a GPU.
 """
 
 import itertools
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import pytest
@@ -19,9 +20,9 @@ from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import derive_seed, generator, seeded
 from diffmemlib.training.compiling import compile_static
-from diffmemlib.training.ensemble import train_ensemble
+from diffmemlib.training.ensemble import EnsembleTrainer, train_ensemble
 from diffmemlib.training.fixed_batch import FixedBatch
-from diffmemlib.training.loop import Trainer, TrainState, make_optimizer, train
+from diffmemlib.training.loop import OptimizerSettings, Trainer, TrainState, make_optimizer, train
 from diffmemlib.training.replay import WARM_UP, Replay, Tape
 
 S = Schedule()
@@ -181,3 +182,39 @@ def test_many_shapes_are_all_compiled(monkeypatch):
         for m in range(1, 6):
             net(torch.zeros(m, 2), torch.ones(m, dtype=torch.long))
     assert len(compiled) == 15
+
+
+def test_a_graph_on_a_gpu_knows_the_generators_and_is_replayed_at_once(monkeypatch):
+    """The order of calls to CUDA, told by stand-ins: what is recorded is not done, so it is replayed at once."""
+    told: list[str] = []
+
+    class Graph:
+        def register_generator_state(self, g) -> None:
+            told.append(f"register {g}")
+
+        def replay(self) -> None:
+            told.append("replay")
+
+    @contextmanager
+    def graph(made, stream):
+        told.append("begin")
+        yield
+        told.append("end")
+
+    monkeypatch.setattr(torch.cuda, "CUDAGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph", graph)
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
+    replay = Replay(lambda: told.append("work"), "cpu", ["g", "h"])
+    replay.device = torch.device("cuda:0")
+    again, _ = replay._graph()
+    again()
+    assert told == ["register g", "register h", "begin", "work", "end", "replay", "replay"]
+
+
+def test_trainers_tell_a_recording_all_that_they_draw_from():
+    x = GaussianMixture(d=2).sample(8, 0).float()
+    states = [TrainState(ResidualMLP(2, 8, blocks=1), x, seed) for seed in range(3)]
+    alone = Trainer(states[0], make_optimizer(states[0].net, *OPTIMIZERS[0]), DenoisingLoss(S), 4, replayed=True)
+    assert alone.run.generators == [states[0].noise]
+    team = EnsembleTrainer(states, [{}] * 3, OptimizerSettings(*OPTIMIZERS[0]), DenoisingLoss(S), 4, 0, replayed=True)
+    assert team.run.generators == [state.noise for state in states]
