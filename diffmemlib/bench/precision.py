@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from .._version import __version__
 from ..data.images import images
-from ..diffusion.losses import DenoisingLoss
+from ..diffusion.losses import DenoisingLoss, loss_at
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Schedule
 from ..metrics.digit_features import digit_features
@@ -22,8 +22,9 @@ from ..randomness import seeded
 from ..training.loop import make_optimizer, train
 
 N, SIDE, WIDTH, SCALE, LEARNING_RATE = 16, 16, 8, 4.0, 2e-3
-MILESTONES = (400, 800, 1600)  # before copies, at some, at many
+MILESTONES = (400, 1600, 3200)  # before copies, at some, at many
 SAMPLING_STEPS = 50
+HELD_OUT = 128  # images behind the loss
 DROPPED = 13  # of the 23 digits of float32, that TF32 lacks
 
 
@@ -43,12 +44,13 @@ def precision_study(samples: int = 500, milestones: tuple[int, ...] = MILESTONES
     -------
     dict
         For each milestone and precision: f_mem and fd with their intervals, ``moved``, the root mean square distance to
-        the samples in float32 over the standard deviation of these, and ``changed``, the share of samples that count as
-        copies in one and not in the other; settings.
+        the samples in float32 over the standard deviation of these, ``changed``, the share of samples that count as
+        copies in one and not in the other, and the losses at t = 0.01; settings.
     """
     data = images("digits", SIDE, SCALE)
     chosen = data.centred(data.training_set(N, 0))
     index, features = NeighbourIndex(chosen), digit_features()
+    held_out, k_loss = data.centred(data.test)[:HELD_OUT], Schedule().timestep_at(0.01)
     reference = _features(features, data.test.float() / 255)
     net = seeded(0, lambda: UNet(WIDTH))
     rows = []
@@ -58,12 +60,15 @@ def precision_study(samples: int = 500, milestones: tuple[int, ...] = MILESTONES
         for name, predict in precisions(net.eval()).items():
             x = sample(predict, samples, chosen.shape[1:], seed=tau, steps=SAMPLING_STEPS, batch_size=250)
             copied = index.two_nearest(x).memorized()
+            losses = [
+                float(np.mean(loss_at(predict, points, k_loss, Schedule(), tau))) for points in (chosen, held_out)
+            ]
             exact = exact or (x, copied)
             rows.append({
                 "step": tau, "precision": name, "f_mem": wilson(copied),
                 "fd": frechet_interval(_features(features, data.pixels(x)), reference),
                 "moved": float((x - exact[0]).square().mean().sqrt() / exact[0].std()),
-                "changed": float((copied != exact[1]).mean()),
+                "changed": float((copied != exact[1]).mean()), "loss_train": losses[0], "loss_test": losses[1],
             })  # fmt: skip
         net.train()
     return {"rows": rows, "samples": samples, "n": N, "side": SIDE, "width": WIDTH, "version": __version__}
@@ -114,11 +119,12 @@ def to_tf32(x: Tensor) -> Tensor:
 
 def precision_report(found: dict[str, Any]) -> str:
     """Return the outcome as lines of text."""
-    lines = [f"{'step':>6} {'precision':>10} {'f_mem':>22} {'fd':>22} {'moved':>8} {'changed':>8}"]
+    heads = f"{'f_mem':>22} {'fd':>22} {'moved':>8} {'changed':>8} {'loss, train':>12} {'and test':>9}"
+    lines = [f"{'step':>6} {'precision':>10} {heads}"]
     for row in found["rows"]:
         intervals = ["{:.3f} [{:.3f}, {:.3f}]".format(*row[name]) for name in ("f_mem", "fd")]
         lines.append(
             f"{row['step']:>6} {row['precision']:>10} {intervals[0]:>22} {intervals[1]:>22} {row['moved']:>8.1e} "
-            f"{row['changed']:>8.3f}"
+            f"{row['changed']:>8.3f} {row['loss_train']:>12.5f} {row['loss_test']:>9.5f}"
         )
     return "\n".join(lines)

@@ -45,4 +45,5 @@ def test_the_study_says_what_changes(monkeypatch):
     exact, tf32, half = found["rows"][:3]
     assert exact["moved"] == exact["changed"] == 0 < tf32["moved"] < half["moved"]
     assert np.isclose(exact["fd"][0], tf32["fd"][0], rtol=0.05)
+    assert 0 < abs(exact["loss_test"] - half["loss_test"]) < 0.01 * exact["loss_test"]
     assert len(precision_report(found).splitlines()) == 7
