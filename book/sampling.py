@@ -23,6 +23,8 @@
 # **You need** [the mixture](mixture), and for the last section [images](images.ipynb). **Reading time**: four minutes.
 
 # %% tags=["remove-input"]
+import json
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
@@ -30,9 +32,10 @@ from myst_nb import glue
 from diffmemlib.companion.estimators import conditional as estimate
 from diffmemlib.companion.estimators.scaling import tau_mem
 from diffmemlib.companion.figures import conditional as draw
-from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.record import record, record_stored
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.places import checkout_root
 
 runs = sweep_results("sampling")
 gap = next(r for r in runs if r.config["sampler"] == "euler_maruyama" and r.config["sampling_steps"] == 0)
@@ -109,3 +112,38 @@ record(pictures, cost, "sampling-images")
 # %% [markdown]
 # From {glue:text}`sampling-images` steps on both agree with what the most steps give (95% intervals of
 # {glue:text}`sampling-count` samples that overlap). Image runs at this tier take {glue:text}`sampling-taken`.
+#
+# ## In how many digits?
+#
+# A GPU computes faster in fewer digits: products of numbers with ten binary digits after the point (TF32) instead of 23
+# (float32), or whole networks with seven (bfloat16). Does a copy remain a copy? The same network, trained on
+# {glue:text}`precision-n` digits of {glue:text}`precision-side` pixels, draws {glue:text}`precision-samples` samples from the
+# same noise in each of them, at three steps of its training. TF32 is imitated on a CPU, by rounding what enters each product.
+
+# %% tags=["remove-input"]
+found = json.loads((checkout_root("This page") / "book" / "measured" / "precision.json").read_text())
+rows = pd.DataFrame(found["rows"])
+for key in ("n", "side", "samples"):
+    glue(f"precision-{key}", found[key], display=False)
+last = rows[rows["step"] == rows["step"].max()].set_index("precision")
+glue("precision-changed", f"{last.loc['bfloat16', 'changed']:.1%}", display=False)
+glue("precision-moved", f"{last.loc['bfloat16', 'moved']:.1%}", display=False)
+widest = max(row["f_mem"][2] - row["f_mem"][1] for row in found["rows"])
+glue("precision-width", f"{widest:.0%}", display=False)
+text = pd.DataFrame({
+    "step": rows["step"].where(~rows["step"].duplicated(), "").astype(str), "computed in": rows["precision"],
+    "f_mem": rows["f_mem"].map("{0[0]:.3f} [{0[1]:.3f}, {0[2]:.3f}]".format),
+    "Fréchet distance": rows["fd"].map("{0[0]:.2f} [{0[1]:.2f}, {0[2]:.2f}]".format),
+    "held-out loss": rows["loss_test"].map("{:.4f}".format), "moved by": rows["moved"].map("{:.2%}".format),
+}).set_index("step")  # fmt: skip
+frame("Samples from the same noise in three precisions", text)
+
+# %% tags=["remove-input"]
+record_stored("make simulations", "bench.precision.precision_study()", rows.drop(columns=["f_mem", "fd"]), "precision")
+
+# %% [markdown]
+# "Moved by" is the root mean square distance to the samples in float32, as a share of their standard deviation. At the
+# last step it is {glue:text}`precision-moved` for bfloat16, and {glue:text}`precision-changed` of the samples count as copies
+# in one precision and not in the other. The intervals that come from counting so many samples are up to
+# {glue:text}`precision-width` wide, so that fewer digits change nothing that could be seen. The runs of this book were
+# nevertheless measured in float32; on a GPU they are measured in TF32.

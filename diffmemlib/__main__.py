@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -296,6 +297,7 @@ def campaign(
     resume: Annotated[Path | None, typer.Option(help="The folder of an earlier lease, to go on from.")] = None,
     collect: Annotated[Path | None, typer.Option(help="A folder whose results to check and to store; no more.")] = None,
     tier: Annotated[str, typer.Option(help="Of the tables of runs.")] = "gpu",
+    room: Annotated[int, typer.Option(help="MiB of all files together.", min=1)] = 60,
 ) -> None:
     """Make the most of a lease of a GPU: checks, a benchmark, and the runs of the tables, gone on with in the next.
 
@@ -303,6 +305,7 @@ def campaign(
 
     And at home: diffmem campaign --collect FOLDER
     """
+    began = time.monotonic()
     from .campaign.command import campaign as make, collect as bring
 
     with exit_on_user_error():
@@ -312,7 +315,9 @@ def campaign(
         before = None if resume is None else typed_path(resume, "--resume")
         if out is None and before is None:
             raise ValueError("--out is missing: name a folder for what the campaign leaves")
-        make(device, minutes, typed_path(out, "--out") if out else before, tier, before, typer.echo)  # type: ignore[arg-type]
+        folder = typed_path(out, "--out") if out else before
+        assert folder is not None
+        make(device, minutes, folder, tier, before, typer.echo, room, began)
 
 
 @app.command()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from ..metrics.memorization import two_nearest
 from ..nets.unet import UNet
 from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
-from ..training.determinism import deterministic
+from ..training.determinism import in_fixed_order
 from ..training.fixed_batch import FixedBatch
 from ..training.loop import Trainer
 from ..training.replay import WARM_UP
@@ -90,36 +91,50 @@ def measure(
         "torch": torch.__version__, "size": asdict(s),
         "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
         "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9, "floor": floor,
-        "ways": {}, "not_reached": list(ways),
+        "ways": {}, "failed": {}, "not_reached": list(ways),
     }  # fmt: skip
     save(found)
     for name, way in ways.items():
         if time.monotonic() - began > seconds:
             break
-        start = time.perf_counter()
-        trainer = way.trainer(s.width, s.batch, data.to(device), device)
-        made = _step(trainer, way, device)
-        for tau in range(WARM_UP + 1):  # compiles, and records
-            made(tau)
-        prepared = time.perf_counter() - start
-        theirs, step = in_turns([plain, made], device, enough)
-        found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
+        try:
+            _time(way, name == OF_RUNS[kind], name, s, data, plain, device, enough, found, save)
+        except RuntimeError as error:  # of a compiler or a device: the other ways may do
+            found["failed"][name] = str(error).splitlines()[0]
         found["not_reached"].remove(name)
-        if name == OF_RUNS[kind]:
-            found |= {"plain_step": theirs, "our_step": step, "ratio": theirs / step, "over_floor": step / floor}
-            found["profile"] = profile_step(trainer, device)
-            found |= _measuring(s, trainer.state.net, data.shape[1:], device)
+        gc.collect()  # recordings and their memory refer to each other
+        if cuda:
+            torch.cuda.empty_cache()
         save(found)
-        del trainer
     return found
+
+
+def _time(
+    way: Way, of_runs: bool, name: str, s: Size, data: Tensor, plain: Callable[[int], object], device: str,
+    enough: float, found: dict[str, Any], save: Callable[[dict[str, Any]], None],
+) -> None:  # fmt: skip
+    """Time one way beside the plain one; of that of runs, a profile and what a milestone takes too."""
+    start = time.perf_counter()
+    trainer = way.trainer(s.width, s.batch, data.to(device), device)
+    made = _step(trainer, way, device)
+    for tau in range(WARM_UP + 1):  # compiles, and records
+        made(tau)
+    prepared = time.perf_counter() - start
+    theirs, step = in_turns([plain, made], device, enough)
+    found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
+    if of_runs:
+        found |= {"plain_step": theirs, "our_step": step, "ratio": theirs / step, "over_floor": step / found["floor"]}
+        save(found)
+        found["profile"] = profile_step(trainer, device)
+        save(found)
+        found |= _measuring(s, trainer.state.net, tuple(data.shape[1:]), device)
 
 
 def _step(trainer: Trainer, way: Way, device: str) -> Callable[[int], Tensor]:
     def made(tau: int) -> Tensor:
-        with deterministic(device, way.deterministic):
-            return trainer.step(tau)
+        return trainer.step(tau)
 
-    return made
+    return in_fixed_order(made, device) if way.deterministic else made
 
 
 def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
@@ -150,6 +165,7 @@ def report(timings: dict[str, Any]) -> str:
             f"  a training step as runs make it: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
             f"a plain loop takes {1e3 * f['plain_step']:.1f} ms, {f['ratio']:.2f} times that"
         )
+    if "sampling" in f:
         lines.append(
             f"  {s['samples']} samples by DDIM in {s['sampling_steps']} steps: {f['sampling']:.1f} s; their neighbours "
             f"among {s['train']}: {f['neighbours']:.2f} s"
@@ -166,6 +182,7 @@ def report(timings: dict[str, Any]) -> str:
         f"{way['prepared']:.0f} s to begin with"
         for name, way in f["ways"].items()
     ]
+    lines += [f"  {name:22} failed: {reason}" for name, reason in f["failed"].items()]
     if f["not_reached"]:
         lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")
     if "profile" in f:

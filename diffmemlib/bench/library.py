@@ -23,7 +23,7 @@ from ..rfnn.model import START, Model
 from ..rfnn.spectrum import spectral_density
 from ..training.allocator import keep_freed_memory
 from ..training.ensemble import EnsembleTrainer
-from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, loop, make_optimizer
+from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, make_optimizer
 
 SGD = OptimizerSettings("sgd", 6e-3, 0.95)
 # What is trained together: points and networks of each, steps and repeats of a timing, networks trained in turn.
@@ -142,7 +142,7 @@ def together(
 ) -> dict[str, float]:
     """Training steps of mixture nets (W = 128, full batch, SGD): stacked, and stacked and compiled, against in turn.
 
-    All do what a training loop does, from the same start and with the same numbers. They take turns, and the medians
+    All make the same steps, from the same start and with the same numbers. They take turns, and the medians
     are reported in milliseconds a step of all, so that a machine that is busy for a while slows all alike; compiling is
     not timed. On a GPU the steps of stacks are replayed as CUDA graphs. Freed memory is kept, for all, as in runs.
 
@@ -181,8 +181,8 @@ def together(
         for name, learners in ways.items():
             began = time.perf_counter()
             for learner in learners:
-                for _ in loop(learner, repeat * steps, [], (repeat + 1) * steps):
-                    pass
+                for tau in range(repeat * steps, (repeat + 1) * steps):
+                    learner.step(tau)
             if device != "cpu":
                 torch.cuda.synchronize(device)
             times[name].append(1e3 * (time.perf_counter() - began) / steps)

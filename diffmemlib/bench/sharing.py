@@ -9,6 +9,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -19,7 +20,10 @@ N, WIDTH, SIDE = 64, 32, 32
 COUNTS = (1, 2, 4)  # processes
 
 
-def sharing(device: str, seconds: float = 3.0, counts: tuple[int, ...] = COUNTS, n: int = N) -> dict[str, Any]:
+def sharing(
+    device: str, seconds: float = 3.0, counts: tuple[int, ...] = COUNTS, n: int = N,
+    save: Callable[[dict[str, Any]], None] = lambda found: None,
+) -> dict[str, Any]:  # fmt: skip
     """Return the steps a second of all processes together, for each number of processes that train at once.
 
     The steps are replayed and not compiled, so that processes begin soon.
@@ -34,8 +38,11 @@ def sharing(device: str, seconds: float = 3.0, counts: tuple[int, ...] = COUNTS,
         How many processes.
     n
         Images of each training, all of them in a step.
+    save
+        Called with what is known, after each count.
     """
     rates: dict[str, float] = {}
+    found: dict[str, Any] = {"n": n, "steps_per_second": rates}
     for count in counts:
         line = [sys.executable, "-m", __name__, json.dumps({"device": device, "seconds": seconds, "n": n})]
         processes = [
@@ -51,8 +58,10 @@ def sharing(device: str, seconds: float = 3.0, counts: tuple[int, ...] = COUNTS,
             for process in processes:
                 process.kill()
                 process.communicate()
-    best = max(rates, key=lambda count: rates[count])
-    return {"n": n, "steps_per_second": rates, "best": int(best), "gain": rates[best] / rates[str(counts[0])]}
+        best = max(rates, key=lambda count: rates[count])
+        found |= {"best": int(best), "gain": rates[best] / rates[str(counts[0])]}
+        save(found)
+    return found
 
 
 def _line(process: subprocess.Popen[str]) -> str:

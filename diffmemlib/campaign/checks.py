@@ -139,18 +139,23 @@ def replayed_steps(device: str) -> str:
 
 
 def compiled_steps(device: str) -> str:
-    """Steps that torch.compile made go where the plain ones go."""
-    compiled, plain = (_weights(device, compiled=c, dropout=0.0) for c in (True, False))
+    """Steps as runs make them, compiled, in bfloat16 and on a GPU replayed, go where the plain ones go."""
+    replayed = device.startswith("cuda")
+    compiled = _weights(device, replayed, compiled=True, dropout=0.0, bf16=True)
+    plain = _weights(device, dropout=0.0)
     start = torch.cat([p.flatten() for p in _image_net("cpu").parameters()]).detach()
-    return within(f"movement in {STEPS} steps", float((compiled - plain).norm() / (plain - start).norm()), 0.05)
+    return within(f"movement in {STEPS} steps", float((compiled - plain).norm() / (plain - start).norm()), 0.2)
 
 
-def _weights(device: str, replayed: bool = False, compiled: bool = False, dropout: float = 0.1) -> Tensor:
+def _weights(
+    device: str, replayed: bool = False, compiled: bool = False, dropout: float = 0.1, bf16: bool = False
+) -> Tensor:
     net = _image_net(device, dropout)
     data = torch.randn(12, 1, 16, 16, generator=generator(0, "data")).to(device)
     if compiled:
         compile_static(net)
-    learner = Trainer(TrainState(net, data, 0), make_optimizer(net, *ADAM), DenoisingLoss(Schedule()), 8, replayed)
+    loss = DenoisingLoss(Schedule(), bf16=bf16)
+    learner = Trainer(TrainState(net, data, 0), make_optimizer(net, *ADAM), loss, 8, replayed)
     for tau in range(STEPS):
         learner.step(tau)
     return torch.cat([p.detach().flatten().cpu() for p in net.parameters()])
@@ -181,10 +186,9 @@ def together_and_alone(device: str) -> str:
 
 def one_process_of_several(device: str) -> str:
     """A process that shares a network with others, of whom there are none, trains as one that does not."""
-    given = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29511", "RANK": "0", "WORLD_SIZE": "1", "LOCAL_RANK": "0"}
-    before = dict(os.environ)
-    os.environ.update(given)
-    dist.init_process_group("nccl" if device.startswith("cuda") else "gloo")
+    meeting = tempfile.TemporaryDirectory()
+    backend = "nccl" if device.startswith("cuda") else "gloo"
+    dist.init_process_group(backend, init_method=f"file://{meeting.name}/all", rank=0, world_size=1)
     try:
         weights = []
         for kind in (DDPTrainer, Trainer):
@@ -196,8 +200,7 @@ def one_process_of_several(device: str) -> str:
             weights.append(torch.cat([p.detach().flatten() for p in net.parameters()]))
     finally:
         dist.destroy_process_group()
-        os.environ.clear()
-        os.environ.update(before)
+        meeting.cleanup()
     return within("weights after 5 steps", apart(*weights), 1e-5)
 
 
@@ -280,7 +283,7 @@ CHECKS: dict[str, Callable[[str], str]] = {
     check.__name__: check
     for check in (
         networks, losses_and_gradients, samplers, neighbours, divergence, gradient_flow, replayed_steps,
-        together_and_alone, one_process_of_several, too_large, killed_and_gone_on_with, compiled_steps,
+        together_and_alone, too_large, killed_and_gone_on_with, compiled_steps, one_process_of_several,
     )
 }  # fmt: skip
 

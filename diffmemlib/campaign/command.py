@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..files import check_writable
+from ..files import check_writable, write_atomic
 from ..places import checkpoints_root
 from ..runs.config import check_device
 from ..runs.provenance import code, device_name
+from ..runs.store import complete_result
 from ..training.stopping import stop_when_asked
 from .folder import (
     MOST_BYTES,
@@ -31,8 +32,12 @@ from .folder import (
 from .plan import all_runs
 from .process import Process
 
-CHECKS, BENCH = 45.0, 60.0  # seconds at most
-SHARES = {"checks": 0.15, "bench": 0.25}  # of the lease, at most
+LONGEST = {"checks": 45.0, "bench": 60.0, "sharing": 60.0}  # seconds at most
+SHARES = {"checks": 0.15, "bench": 0.25, "sharing": 0.05}  # of the lease, at most
+SHORTEST = 40.0  # seconds, below which it is not tried how many processes should share the device
+ROOM = 60  # MiB of the folder, in all
+# Checks whose failure forbids the runs of an experiment: they would store numbers of a way that is wrong.
+NEEDED = {"gmm": {"together_and_alone"}, "unet": {"replayed_steps", "compiled_steps"}}
 SAVING = 0.06  # of the lease, kept for the folder at its end; at least
 FEWEST_SAVING = 5.0  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
@@ -55,23 +60,33 @@ class Campaign:
         Of the tables.
     tell
         Called with lines of text.
+    room
+        MiB of the folder, in all.
+    before
+        The folder of the lease before, unpacked already: its checks and benchmark count where they are of this device
+        and this code, and runs that failed there are made last.
+    began
+        When the lease began, by time.monotonic; now, unless given.
     """
 
     def __init__(
-        self, device: str, minutes: float, out: Path, tier: str = "gpu", tell: Callable[[str], object] = print
-    ) -> None:
+        self, device: str, minutes: float, out: Path, tier: str = "gpu", tell: Callable[[str], object] = print,
+        room: int = ROOM, before: Path | None = None, began: float | None = None,
+    ) -> None:  # fmt: skip
         self.device, self.out, self.tier, self.tell = device, out, tier, tell
-        self.began, self.seconds = time.monotonic(), 60 * minutes
+        self.began, self.seconds = time.monotonic() if began is None else began, 60 * minutes
+        self.room, self.before = room * 2**20, before
         self.saving = max(SAVING * self.seconds, FEWEST_SAVING)
         self.scratch = checkpoints_root() / "campaign"
-        self.failed: set[str] = set()
         self.asked: Callable[[], bool] = lambda: False
         self.log: dict[str, Any] = {
             "device": device_name(device), "torch": version("torch"), "python": platform.python_version(),
             "version": __version__, **code(), "tier": tier, "minutes": minutes,
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "phases": [], "checks": {}, "groups": [], "told": [],
+            "phases": [], "checks": {}, "sharing": {}, "groups": [], "failed": [], "told": [],
         }  # fmt: skip
+        self.old: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
+        self.failed: set[str] = set()  # in this lease
 
     @property
     def left(self) -> float:
@@ -81,31 +96,40 @@ class Campaign:
     def run(self) -> dict[str, Any]:
         """Make the phases, save, and return the log."""
         check_writable(self.out / "log.json")
+        proven = self._take_over()
         self.save()
         with stop_when_asked(None) as asked:
             self.asked = asked
-            if self._proven():
-                self._note("checks, bench", 0.0, "not made again: this folder has them for this device and version")
+            if proven:
+                self._note("checks, bench", 0.0, "not made again: the lease before had this device and this code")
             else:
-                self.phase("checks", min(CHECKS, SHARES["checks"] * self.seconds))
-                self.phase("bench", min(BENCH, SHARES["bench"] * self.seconds))
+                for name in ("checks", "bench"):
+                    self.phase(name, min(LONGEST[name], SHARES[name] * self.seconds))
+            if not self.log["sharing"] and SHARES["sharing"] * self.seconds >= SHORTEST:
+                self.phase("sharing", min(LONGEST["sharing"], SHARES["sharing"] * self.seconds))
             while self.left > 1 and not asked() and self._runs():
                 pass
             self.save()
         return self.log
 
-    def _proven(self) -> bool:
-        """Whether the folder holds checks that all passed, and a benchmark, of this device and this code."""
-        try:
-            log = read_log(self.out)
-        except FolderError:
+    def _take_over(self) -> bool:
+        """Take from the lease before what holds for this one; return whether its checks and benchmark do."""
+        stored = {c.id for c in all_runs(self.tier) if complete_result(c)}
+        if self.before is None:
+            self.old = stored
             return False
-        same = all(log.get(key) == self.log[key] for key in ("device", "torch", "version", "commit"))
+        log = read_log(self.before)
+        self.old = stored - set(log.get("new", []))
+        self.log["failed"] = list(log.get("failed", []))
         passed = [check["outcome"] == "passed" for check in log.get("checks", {}).values()]
-        if same and passed and all(passed) and "bench.json" in log["files"]:
-            self.log["checks"] = log["checks"]
-            return True
-        return False
+        same = all(log.get(key) == self.log[key] for key in ("device", "torch", "version", "commit"))
+        if not (same and passed and all(passed) and "bench.json" in log["files"]):
+            return False
+        self.log |= {"checks": log["checks"], "sharing": log.get("sharing", {})}
+        for name in ("bench.json", "profile.json"):
+            if name in log["files"] and self.before != self.out:
+                write_atomic(self.out / name, (self.before / name).read_bytes())
+        return True
 
     def phase(self, name: str, seconds: float, at_once: int = 1, **more: Any) -> list[str]:
         """Make one phase in processes of its own; return how each ended.
@@ -129,39 +153,45 @@ class Campaign:
         def at_work() -> bool:
             return any(process.at_work for process in processes) and not self.asked()
 
-        while at_work() and (left := began + seconds - time.monotonic()) > 0:
-            end = time.monotonic() + min(EVERY, left)
-            while at_work() and time.monotonic() < end:
-                time.sleep(0.05)
-            if name == "runs" and at_work():
-                self._read(name, outs)
-                self.save()
-        for process in processes:
-            process.ask()
-        endings = [process.end(min(PATIENCE, 0.5 * self.saving)) for process in processes]
+        try:
+            while at_work() and (left := began + seconds - time.monotonic()) > 0:
+                end = time.monotonic() + min(EVERY, left)
+                while at_work() and time.monotonic() < end:
+                    time.sleep(0.05)
+                if name == "runs" and at_work():
+                    self._read(name, outs)
+                    self.save()
+        finally:
+            for process in processes:
+                process.ask()
+            endings = [process.end(min(PATIENCE, 0.5 * self.saving)) for process in processes]
         self._read(name, outs)
         self._note(name, time.monotonic() - began, "; ".join(dict.fromkeys(endings)))
         return endings
 
     def _runs(self) -> bool:
         """Make runs until the time is over; whether to try again without runs at which a process died."""
-        before = len(self.log["groups"])
-        endings = self.phase("runs", self.left, self._at_once(), tier=self.tier, without=sorted(self.failed))
+        failed = {name for name, check in self.log["checks"].items() if check["outcome"] == "failed"}
+        experiments = [name for name, needed in NEEDED.items() if not needed & failed]
+        for name in set(NEEDED) - set(experiments):
+            self.tell(f"no {name} runs are made: {', '.join(sorted(NEEDED[name] & failed))} failed")
+        before = set(self.failed)
+        endings = self.phase(
+            "runs", self.left, int(self.log["sharing"].get("best", 1)) if self._worth_sharing() else 1, tier=self.tier,
+            without=sorted(self.failed), last=self.log["failed"], experiments=experiments,
+        )  # fmt: skip
         died = any(ending.startswith("failed") for ending in endings)
-        begun = [group for group in self.log["groups"] if group["outcome"] == "begun"]
-        for group in begun:
-            group["outcome"] = "the process died at it" if died else "to be gone on with"
-            if died:
+        for group in self.log["groups"]:
+            if group["outcome"] == "begun":
+                group["outcome"] = "the process died at it" if died else "to be gone on with"
+            if group["outcome"] not in ("complete", "to be gone on with"):
                 self.failed |= set(group["runs"])
-        return died and bool(begun) and len(self.log["groups"]) > before
+        self.log["failed"] = sorted({*self.log["failed"], *self.failed})
+        return died and self.failed > before
 
-    def _at_once(self) -> int:
-        """How many processes share the device: as many as the benchmark found to make more steps, else one."""
-        try:
-            found = json.loads((self.out / "bench.json").read_bytes())["sharing"]
-            return int(found["best"]) if found["gain"] > WORTH else 1
-        except (OSError, KeyError, ValueError):
-            return 1
+    def _worth_sharing(self) -> bool:
+        """Whether more processes make enough more steps than one."""
+        return bool(self.log["sharing"].get("gain", 0.0) > WORTH)
 
     def _read(self, name: str, outs: Sequence[Path]) -> None:
         """Take what the processes of a phase have written into the log."""
@@ -169,8 +199,8 @@ class Campaign:
             if name == "bench" or not out.exists():
                 continue
             found = json.loads(out.read_bytes())
-            if name == "checks":
-                self.log["checks"] = found
+            if name in ("checks", "sharing"):
+                self.log[name] = found
             else:
                 seen = {tuple(g["runs"]) for g in found["groups"]}
                 self.log["groups"] = [g for g in self.log["groups"] if tuple(g["runs"]) not in seen] + found["groups"]
@@ -180,20 +210,24 @@ class Campaign:
         self.tell(f"{name}: {outcome}, {seconds:.1f} s")
 
     def save(self) -> None:
-        """Write the folder: log, results and states."""
-        configs = all_runs(self.tier)
-        results = pack_results(configs)
-        others = 1 + sum((self.out / name).exists() for name in ("bench.json", "profile.json"))
-        room = (MOST_FILES - others - -(-len(results) // MOST_BYTES)) * MOST_BYTES
-        states, told = pack_states(configs, room)
-        self.log["told"] = told
-        self.log["seconds"] = round(time.monotonic() - self.began, 1)
-        write_folder(self.out, self.log, results, states)
+        """Write the folder: log, results and states. What goes wrong is told, and tried again at the next time."""
+        try:
+            runs = [c for c in all_runs(self.tier) if c.id not in self.old]
+            self.log["new"] = [c.id for c in runs if complete_result(c)]
+            results = pack_results(runs)
+            others = 1 + sum((self.out / name).exists() for name in ("bench.json", "profile.json"))
+            files = MOST_FILES - others - -(-len(results) // MOST_BYTES)
+            states, told = pack_states(runs, min(files * MOST_BYTES, self.room - len(results)))
+            self.log["told"] = told
+            self.log["seconds"] = round(time.monotonic() - self.began, 1)
+            write_folder(self.out, self.log, results, states)
+        except (OSError, ValueError) as error:
+            self.tell(f"the folder could not be written: {error}")
 
 
 def campaign(
     device: str, minutes: float, out: Path, tier: str = "gpu", resume: Path | None = None,
-    tell: Callable[[str], object] = print,
+    tell: Callable[[str], object] = print, room: int = ROOM, began: float | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Make the most of a lease; return its log.
 
@@ -211,11 +245,13 @@ def campaign(
         The folder of an earlier campaign, whose results and states are taken first.
     tell
         Called with lines of text.
+    room, began
+        As of `Campaign`.
 
     Raises
     ------
     FolderError
-        For a folder to resume that is damaged.
+        For a folder to resume that is none, or whose results are damaged.
     ValueError
         For a device that is not there, and minutes that are none.
     """
@@ -223,14 +259,18 @@ def campaign(
     if not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give the minutes of the lease, above 0")
     if resume is not None:
-        log = read_log(resume)
-        states, results = (read_parts(resume, log, name) for name in ("states", "results"))
-        taken = unpack_states(states) if states else []
+        log, taken = read_log(resume), list[str]()
+        results = read_parts(resume, log, "results")
         new, refused = unpack_results(results) if results else ([], [])
+        try:
+            states = read_parts(resume, log, "states")
+            taken = unpack_states(states) if states else []
+        except FolderError as error:
+            tell(f"{error}; its runs start afresh")
         tell(f"taken from {resume.name}: {len(new)} runs, and the states of {len(taken)} unfinished ones")
         if refused:
             tell("refused: " + "; ".join(refused))
-    return Campaign(device, minutes, out, tier, tell).run()
+    return Campaign(device, minutes, out, tier, tell, room, resume, began).run()
 
 
 def collect(folder: Path, tell: Callable[[str], object] = print) -> None:

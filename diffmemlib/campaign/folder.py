@@ -14,6 +14,7 @@ import re
 import tempfile
 import zipfile
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from ..runs.execute import ROUNDED
 from ..runs.store import ResultError, complete_result, put_in_place, read_result
 
 MOST_FILES, MOST_BYTES = 8, 16 * 2**20  # in the folder, and of each
+TRIES = 5  # at the files of a run at work
 FORMAT = "diffmemlib-campaign/1"
 STATE = re.compile(r"([0-9a-f]{12})/(?:rounded|(checkpoints|milestones)/(\d{9})-[0-9a-f]{16}(\.safetensors|\.npz))")
 RESULT = re.compile(r"[a-z]+/[a-z_]+/[0-9a-f]{12}/(?:config\.json|provenance\.json|curves\.parquet|samples\.npz)")
@@ -61,6 +63,8 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
     others = [folder / name for name in ("bench.json", "profile.json") if (folder / name).exists()]
     if len(parts) + len(others) + 1 > MOST_FILES:
         raise FolderError(f"{len(parts)} parts do not fit into {MOST_FILES} files of {MOST_BYTES / 2**20:.0f} MiB")
+    for path in folder.glob(".*") if folder.exists() else ():  # of a process that was killed while writing
+        path.unlink(missing_ok=True)
     for name, data in parts.items():
         if not (folder / name).exists():
             write_atomic(folder / name, data)
@@ -122,8 +126,8 @@ def pack_results(configs: Iterable[Config]) -> bytes:
 def pack_states(configs: Iterable[Config], room: int) -> tuple[bytes, list[str]]:
     """Return a zip of what unfinished runs go on from, and a sentence for each that is not kept as it is.
 
-    The last checkpoint of each, and its measurements. Where there is too little room for all, the states of the largest
-    runs are rounded to bfloat16, and where that does not do, left out: such runs start afresh.
+    The last checkpoint of each, and its measurements. Where there is too little room for all, states are rounded to
+    bfloat16, the last of the order first, and where that does not do, left out; such runs start afresh.
 
     Parameters
     ----------
@@ -135,12 +139,8 @@ def pack_states(configs: Iterable[Config], room: int) -> tuple[bytes, list[str]]
     runs = [_state(config) for config in configs if not complete_result(config)]
     runs = [files for files in runs if files]
     told: list[str] = []
-    for shrink, what in (
-        (_rounded, "rounded to bfloat16"),
-        (_without_checkpoint, "left out, for want of room"),
-        (lambda _: {}, "left out with its measurements"),
-    ):
-        for files in sorted(runs, key=lambda files: -sum(map(len, files.values()))):
+    for shrink, what in ((_rounded, "rounded to bfloat16"), (lambda _: {}, "left out, for want of room")):
+        for files in reversed(runs):
             if _fits(runs, room):
                 break
             smaller, run = shrink(files), next(iter(files))[:12]
@@ -157,17 +157,26 @@ def _fits(runs: Iterable[dict[str, bytes]], room: int) -> bool:
 
 
 def _state(config: Config) -> dict[str, bytes]:
-    """Names and bytes of the last checkpoint of a run, and of all of its measurements."""
-    root, files = config.checkpoint_dir, dict[str, bytes]()
-    latest = NumberedFiles(root / "checkpoints", ".safetensors", config.id).latest()
+    """Names and bytes of the last checkpoint of a run, and of all of its measurements.
+
+    Of a run at work, whose files go as others come, they are looked at again.
+    """
+    for _ in range(TRIES):
+        with suppress(OSError, KeyError):
+            return _files(config)
+    return {}
+
+
+def _files(config: Config) -> dict[str, bytes]:
+    root = config.checkpoint_dir
+    checkpoints = NumberedFiles(root / "checkpoints", ".safetensors", config.id)
+    latest = checkpoints.latest()
     kept = [*NumberedFiles(root / "milestones", ".npz").paths().values()]
     if latest:
-        kept.append(NumberedFiles(root / "checkpoints", ".safetensors").paths()[latest[0]])
+        kept.append(checkpoints.paths()[latest[0]])
     if (root / ROUNDED).exists():
         kept.append(root / ROUNDED)
-    for path in kept:
-        files[f"{config.id}/{path.relative_to(root).as_posix()}"] = path.read_bytes()
-    return files
+    return {f"{config.id}/{path.relative_to(root).as_posix()}": path.read_bytes() for path in kept}
 
 
 def _rounded(files: dict[str, bytes]) -> dict[str, bytes]:
@@ -180,10 +189,6 @@ def _rounded(files: dict[str, bytes]) -> dict[str, bytes]:
             smaller[name] = safetensors.torch.save(half, metadata={"rounded": "bfloat16"})
             smaller[name[:12] + "/" + ROUNDED] = b""
     return smaller
-
-
-def _without_checkpoint(files: dict[str, bytes]) -> dict[str, bytes]:
-    return {name: data for name, data in files.items() if not name.endswith((".safetensors", ROUNDED))}
 
 
 def _zip(files: dict[str, bytes]) -> bytes:

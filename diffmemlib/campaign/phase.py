@@ -5,6 +5,7 @@ python -m diffmemlib.campaign.phase '{"name": "runs", "device": "cuda", "seconds
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
@@ -34,8 +35,15 @@ def bench(device: str, seconds: float, out: Path, **_: Any) -> None:
         write_atomic(out.with_name("profile.json"), to_json(profile))
 
 
-def runs(device: str, seconds: float, out: Path, tier: str, without: list[str]) -> None:
-    """Make runs of a tier in the order of `plan` until so many seconds have passed; each group is noted in ``out``."""
+def runs(
+    device: str, seconds: float, out: Path, tier: str, without: list[str], last: list[str], experiments: list[str]
+) -> None:
+    """Make runs of a tier in the order of `plan` until so many seconds have passed; each group is noted in ``out``.
+
+    An error of the device ends the process with status 1, since nothing can be done in it after that.
+    """
+    import torch
+
     from ..experiments.gmm import GmmConfig, job
     from ..experiments.registry import run
     from ..runs.execute import execute_ensemble
@@ -46,7 +54,7 @@ def runs(device: str, seconds: float, out: Path, tier: str, without: list[str]) 
     notes: list[dict[str, Any]] = []
     done, end = set(without), time.monotonic() + seconds
     with stop_when_asked(seconds) as should_stop:
-        while not should_stop() and (todo := plan(tier, done)):
+        while not should_stop() and (todo := plan(tier, done, last, experiments)):
             group, began = together(todo), time.monotonic()
             done |= {c.id for c in group}
             note = {"runs": [c.id for c in group], "command": group[0].command, "outcome": "begun", "seconds": 0.0}
@@ -65,11 +73,24 @@ def runs(device: str, seconds: float, out: Path, tier: str, without: list[str]) 
                 notes.remove(note)
             except Exception as error:  # whatever it is, it is told, and the next run begins
                 note["outcome"] = f"{type(error).__name__}: {error}".splitlines()[0]
+                if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
+                    write_atomic(out, to_json({"groups": notes}))
+                    raise SystemExit(1) from error
+            gc.collect()  # recordings and their memory refer to each other
+            if device.startswith("cuda"):
+                torch.cuda.empty_cache()
             note["seconds"] = round(time.monotonic() - began, 1)
             write_atomic(out, to_json({"groups": notes}))
 
 
-PHASES: dict[str, Callable[..., None]] = {"checks": checks, "bench": bench, "runs": runs}
+def sharing(device: str, seconds: float, out: Path, **_: Any) -> None:
+    """Try how many processes should share the device; ``out`` is written after each count."""
+    from ..bench.sharing import sharing as measure
+
+    measure(device, save=lambda found: write_atomic(out, to_json(found)))
+
+
+PHASES: dict[str, Callable[..., None]] = {"checks": checks, "bench": bench, "sharing": sharing, "runs": runs}
 
 
 def end_with_parent() -> None:

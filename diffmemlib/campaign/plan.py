@@ -15,7 +15,9 @@ from ..runs.store import complete_result
 TOGETHER = 128  # mixture networks in one graph, at most
 
 
-def plan(tier: str, without: Collection[str] = ()) -> list[Config]:
+def plan(
+    tier: str, without: Collection[str] = (), last: Collection[str] = (), experiments: Collection[str] = ("gmm", "unet")
+) -> list[Config]:
     """Return the trainings of a tier's tables that are not stored, in the order in which to make them.
 
     First the sweeps that others take their steps from, then those that draw a figure, the cheapest first; within one
@@ -27,6 +29,10 @@ def plan(tier: str, without: Collection[str] = ()) -> list[Config]:
         Of the tables.
     without
         Identities of runs to leave out.
+    last
+        Identities of runs to make after all others, such as those that failed before.
+    experiments
+        Of which trainings are made.
     """
     tables, ranked = read_tables(tier), []
     pilots = {of for sweep in tables.values() for row in sweep["runs"] if (of := _pilot(row))}
@@ -39,7 +45,8 @@ def plan(tier: str, without: Collection[str] = ()) -> list[Config]:
         work = sum(cost(c) for c in missing)
         ranked.append(((name not in pilots, not sweep["figures"], work, place), missing))
     runs = {c.id: c for _, missing in sorted(ranked, key=lambda each: each[0]) for c in missing}
-    return [c for c in runs.values() if c.id not in without]
+    chosen = [c for c in runs.values() if c.id not in without and c.experiment in experiments]
+    return sorted(chosen, key=lambda c: c.id in last)
 
 
 def _pilot(row: dict[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+STUCK = 5.0  # seconds from SIGKILL on, after which a process is left alone
 ROOT = Path(__file__).resolve().parents[2]  # that this library is imported from
 
 
@@ -48,9 +49,12 @@ class Process:
         killed = self.at_work
         with suppress(ProcessLookupError):  # of the group, compilers may be left
             os.killpg(self.process.pid, signal.SIGKILL)
-        status = self.process.wait()
+        try:
+            status = self.process.wait(STUCK)
+        except subprocess.TimeoutExpired:
+            return "could not be killed: the device's driver holds it"
         if killed:
             return f"killed after {time.monotonic() - self.began:.0f} s: it did not end when asked"
-        if self.asked is not None:
+        if self.asked is not None and status in (0, -signal.SIGTERM):
             return "ended when its time was over"
         return "done" if status == 0 else f"failed with status {status}"

@@ -21,6 +21,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from html import escape
@@ -37,7 +38,7 @@ from ..places import checkout_root
 from ..runs.store import ResultError
 from .estimators import Estimate
 from .figures.tables import typeset
-from .sweeps.tables import at_tier, is_stored, sweeps_read
+from .sweeps.tables import HIGHER, at_tier, is_stored, sweeps_read
 
 OUTSIDE = "differs outside the paper's regime"
 VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
@@ -103,10 +104,12 @@ class Claim:
         if self.estimator is None:
             return {}
         _, read = self._measured
-        others = [tier for tier in ("gpu", "laptop") if tier not in self.tier and all(is_stored(s, tier) for s in read)]
+        others = [
+            tier for tier in (*HIGHER, "laptop") if tier not in self.tier and all(is_stored(s, tier) for s in read)
+        ]
         found: dict[str, Estimate] = {}
         for tier in others if read else []:
-            with at_tier(tier):
+            with at_tier(tier), suppress(ValueError, ResultError):  # too few runs there, say
                 found[tier] = self._estimated()
         return found
 

@@ -237,6 +237,7 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             lambda: ResidualMLP(config.d, config.width, config.blocks, classes=2 if config.conditional else 0),
         ),
         data=train, labels=labels if config.conditional else None, loss=loss, ema=config.ema,
+        replayed=device.startswith("cuda"),
         optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum, config.weight_decay),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),

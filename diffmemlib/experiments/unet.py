@@ -114,7 +114,8 @@ class UNetConfig(Config):
         Times and noises for each image and step of a full batch: with more, the gradient of few images is as precise as
         that of many.
     graphs
-        Whether steps and samples are recorded once and replayed, on a GPU as CUDA graphs; see `training.replay`.
+        Whether steps and samples are recorded once and replayed, on a GPU as CUDA graphs; see `training.replay`. There,
+        what is measured is computed in TF32; see `FixedBatch`.
     network
         paper or early; the ``variant`` of `UNet`.
     sampler
@@ -258,13 +259,14 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     train = data.centred(chosen)
     index, size = NeighbourIndex(train.to(device)), sample_batch_size(device)
     k_loss = schedule.timestep_at(0.01)
+    replayed = config.graphs and not (device == "cpu" and config.compiled)  # there a recording is not compiled
     features = _features(config.features, data, device)
     reference = None if features is None else extract_features(features, data.test.float() / 255)
 
     @cache
     def predictor(net: nn.Module) -> Callable[[Tensor, Tensor], Tensor]:
         fixed = config.compiled or config.graphs
-        return FixedBatch(net, min(config.samples, size), config.graphs) if fixed else net
+        return FixedBatch(net, min(config.samples, size), replayed) if fixed else net
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
@@ -306,7 +308,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
         batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
-        replayed=config.graphs,
+        replayed=replayed,
         facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
     )  # fmt: skip
 

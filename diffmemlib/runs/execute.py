@@ -20,7 +20,6 @@ from ..diffusion.losses import Loss
 from ..files import NumberedFiles, RunBusyError, run_lock
 from ..training.allocator import keep_freed_memory
 from ..training.checkpoints import elapsed_seconds
-from ..training.determinism import deterministic
 from ..training.distributed import DDPTrainer, any_rank, barrier, is_distributed, is_main_process
 from ..training.ensemble import train_ensemble
 from ..training.loop import DivergedError, OptimizerSettings, Trainer, TrainState, make_optimizer, train
@@ -129,7 +128,7 @@ def execute(job: Job, device: str = "cpu", budget: float | None = None, show_pro
         show = show_progress and is_main_process()
         progress = Progress(job.milestones[-1], f"{job.config.experiment} {job.config.id}") if show else None
         try:
-            with stop_when_asked(budget) as should_stop, deterministic(device):
+            with stop_when_asked(budget) as should_stop:
                 for tau in train(
                     state.net, state.data, make_optimizer(state.net, *job.optimizer), job.loss,
                     seed=state.seed, milestones=job.milestones, batch=job.batch, labels=state.labels,
@@ -229,7 +228,7 @@ def execute_ensemble(
             failed: dict[int, DivergedError] = {}  # by position among those that are made now
             progress = Progress(first.milestones[-1], f"{len(missing)} runs together") if show_progress else None
             try:
-                with stop_when_asked(budget) as should_stop, deterministic(device):
+                with stop_when_asked(budget) as should_stop:
                     for tau, positions in train_ensemble(
                         [w.state for w in works], first.optimizer, first.loss, milestones=first.milestones,
                         batch=first.batch, failed=failed, should_stop=should_stop, progress=progress,

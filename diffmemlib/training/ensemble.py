@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -14,7 +12,7 @@ from torch.autograd.graph import saved_tensors_hooks
 from ..diffusion.losses import Loss
 from ..nets.stackable import stack
 from .checkpoints import Checkpoint, OptimizerState, latest_checkpoint, load_weights
-from .compiling import compile_static
+from .compiling import compile_static, has_compiler
 from .loop import DivergedError, OptimizerSettings, TrainState, divergence_message, loop, make_optimizer
 from .memory import free_memory
 from .replay import Replay
@@ -56,6 +54,7 @@ class EnsembleTrainer:
         replayed: bool = False,
     ) -> None:  # fmt: skip
         self.states, self.loss, self.batch = list(states), loss, batch
+        self.device = self.states[0].data.device
         self.saved = [saved] * len(states)
         self.failed: dict[int, DivergedError] = {}
         self.net = stack([state.net for state in states])
@@ -63,7 +62,7 @@ class EnsembleTrainer:
             compile_static(self.net)
         self.run: Callable[[], Tensor] = self.work
         if replayed:
-            self.run = Replay(self.work, self.states[0].data.device, [state.noise for state in self.states])
+            self.run = Replay(self.work, self.device, [state.noise for state in self.states])
         self.optimizer = make_optimizer(self.net, *optimizer)
         if optimizer_states[0]:
             first = optimizer_states[0]
@@ -164,7 +163,7 @@ def train_ensemble(
     check_memory(states, loss, batch)
     last = max(milestones)
     if compiled is None:
-        compiled = last >= COMPILE_FROM and shutil.which(os.environ.get("CXX", "g++")) is not None
+        compiled = last >= COMPILE_FROM and has_compiler()
     if replayed is None:
         replayed = states[0].data.device.type == "cuda"
     steps, optimizer_states = [], []

@@ -21,6 +21,7 @@ from ..diffusion.schedule import Schedule
 from ..files import NumberedFiles
 from ..randomness import derive_seed, generator, global_seed
 from .checkpoints import Checkpoint, Stateful, extra_state, restore
+from .determinism import in_fixed_order
 from .progress import Progress
 from .replay import Replay
 
@@ -178,6 +179,8 @@ class TrainState:
 class Learner(Protocol):
     """What the loop trains: one network, or several together."""
 
+    device: torch.device
+
     def step(self, tau: int) -> Tensor:
         """Make step tau; return the loss, one number or one for each network."""
 
@@ -209,16 +212,16 @@ class Trainer:
         self, state: TrainState, optimizer: torch.optim.Optimizer, loss: Loss, batch: int, replayed: bool = False
     ) -> None:
         self.state, self.optimizer, self.loss, self.batch = state, optimizer, loss, batch
-        self.saved = 0
+        self.saved, self.device = 0, state.data.device
         self.forward: Callable[..., Tensor] = state.net
         self.dropout_stream: tuple[str, ...] = ("dropout",)
         self.run: Callable[[], Tensor] = self.work
         if replayed:
-            self.run = Replay(self.work, state.data.device, [state.noise])
+            self.run = Replay(self.work, self.device, [state.noise])
 
     def step(self, tau: int) -> Tensor:
         self.state.turn_to(tau, self.batch)
-        with global_seed(derive_seed(self.state.seed, *self.dropout_stream, tau), self.state.data.device):
+        with global_seed(derive_seed(self.state.seed, *self.dropout_stream, tau), self.device):
             loss = self.run()
         if self.state.ema is not None:
             self.state.ema.update_parameters(self.state.net)
@@ -353,10 +356,11 @@ def loop(
         Shown after every step.
     """
     milestone_steps, saved_at = set(milestones), time.monotonic()
+    step = in_fixed_order(learner.step, learner.device)
     if tau in milestone_steps:
         yield tau
     while tau < last:
-        loss = learner.step(tau)
+        loss = step(tau)
         tau += 1
         stop = should_stop()
         save = tau in milestone_steps or tau == last or stop or time.monotonic() - saved_at > checkpoint_seconds

@@ -15,6 +15,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 T = TypeVar("T")
+aten = torch.ops.aten
+WAITS = {  # operations that need a number from the device before the next one
+    aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten._unique2.default,
+    aten.unique_dim.default, aten.is_nonzero.default,
+}  # fmt: skip
 WARM_UP = 3  # calls before the recording: libraries start, optimisers make their state, torch.compile compiles
 
 
@@ -67,11 +72,12 @@ class Replay(Generic[T]):
         return out
 
     def _graph(self) -> tuple[Callable[[], object], T]:
-        graph = torch.cuda.CUDAGraph()
-        for g in self.generators:
-            graph.register_generator_state(g)  # a replay draws from the seed that it then has
-        with torch.cuda.device(self.device), torch.cuda.graph(graph, stream=self.stream):
-            out = self.work()  # recorded, not done
+        with torch.cuda.device(self.device):
+            graph = torch.cuda.CUDAGraph()
+            for g in self.generators:
+                graph.register_generator_state(g)  # a replay draws from the seed that it then has
+            with torch.cuda.graph(graph, stream=self.stream):
+                out = self.work()  # recorded, not done
         graph.replay()
         return graph.replay, out
 
@@ -80,7 +86,7 @@ class Tape(TorchDispatchMode):
     """The operations of some work and the tensors that they read and wrote, to be done again on the same memory.
 
     It stands in for a CUDA graph on a CPU: numbers of Python that went into an operation are those of the recording,
-    and work that waits for a number fails as it does there.
+    and work that reads a number from a tensor, or sizes a result by one, fails as it does there.
     """
 
     def __init__(self) -> None:
@@ -95,7 +101,7 @@ class Tape(TorchDispatchMode):
         return tape.replay, out
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None) -> Any:
-        if func is torch.ops.aten._local_scalar_dense.default:
+        if func in WAITS:
             raise RuntimeError("the work reads a number from a tensor, for which a recording cannot wait")
         out = func(*args, **(kwargs or {}))
         self.calls.append((func, args, kwargs or {}, out))

@@ -42,6 +42,8 @@ def stop_when_asked(budget: float | None) -> Iterator[Callable[[], bool]]:
         for event in _waiting:
             event.set()
 
+    if any(event.is_set() for event in _waiting):  # it came before this one was opened
+        asked.set()
     before = signal.signal(signal.SIGTERM, ask)
     try:
         yield lambda: asked.is_set() or spent()

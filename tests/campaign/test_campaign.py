@@ -16,6 +16,7 @@ from diffmemlib.campaign import command
 from diffmemlib.campaign.command import Campaign, collect
 from diffmemlib.campaign.folder import read_log, read_parts
 from diffmemlib.campaign.plan import all_runs, plan
+from diffmemlib.experiments.registry import run
 from diffmemlib.runs.store import complete_result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -37,6 +38,9 @@ runs = [{ n = 16, width = 8, steps = 20, first = 10, seed = [0, 1, 2], sampler =
 """
 
 
+SHORT = "[images]" + TABLE.split("[images]")[1]  # without the long run
+
+
 def machine(tmp_path: Path, name: str, table: str = TABLE) -> dict[str, str]:
     """Places of a machine, as an environment."""
     places = {f"DIFFMEM_{p.upper()}": str(tmp_path / name / p) for p in ("results", "checkpoints", "config")}
@@ -49,7 +53,7 @@ def start(places: dict[str, str], share: float, *options: str) -> subprocess.Pop
     """The command, with a share of its time for the checks, and as much for the benchmark."""
     code = (
         "from diffmemlib.__main__ import app; from diffmemlib.campaign import command;"
-        f"command.SHARES = {{'checks': {share}, 'bench': {share}}}; app()"
+        f"command.SHARES = {{'checks': {share}, 'bench': {share}, 'sharing': 0}}; app()"
     )
     line = [sys.executable, "-c", code, "campaign", "--device", "cpu", "--tier", "smoke", *options]
     return subprocess.Popen(line, cwd=ROOT, env=os.environ | places, stdout=subprocess.PIPE, text=True)
@@ -58,7 +62,7 @@ def start(places: dict[str, str], share: float, *options: str) -> subprocess.Pop
 @pytest.fixture
 def quick(monkeypatch):
     """No checks and no benchmark, which have tests of their own."""
-    monkeypatch.setattr(command, "SHARES", {"checks": 0.0, "bench": 0.0})
+    monkeypatch.setattr(command, "SHARES", {"checks": 0.0, "bench": 0.0, "sharing": 0.0})
 
 
 @pytest.mark.slow
@@ -109,7 +113,7 @@ def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
 
 
 def test_a_process_that_dies_costs_its_run_alone(tmp_path, monkeypatch, quick):
-    places = machine(tmp_path, "one", TABLE.split("[images]")[1].replace("\nexperiment", "[images]\nexperiment", 1))
+    places = machine(tmp_path, "one", SHORT)
     for variable, place in places.items():
         monkeypatch.setenv(variable, place)
     # A run that takes its process with it, as an illegal memory access does: the image run, in the child only.
@@ -134,14 +138,11 @@ def test_processes_that_share_a_device_make_different_runs(tmp_path, monkeypatch
     table = TABLE.split("[together]")[1].replace("steps = 20,", "steps = [20, 40],")
     for variable, place in machine(tmp_path, "one", "[together]" + table).items():
         monkeypatch.setenv(variable, place)
-    out = tmp_path / "out"
-    campaign = Campaign("cpu", 3.0, out, "smoke", lambda line: None)
-    assert campaign._at_once() == 1
-    out.mkdir()
-    (out / "bench.json").write_text(json.dumps({"sharing": {"best": 2, "gain": 1.1}}))
-    assert campaign._at_once() == 1, "not worth it"
-    (out / "bench.json").write_text(json.dumps({"sharing": {"best": 2, "gain": 1.5}}))
-    assert campaign._at_once() == 2
+    campaign = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None)
+    assert not campaign._worth_sharing()
+    campaign.log["sharing"] = {"best": 2, "gain": 1.1}
+    assert not campaign._worth_sharing()
+    campaign.log["sharing"] = {"best": 2, "gain": 1.5}
     log = campaign.run()
     assert all(complete_result(c) for c in all_runs("smoke")) and len(all_runs("smoke")) == 6
     made = [run for group in log["groups"] for run in group["runs"]]
@@ -168,22 +169,87 @@ def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
     assert read_log(tmp_path / "out")["phases"] == log["phases"]
 
 
-def test_checks_that_passed_here_are_not_made_again(tmp_path, monkeypatch, quick):
+def test_checks_that_passed_before_are_not_made_again(tmp_path, monkeypatch, quick):
+    """In another folder or the same one; on another device they are."""
     for variable, place in machine(tmp_path, "one", TABLE).items():
         monkeypatch.setenv(variable, place)
     monkeypatch.setattr(Campaign, "_runs", lambda self: False)
-    out = tmp_path / "out"
-    campaign = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
-    campaign.log["checks"] = {"networks": {"outcome": "passed", "said": "", "seconds": 1.0}}
-    out.mkdir()
-    (out / "bench.json").write_text("{}")
+    first, second = tmp_path / "first", tmp_path / "second"
+    campaign = Campaign("cpu", 1.0, first, "smoke", lambda line: None)
+    campaign.log |= {"checks": {"networks": {"outcome": "passed", "said": "", "seconds": 1.0}}, "failed": ["a" * 12]}
+    first.mkdir()
+    (first / "bench.json").write_text('{"image": 1}')
     campaign.save()
-    again = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
-    again.save = lambda: None  # the log of the folder is read as it is
-    assert again.run()["phases"][0]["outcome"].startswith("not made again")
-    other = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
-    other.log["device"], other.save = "another GPU", lambda: None
-    assert [p["name"] for p in other.run()["phases"]] == ["checks", "bench"]
+
+    def phases(out: Path, device: str = "") -> list[str]:
+        again = Campaign("cpu", 1.0, out, "smoke", lambda line: None, before=first)
+        again.log["device"] = device or again.log["device"]
+        return [p["name"] for p in again.run()["phases"]]
+
+    assert phases(second, "another GPU") == ["checks", "bench"]
+    assert phases(second) == ["checks, bench"] == phases(first)
+    assert (second / "bench.json").read_text() == '{"image": 1}'
+    log = read_log(second)
+    assert log["checks"] == campaign.log["checks"] and log["failed"] == ["a" * 12]
+
+
+@pytest.mark.parametrize(("failed", "made"), [("together_and_alone", "unet"), ("compiled_steps", "gmm")])
+def test_a_way_that_failed_its_check_makes_no_runs(tmp_path, monkeypatch, quick, failed: str, made: str):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    told: list[str] = []
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", told.append)
+    campaign.log["checks"] = {failed: {"outcome": "failed", "said": "", "seconds": 0.0}}
+    asked = {}
+    monkeypatch.setattr(campaign, "phase", lambda name, seconds, count=1, **more: asked.update(more) or ["done"])
+    assert campaign._runs() is False
+    assert asked["experiments"] == [made] and any(f"{failed} failed" in line for line in told)
+
+
+def test_a_folder_that_cannot_be_written_is_told_and_the_lease_goes_on(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    told: list[str] = []
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", told.append)
+    monkeypatch.setattr(command, "write_folder", lambda *_: (_ for _ in ()).throw(OSError("no space left")))
+    campaign.save()
+    assert told == ["the folder could not be written: no space left"]
+
+
+def test_what_was_stored_before_is_not_carried(tmp_path, monkeypatch, quick):
+    """Only what this chain of leases has made, which has to fit into the folder."""
+    table = "[together]" + TABLE.split("[together]")[1]
+    for variable, place in machine(tmp_path, "one", table).items():
+        monkeypatch.setenv(variable, place)
+    first, *others = all_runs("smoke")
+    run(first, show_progress=False)
+    Campaign("cpu", 2.0, tmp_path / "a", "smoke", lambda line: None).run()
+    log = read_log(tmp_path / "a")
+    assert set(log["new"]) == {c.id for c in others}
+    again = Campaign("cpu", 2.0, tmp_path / "b", "smoke", lambda line: None, before=tmp_path / "a")
+    again.run()
+    assert set(read_log(tmp_path / "b")["new"]) == set(log["new"]), "of the lease before it goes on"
+
+
+def test_an_error_of_the_device_ends_its_process_and_the_others_go_on(tmp_path, monkeypatch, quick):
+    """After it every other run of the process would fail too."""
+    for variable, place in machine(tmp_path, "one", SHORT).items():
+        monkeypatch.setenv(variable, place)
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        "import sys\n"
+        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
+        "    import diffmemlib.experiments.unet as unet\n"
+        "    def broken(*_):\n"
+        "        raise RuntimeError('CUDA error: an illegal memory access was encountered')\n"
+        "    unet.images = broken\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+    log = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None).run()
+    outcomes = {len(g["runs"]): g["outcome"] for g in log["groups"]}
+    assert outcomes == {3: "complete", 1: "RuntimeError: CUDA error: an illegal memory access was encountered"}
+    assert next(p["outcome"] for p in log["phases"] if p["name"] == "runs") == "failed with status 1"
+    assert len(log["failed"]) == 1
 
 
 def test_the_end_of_a_lease_is_kept_for_saving(tmp_path, monkeypatch):
@@ -231,7 +297,7 @@ sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 
 def test_a_bare_node_is_enough(tmp_path):
     """Without notebooks, figures, the book's packages and git: images of digits, mixture, folder, collection."""
-    places = machine(tmp_path, "one", TABLE.split("[images]")[1].replace("\nexperiment", "[images]\nexperiment", 1))
+    places = machine(tmp_path, "one", SHORT)
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(HIDDEN)
     (tmp_path / "bin").mkdir()
@@ -239,7 +305,7 @@ def test_a_bare_node_is_enough(tmp_path):
     out = str(tmp_path / "out")
     code = (
         "from diffmemlib.campaign import command; from pathlib import Path; import sys;"
-        "command.SHARES = {'checks': 0.0, 'bench': 0.0};"
+        "command.SHARES = {'checks': 0.0, 'bench': 0.0, 'sharing': 0.0};"
         "command.campaign('cpu', 3.0, Path(sys.argv[1]), 'smoke'); command.collect(Path(sys.argv[1]))"
     )
     done = subprocess.run([sys.executable, "-c", code, out], cwd=ROOT, env=environment, capture_output=True, text=True)

@@ -6,7 +6,7 @@ from typer.testing import CliRunner
 from diffmemlib.__main__ import app
 from diffmemlib.campaign.plan import all_runs, cost, plan, together
 from diffmemlib.companion.estimators.scaling import tau_mem
-from diffmemlib.companion.sweeps.tables import PilotMissingError, sweep_configs, table_runs
+from diffmemlib.companion.sweeps.tables import PilotMissingError, is_stored, sweep_configs, table_runs, waiting
 from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.registry import run
 
@@ -60,6 +60,7 @@ def test_pilots_come_first_then_figures_the_cheapest_first(tables):
     assert [c.width for c in plan("smoke")][::8] == [64, 8], "first the pilot, last what no figure needs"
     pilot = plan("smoke")[0]
     assert next(c.n for c in plan("smoke", {pilot.id})) == 16
+    assert plan("smoke", last={pilot.id})[-1] == pilot and plan("smoke", experiments=["unet"]) == []
     run(plan("smoke")[1], show_progress=False)
     assert len(plan("smoke")) == 8, "what is stored is not made again"
     assert len(all_runs("smoke")) == 9, "trainings alone, stored or not"
@@ -125,5 +126,16 @@ def test_bad_steps_are_told(tables, steps: str, message: str):
 def test_a_pilot_without_copies_is_told(tables):
     tables.write_text(TABLE.replace("steps = 3000, milestones = 12", "steps = 20, first = 10, milestones = 2"))
     run(sweep_configs("pilot", "smoke")[0], show_progress=False)
-    with pytest.raises(ValueError, match=r"pilot has no time of copies \(censored\): give it other steps"):
+    with pytest.raises(PilotMissingError, match=r"pilot has no time of copies \(censored\): give it other steps"):
         sweep_configs("from-pilot", "smoke")
+    assert plan("smoke") and all_runs("smoke") and not is_stored("from-pilot", "smoke"), "the others go on"
+    assert waiting("smoke", "9")[0].startswith(
+        "from-pilot waits for pilot, which finds its steps (smoke.toml, from-pilot"
+    )
+
+
+def test_a_pilot_of_two_runs_is_refused(tables):
+    tables.write_text(TABLE.replace("{ n = 8, steps = 3000", "{ n = [8, 9], steps = 3000"))
+    with pytest.raises(ValueError, match="a pilot is one run") as told:
+        sweep_configs("from-pilot", "smoke")
+    assert not isinstance(told.value, PilotMissingError)

@@ -1,11 +1,18 @@
 """Sums in a fixed order are asked for on a GPU, and what was asked before is put back."""
 
+import os
+import warnings
+
 import pytest
 import torch
 
-from diffmemlib.experiments.gmm import GmmConfig, job
-from diffmemlib.runs import execute
-from diffmemlib.training.determinism import deterministic
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.diffusion.losses import DenoisingLoss
+from diffmemlib.diffusion.schedule import Schedule
+from diffmemlib.nets.mlp import ResidualMLP
+from diffmemlib.training import loop
+from diffmemlib.training.determinism import deterministic, in_fixed_order
+from diffmemlib.training.ensemble import train_ensemble
 
 
 def state():
@@ -16,34 +23,56 @@ def state():
     )
 
 
-def test_a_gpu_is_asked_and_a_cpu_is_not(monkeypatch):
-    monkeypatch.delenv("CUBLAS_WORKSPACE_CONFIG", raising=False)
+def test_a_gpu_is_asked_and_a_cpu_is_not():
     before = state()
-    for device, wanted, inside in (
-        ("cuda:1", True, (True, True, False)),
-        ("cuda", False, before),
-        ("cpu", True, before),
-    ):
-        with deterministic(device, wanted):
+    cases = ("cuda:1", True, (True, False, False)), ("cuda", False, (True, True, False)), ("cpu", True, before)
+    for device, strict, inside in cases:
+        with deterministic(device, strict):
             assert state() == inside
         assert state() == before
     with pytest.raises(RuntimeError), deterministic("cuda"):
         raise RuntimeError
     assert state() == before
+    assert os.environ["CUBLAS_WORKSPACE_CONFIG"]
 
 
-def test_runs_ask_for_it(tmp_path, monkeypatch):
-    for place in ("RESULTS", "CHECKPOINTS"):
-        monkeypatch.setenv(f"DIFFMEM_{place}", str(tmp_path / place))
+def test_an_operation_without_a_fixed_order_is_told_once_and_done():
+    """And once only is the strict way tried; other errors are not taken for this one."""
+    seen: list[tuple] = []
+
+    def step(tau: int) -> int:
+        seen.append((tau, *state()[:2]))
+        if not state()[1]:
+            raise RuntimeError("x_backward does not have a deterministic implementation, but you set ...")
+        return 10 * tau
+
+    made = in_fixed_order(step, "cuda")
+    with pytest.warns(UserWarning, match="other last digits: x_backward does not have a deterministic"):
+        assert made(1) == 10
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert made(2) == 20
+    assert seen == [(1, True, False), (1, True, True), (2, True, True)]
+
+    def broken(tau: int) -> int:
+        raise RuntimeError("CUDA error")
+
+    with pytest.raises(RuntimeError, match="CUDA error"):
+        in_fixed_order(broken, "cuda")(0)
+
+
+def test_training_asks_for_it(monkeypatch):
     asked = []
 
-    def seen(device, wanted=True):
+    def seen(step, device):
         asked.append(str(device))
-        return deterministic(device, wanted)
+        return in_fixed_order(step, device)
 
-    monkeypatch.setattr(execute, "deterministic", seen)
-    config = {"tier": "smoke", "n": 8, "steps": 4, "first": 2, "samples": 100, "milestones": 2, "sampler": "ddim"}
-    jobs = [job(GmmConfig.from_parameters(config | {"seed": seed})) for seed in range(3)]
-    execute.execute(jobs[0], show_progress=False)
-    execute.execute_ensemble(jobs[1:], show_progress=False)
+    monkeypatch.setattr(loop, "in_fixed_order", seen)
+    x = GaussianMixture(d=2).sample(8, 0).float()
+    nets = [ResidualMLP(2, 8, blocks=1) for _ in range(2)]
+    list(loop.train(nets[0], x, loop.make_optimizer(nets[0], "adam", 1e-3), milestones=[2]))
+    team = [loop.TrainState(nets[1], x, 0)]
+    list(train_ensemble(team, loop.OptimizerSettings("adam", 1e-3), DenoisingLoss(Schedule()), milestones=[2], batch=4,
+                        failed={}))  # fmt: skip
     assert asked == ["cpu", "cpu"]

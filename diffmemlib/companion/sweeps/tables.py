@@ -28,7 +28,7 @@ F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 
 
 class PilotMissingError(ValueError):
-    """The steps of a sweep come from a pilot, a sweep of one run, that is not stored yet."""
+    """The steps of a sweep come from a pilot, a sweep of one run, that is not stored yet, or had no time of copies."""
 
     def __init__(self, message: str, pilot: str) -> None:
         super().__init__(message)
@@ -90,8 +90,10 @@ def _steps(row: dict[str, Any], sweeps: dict[str, dict[str, Any]], tier: str, fo
     if of not in sweeps or any(isinstance(r.get("steps"), dict) for r in sweeps[of]["runs"]):
         raise ValueError(f"{tier}.toml, {name}: steps of {of!r}, which is no sweep of this table with steps of its own")
     pilots = sweep_configs(of, tier, folder)
+    if len(pilots) != 1 or "n" not in row:
+        raise ValueError(f"{tier}.toml, {name}: steps of {of}: a pilot is one run, and what takes its steps has n")
     stored = complete_result(pilots[0])
-    if len(pilots) != 1 or stored is None:
+    if stored is None:
         raise PilotMissingError(
             f"{tier}.toml, {name}: its steps come from the run of {of}, which is not stored; make it first: "
             f"{pilots[0].command}",
@@ -100,7 +102,9 @@ def _steps(row: dict[str, Any], sweeps: dict[str, dict[str, Any]], tier: str, fo
     curve = stored.curve("f_mem")["value"]
     found = share_crossing(curve.index.to_numpy(), curve.to_numpy(), stored.config["samples"], F_MEM)
     if found.status != "interpolated":
-        raise ValueError(f"{tier}.toml, {name}: {of} has no time of copies ({found.status}): give it other steps")
+        raise PilotMissingError(
+            f"{tier}.toml, {name}: {of} has no time of copies ({found.status}): give it other steps", of
+        )
     return int(float(f"{times * found.tau * row['n'] / stored.config['n']:.2g}"))
 
 
@@ -287,7 +291,5 @@ def waiting(tier: str, figure: str | None = None) -> list[str]:
             try:
                 sweep_configs(name, tier)
             except PilotMissingError as error:
-                sentences.append(
-                    f"{name} waits for {error.pilot}, which finds its steps: ask again when that is stored"
-                )
+                sentences.append(f"{name} waits for {error.pilot}, which finds its steps ({error})")
     return sentences
