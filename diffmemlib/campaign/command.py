@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..files import check_writable, write_atomic
+from ..files import check_writable, digest, write_atomic
 from ..places import checkpoints_root
 from ..runs.config import check_device
 from ..runs.provenance import code, device_name
@@ -81,7 +81,7 @@ class Campaign:
         self.asked: Callable[[], bool] = lambda: False
         self.log: dict[str, Any] = {
             "device": device_name(device), "torch": version("torch"), "python": platform.python_version(),
-            "version": __version__, **code(), "tier": tier, "minutes": minutes,
+            "version": __version__, **code(), "sources": _sources(), "tier": tier, "minutes": minutes,
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "phases": [], "checks": {}, "sharing": {}, "groups": [], "failed": [], "told": [],
         }  # fmt: skip
@@ -122,7 +122,7 @@ class Campaign:
         self.old = stored - set(log.get("new", []))
         self.log["failed"] = list(log.get("failed", []))
         passed = [check["outcome"] == "passed" for check in log.get("checks", {}).values()]
-        same = all(log.get(key) == self.log[key] for key in ("device", "torch", "version", "commit"))
+        same = all(log.get(key) == self.log[key] for key in ("device", "torch", "sources"))
         if not (same and passed and all(passed) and "bench.json" in log["files"]):
             return False
         self.log |= {"checks": log["checks"], "sharing": log.get("sharing", {})}
@@ -223,6 +223,11 @@ class Campaign:
             write_folder(self.out, self.log, results, states)
         except (OSError, ValueError) as error:
             self.tell(f"the folder could not be written: {error}")
+
+
+def _sources() -> str:
+    """A checksum of the code of this library, which has no commit where there is no git."""
+    return digest(b"".join(path.read_bytes() for path in sorted(Path(__file__).parents[1].rglob("*.py"))))
 
 
 def campaign(

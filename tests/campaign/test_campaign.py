@@ -170,7 +170,7 @@ def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
 
 
 def test_checks_that_passed_before_are_not_made_again(tmp_path, monkeypatch, quick):
-    """In another folder or the same one; on another device they are."""
+    """In another folder or the same one; on another device, or by other code, they are."""
     for variable, place in machine(tmp_path, "one", TABLE).items():
         monkeypatch.setenv(variable, place)
     monkeypatch.setattr(Campaign, "_runs", lambda self: False)
@@ -181,12 +181,12 @@ def test_checks_that_passed_before_are_not_made_again(tmp_path, monkeypatch, qui
     (first / "bench.json").write_text('{"image": 1}')
     campaign.save()
 
-    def phases(out: Path, device: str = "") -> list[str]:
+    def phases(out: Path, **other: str) -> list[str]:
         again = Campaign("cpu", 1.0, out, "smoke", lambda line: None, before=first)
-        again.log["device"] = device or again.log["device"]
+        again.log |= other
         return [p["name"] for p in again.run()["phases"]]
 
-    assert phases(second, "another GPU") == ["checks", "bench"]
+    assert phases(second, device="another GPU") == phases(second, sources="changed") == ["checks", "bench"]
     assert phases(second) == ["checks, bench"] == phases(first)
     assert (second / "bench.json").read_text() == '{"image": 1}'
     log = read_log(second)
