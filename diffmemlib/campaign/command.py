@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..files import check_writable, digest, write_atomic
+from ..files import check_writable, digest, to_json, write_atomic
 from ..places import checkpoints_root
 from ..runs.config import check_device
 from ..runs.provenance import code, device_name
@@ -196,10 +196,14 @@ class Campaign:
     def _read(self, name: str, outs: Sequence[Path]) -> None:
         """Take what the processes of a phase have written into the log."""
         for out in outs:
-            if name == "bench" or not out.exists():
+            if not out.exists():
                 continue
             found = json.loads(out.read_bytes())
-            if name in ("checks", "sharing"):
+            if name == "bench":
+                self.log["sharing"] = found.get("sharing", {})
+                if profile := found["image"].get("profile"):
+                    write_atomic(self.out / "profile.json", to_json(profile))
+            elif name in ("checks", "sharing"):
                 self.log[name] = found
             else:
                 seen = {tuple(g["runs"]) for g in found["groups"]}

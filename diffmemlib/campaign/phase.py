@@ -27,12 +27,10 @@ def checks(device: str, seconds: float, out: Path, **_: Any) -> None:
 
 
 def bench(device: str, seconds: float, out: Path, **_: Any) -> None:
-    """Time the library; ``out`` is written after each timing, and profile.json beside it."""
+    """Time the library; ``out`` is written after each timing."""
     from ..bench.command import bench as measure
 
     measure(device, out, seconds)
-    if profile := json.loads(out.read_bytes())["image"].get("profile"):
-        write_atomic(out.with_name("profile.json"), to_json(profile))
 
 
 def runs(

@@ -252,6 +252,20 @@ def test_an_error_of_the_device_ends_its_process_and_the_others_go_on(tmp_path, 
     assert len(log["failed"]) == 1
 
 
+def test_what_a_benchmark_had_time_for_is_kept(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    out = tmp_path / "out"
+    campaign = Campaign("cpu", 1.0, out, "smoke", lambda line: None)
+    out.mkdir()
+    for image, sharing in (({}, {}), ({"profile": {"busy": 0.5}}, {"best": 2, "gain": 1.3})):
+        (out / "bench.json").write_text(json.dumps({"image": image} | ({"sharing": sharing} if sharing else {})))
+        campaign._read("bench", [out / "bench.json"])
+        assert campaign.log["sharing"] == sharing
+        assert (out / "profile.json").exists() == bool(image)
+    assert json.loads((out / "profile.json").read_text()) == {"busy": 0.5}
+
+
 def test_the_end_of_a_lease_is_kept_for_saving(tmp_path, monkeypatch):
     now = [1000.0]
     monkeypatch.setattr(command.time, "monotonic", lambda: now[0])
