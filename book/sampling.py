@@ -113,12 +113,13 @@ record(pictures, cost, "sampling-images")
 # From {glue:text}`sampling-images` steps on both agree with what the most steps give (95% intervals of
 # {glue:text}`sampling-count` samples that overlap). Image runs at this tier take {glue:text}`sampling-taken`.
 #
-# ## In how many digits?
+# ## How precise must the computation be?
 #
-# A GPU computes faster in fewer digits: products of numbers with ten binary digits after the point (TF32) instead of 23
-# (float32), or whole networks with seven (bfloat16). Does a copy remain a copy? The same network, trained on
-# {glue:text}`precision-n` digits of {glue:text}`precision-side` pixels, draws {glue:text}`precision-samples` samples from the
-# same noise in each of them, at three steps of its training. TF32 is imitated on a CPU, by rounding what enters each product.
+# A GPU is faster at lower precision. In TF32 the numbers that enter a product have ten binary places instead of the 23 of
+# float32, and in bfloat16 everything has seven. Does a copy remain a copy? A small U-Net, trained on
+# {glue:text}`precision-n` images of digits ({glue:text}`precision-side` × {glue:text}`precision-side` pixels), draws
+# {glue:text}`precision-samples` samples from the same noise at each precision, at three steps of its training. TF32 is imitated
+# on a CPU, by rounding what enters each product.
 
 # %% tags=["remove-input"]
 found = json.loads((checkout_root("This page") / "book" / "measured" / "precision.json").read_text())
@@ -131,12 +132,12 @@ glue("precision-moved", f"{last.loc['bfloat16', 'moved']:.1%}", display=False)
 widest = max(row["f_mem"][2] - row["f_mem"][1] for row in found["rows"])
 glue("precision-width", f"{widest:.0%}", display=False)
 text = pd.DataFrame({
-    "step": rows["step"].where(~rows["step"].duplicated(), "").astype(str), "computed in": rows["precision"],
+    "step": rows["step"].where(~rows["step"].duplicated(), "").astype(str), "precision": rows["precision"],
     "f_mem": rows["f_mem"].map("{0[0]:.3f} [{0[1]:.3f}, {0[2]:.3f}]".format),
     "Fréchet distance": rows["fd"].map("{0[0]:.2f} [{0[1]:.2f}, {0[2]:.2f}]".format),
     "held-out loss": rows["loss_test"].map("{:.4f}".format), "moved by": rows["moved"].map("{:.2%}".format),
 }).set_index("step")  # fmt: skip
-frame("Samples from the same noise in three precisions", text)
+frame("Samples from the same noise at three precisions", text)
 
 # %% tags=["remove-input"]
 record_stored("make simulations", "bench.precision.precision_study()", rows.drop(columns=["f_mem", "fd"]), "precision")
@@ -144,6 +145,6 @@ record_stored("make simulations", "bench.precision.precision_study()", rows.drop
 # %% [markdown]
 # "Moved by" is the root mean square distance to the samples in float32, as a share of their standard deviation. At the
 # last step it is {glue:text}`precision-moved` for bfloat16, and {glue:text}`precision-changed` of the samples count as copies
-# in one precision and not in the other. The intervals that come from counting so many samples are up to
-# {glue:text}`precision-width` wide, so that fewer digits change nothing that could be seen. The runs of this book were
-# nevertheless measured in float32; on a GPU they are measured in TF32.
+# at one precision and not at the other. The intervals that come from counting so many samples are up to
+# {glue:text}`precision-width` wide, so lower precision changes nothing that could be seen here. The runs of this book were
+# measured in float32 all the same; on a GPU, runs are measured in TF32.

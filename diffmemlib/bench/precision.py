@@ -1,4 +1,4 @@
-"""In how many digits must samples be drawn? Their copies and their quality in float32, TF32 and bfloat16."""
+"""How precisely must samples be drawn? Their copies and their quality in float32, TF32 and bfloat16."""
 
 from __future__ import annotations
 
