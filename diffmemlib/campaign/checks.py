@@ -39,6 +39,7 @@ from ..training.compiling import compile_static
 from ..training.determinism import deterministic
 from ..training.distributed import DDPTrainer
 from ..training.ensemble import EnsembleTrainer, check_memory
+from ..training.fixed_batch import tensor_float_32
 from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, make_optimizer
 
 ADAM = OptimizerSettings("adam", 1e-3)
@@ -70,7 +71,7 @@ def networks(device: str) -> str:
     for make, shape in ((lambda: UNet(8), (1, 16, 16)), (lambda: ResidualMLP(8, 32), (8,))):
         x = torch.randn(4, *shape, generator=generator(0, "check"))
         nets = [seeded(0, make).to(where).eval() for where in ("cpu", device)]
-        with torch.no_grad(), _exact_float32():
+        with torch.no_grad(), tensor_float_32(False):
             found = max(found, apart(nets[1](x.to(device), k.to(device)), nets[0](x, k)))
     return within("predictions", found, 1e-4)
 
@@ -81,7 +82,7 @@ def losses_and_gradients(device: str) -> str:
     noise, gradients = loss.draw_noise(x, generator(0, "noise"), None), []
     for where in ("cpu", device):
         net = _image_net(where, dropout=0.0)
-        with _exact_float32():
+        with tensor_float_32(False):
             loss.per_sample(net, x.to(where), None, *(z.to(where) for z in noise)).mean().backward()
         gradients.append(torch.cat([p.grad.flatten().cpu() for p in net.parameters() if p.grad is not None]))
     return within("gradients", apart(gradients[1], gradients[0]), 1e-3)
@@ -92,7 +93,7 @@ def samplers(device: str) -> str:
     found = 0.0
     for sampler, steps in (("ddim", 10), ("euler_maruyama", 30)):
         nets = [seeded(0, lambda: ResidualMLP(8, 32)).to(where) for where in ("cpu", device)]
-        with _exact_float32():
+        with tensor_float_32(False):
             samples = [
                 sample(net, 20, (8,), seed=1, sampler=sampler, steps=steps, device=where)
                 for net, where in zip(nets, ("cpu", device), strict=True)
@@ -119,7 +120,7 @@ def divergence(device: str) -> str:
     for where in ("cpu", device):
         net = seeded(0, lambda: ResidualMLP(8, 32)).to(where)
         x = mixture.sample(2000, 0).float().to(where)
-        with _exact_float32(), torch.no_grad():
+        with tensor_float_32(False), torch.no_grad():
             found.append(kl_score_gap(net, x, mixture.score, schedule, seed=0))
     spread = float(np.hypot(found[0].error, found[1].error))
     return within("score gaps, in standard errors", abs(found[1].value - found[0].value) / spread, 4.0)
@@ -174,7 +175,7 @@ def together_and_alone(device: str) -> str:
     loss, team, alone = DenoisingLoss(Schedule()), states(), states()
     learners: list[Learner] = [EnsembleTrainer(team, [{}] * 4, ADAM, loss, 32, 0, replayed=True)]
     learners += [Trainer(s, make_optimizer(s.net, *ADAM), loss, 32) for s in alone]
-    with _exact_float32():
+    with tensor_float_32(False):
         for learner in learners:
             for tau in range(STEPS):
                 learner.step(tau)
@@ -265,17 +266,6 @@ def too_large(device: str) -> str:
     except MemoryError as error:
         return f"refused: {error}"
     raise AssertionError("networks of terabytes were not refused")
-
-
-@contextmanager
-def _exact_float32() -> Iterator[None]:
-    """Products of float32 in float32 within the block, where a GPU may round them to TF32."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before
 
 
 # The quick ones first: what a lease ends before is told as not reached.

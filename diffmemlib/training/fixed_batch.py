@@ -56,10 +56,10 @@ class FixedBatch:
 
 
 @contextmanager
-def tensor_float_32() -> Iterator[None]:
-    """Let products of float32 matrices and convolutions use the TF32 of a GPU within the block: 10 bits for 23."""
+def tensor_float_32(allowed: bool = True) -> Iterator[None]:
+    """Let products of float32 matrices and convolutions use the TF32 of a GPU within the block, or forbid it."""
     before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = True
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
     try:
         yield
     finally:

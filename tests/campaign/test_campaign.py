@@ -59,6 +59,16 @@ def start(places: dict[str, str], share: float, *options: str) -> subprocess.Pop
     return subprocess.Popen(line, cwd=ROOT, env=os.environ | places, stdout=subprocess.PIPE, text=True)
 
 
+def in_phases(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str) -> None:
+    """Let code run in the processes of phases, before they begin."""
+    body = "".join(f"    {line}\n" for line in code.splitlines())
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        f"import sys\nif 'diffmemlib.campaign.phase' in sys.orig_argv:\n{body}"
+    )
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
+
+
 @pytest.fixture
 def quick(monkeypatch):
     """No checks and no benchmark, which have tests of their own."""
@@ -117,14 +127,11 @@ def test_a_process_that_dies_costs_its_run_alone(tmp_path, monkeypatch, quick):
     for variable, place in places.items():
         monkeypatch.setenv(variable, place)
     # A run that takes its process with it, as an illegal memory access does: the image run, in the child only.
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
-        "import os, sys\n"
-        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
-        "    import diffmemlib.experiments.unet as unet\n"
-        "    unet.images = lambda *_: os._exit(134)\n"
+    in_phases(
+        tmp_path,
+        monkeypatch,
+        "import os; import diffmemlib.experiments.unet as unet; unet.images = lambda *_: os._exit(134)",
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     log = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None).run()
     outcomes = [(len(g["runs"]), g["outcome"]) for g in log["groups"]]
     assert outcomes == [(3, "complete"), (1, "the process died at it")] or outcomes == [
@@ -154,14 +161,11 @@ def test_processes_that_share_a_device_make_different_runs(tmp_path, monkeypatch
 def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
     for variable, place in machine(tmp_path, "one").items():
         monkeypatch.setenv(variable, place)
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
-        "import signal, sys, time\n"
-        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
-        "    signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "    time.sleep(10**6)\n"
+    in_phases(
+        tmp_path,
+        monkeypatch,
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); time.sleep(10**6)",
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     monkeypatch.setattr(command, "PATIENCE", 0.2)
     log = Campaign("cpu", 0.2, tmp_path / "out", "smoke", lambda line: None).run()
     assert len(log["phases"]) == 3
@@ -235,16 +239,14 @@ def test_an_error_of_the_device_ends_its_process_and_the_others_go_on(tmp_path, 
     """After it every other run of the process would fail too."""
     for variable, place in machine(tmp_path, "one", SHORT).items():
         monkeypatch.setenv(variable, place)
-    (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(
-        "import sys\n"
-        "if 'diffmemlib.campaign.phase' in sys.orig_argv:\n"
-        "    import diffmemlib.experiments.unet as unet\n"
-        "    def broken(*_):\n"
-        "        raise RuntimeError('CUDA error: an illegal memory access was encountered')\n"
-        "    unet.images = broken\n"
+    in_phases(
+        tmp_path,
+        monkeypatch,
+        "import diffmemlib.experiments.unet as unet\n"
+        "def broken(*_):\n"
+        "    raise RuntimeError('CUDA error: an illegal memory access was encountered')\n"
+        "unet.images = broken",
     )
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "site"))
     log = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None).run()
     outcomes = {len(g["runs"]): g["outcome"] for g in log["groups"]}
     assert outcomes == {3: "complete", 1: "RuntimeError: CUDA error: an illegal memory access was encountered"}
