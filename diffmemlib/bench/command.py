@@ -41,8 +41,12 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     image = images.measure(device, seconds=SHARE * limit, save=save)
     tell(images.report(image))
     if kind == "cuda" and time.monotonic() - began < limit:
-        written["sharing"] = sharing(device)
-        save(image)
+
+        def save_sharing(found: dict[str, Any]) -> None:
+            written["sharing"] = found
+            save(image)
+
+        sharing(device, save=save_sharing)
         tell("\n" + sharing_report(written["sharing"]))
     for n, models, steps, repeats, in_turn in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
         if time.monotonic() - began > limit:

@@ -26,7 +26,6 @@ from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
 from ..training.determinism import in_fixed_order
 from ..training.fixed_batch import FixedBatch
-from ..training.loop import Trainer
 from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
 from .profile import profile_step
@@ -98,7 +97,10 @@ def measure(
         if time.monotonic() - began > seconds:
             break
         try:
-            _time(way, name == OF_RUNS[kind], name, s, data, plain, device, enough, found, save)
+            timings = _timings(way, s, data, plain, device, enough, of_runs=name == OF_RUNS[kind])
+            found["ways"][name] = next(timings)
+            for more in timings:
+                save(found := found | more)
         except RuntimeError as error:  # of a compiler or a device: the other ways may do
             found["failed"][name] = str(error).splitlines()[0]
         found["not_reached"].remove(name)
@@ -109,32 +111,22 @@ def measure(
     return found
 
 
-def _time(
-    way: Way, of_runs: bool, name: str, s: Size, data: Tensor, plain: Callable[[int], object], device: str,
-    enough: float, found: dict[str, Any], save: Callable[[dict[str, Any]], None],
-) -> None:  # fmt: skip
-    """Time one way beside the plain one; of that of runs, a profile and what a milestone takes too."""
+def _timings(
+    way: Way, s: Size, data: Tensor, plain: Callable[[int], object], device: str, enough: float, of_runs: bool
+) -> Iterator[dict[str, Any]]:
+    """Yield how long a way takes beside the plain one; then, of that of runs, what else is known, as it comes."""
     start = time.perf_counter()
     trainer = way.trainer(s.width, s.batch, data.to(device), device)
-    made = _step(trainer, way, device)
+    step = in_fixed_order(trainer.step, device) if way.deterministic else trainer.step
     for tau in range(WARM_UP + 1):  # compiles, and records
-        made(tau)
+        step(tau)
     prepared = time.perf_counter() - start
-    theirs, step = in_turns([plain, made], device, enough)
-    found["ways"][name] = {"step": step, "ratio": theirs / step, "prepared": prepared}
+    theirs, ours = in_turns([plain, step], device, enough)
+    yield {"step": ours, "ratio": theirs / ours, "prepared": prepared}
     if of_runs:
-        found |= {"plain_step": theirs, "our_step": step, "ratio": theirs / step, "over_floor": step / found["floor"]}
-        save(found)
-        found["profile"] = profile_step(trainer, device)
-        save(found)
-        found |= _measuring(s, trainer.state.net, tuple(data.shape[1:]), device)
-
-
-def _step(trainer: Trainer, way: Way, device: str) -> Callable[[int], Tensor]:
-    def made(tau: int) -> Tensor:
-        return trainer.step(tau)
-
-    return in_fixed_order(made, device) if way.deterministic else made
+        yield {"plain_step": theirs, "our_step": ours, "ratio": theirs / ours}
+        yield {"profile": profile_step(trainer, device)}
+        yield _measuring(s, trainer.state.net, tuple(data.shape[1:]), device)
 
 
 def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
@@ -170,7 +162,7 @@ def report(timings: dict[str, Any]) -> str:
             f"  {s['samples']} samples by DDIM in {s['sampling_steps']} steps: {f['sampling']:.1f} s; their neighbours "
             f"among {s['train']}: {f['neighbours']:.2f} s"
         )
-    over = f", {f['over_floor']:.1f} times below" if "over_floor" in f else ""
+    over = f", {f['our_step'] / f['floor']:.1f} times below" if "our_step" in f else ""
     lines.append(
         f"  floor {1e3 * f['floor']:.1f} ms{over}: {f['teraflops_a_step']:.3g} TFLOP at "
         f"{f['matmul_teraflops_per_second']:.3g} TFLOP/s, {f['gigabytes_a_step']:.3g} GB at "

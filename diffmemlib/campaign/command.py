@@ -85,7 +85,7 @@ class Campaign:
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
             "phases": [], "checks": {}, "sharing": {}, "groups": [], "failed": [], "told": [],
         }  # fmt: skip
-        self.old: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
+        self.stored_before: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
         self.failed: set[str] = set()  # in this lease
 
     @property
@@ -116,10 +116,10 @@ class Campaign:
         """Take from the lease before what holds for this one; return whether its checks and benchmark do."""
         stored = {c.id for c in all_runs(self.tier) if complete_result(c)}
         if self.before is None:
-            self.old = stored
+            self.stored_before = stored
             return False
         log = read_log(self.before)
-        self.old = stored - set(log.get("new", []))
+        self.stored_before = stored - set(log.get("made", []))
         self.log["failed"] = list(log.get("failed", []))
         passed = [check["outcome"] == "passed" for check in log.get("checks", {}).values()]
         same = all(log.get(key) == self.log[key] for key in ("device", "torch", "sources"))
@@ -216,8 +216,8 @@ class Campaign:
     def save(self) -> None:
         """Write the folder: log, results and states. What goes wrong is told, and tried again at the next time."""
         try:
-            runs = [c for c in all_runs(self.tier) if c.id not in self.old]
-            self.log["new"] = [c.id for c in runs if complete_result(c)]
+            runs = [c for c in all_runs(self.tier) if c.id not in self.stored_before]
+            self.log["made"] = [c.id for c in runs if complete_result(c)]
             results = pack_results(runs)
             others = 1 + sum((self.out / name).exists() for name in ("bench.json", "profile.json"))
             files = MOST_FILES - others - -(-len(results) // MOST_BYTES)

@@ -30,6 +30,9 @@ from ..runs.store import ResultError, complete_result, put_in_place, read_result
 MOST_FILES, MOST_BYTES = 8, 16 * 2**20  # in the folder, and of each
 TRIES = 5  # at the files of a run at work
 FORMAT = "diffmemlib-campaign/1"
+PART = re.compile(r"(results|states)-[0-9a-f]{8}\.(\d+)")
+# As `write_atomic` names them until they are whole.
+HALF_WRITTEN = re.compile(rf"\.(log\.json|bench\.json|profile\.json|{PART.pattern})\.[0-9a-f]{{12}}")
 STATE = re.compile(r"([0-9a-f]{12})/(?:rounded|(checkpoints|milestones)/(\d{9})-[0-9a-f]{16}(\.safetensors|\.npz))")
 RESULT = re.compile(r"[a-z]+/[a-z_]+/[0-9a-f]{12}/(?:config\.json|provenance\.json|curves\.parquet|samples\.npz)")
 
@@ -63,8 +66,9 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
     others = [folder / name for name in ("bench.json", "profile.json") if (folder / name).exists()]
     if len(parts) + len(others) + 1 > MOST_FILES:
         raise FolderError(f"{len(parts)} parts do not fit into {MOST_FILES} files of {MOST_BYTES / 2**20:.0f} MiB")
-    for path in folder.glob(".*") if folder.exists() else ():  # of a process that was killed while writing
-        path.unlink(missing_ok=True)
+    for path in folder.iterdir() if folder.exists() else ():
+        if HALF_WRITTEN.fullmatch(path.name):  # by a process that was killed
+            path.unlink(missing_ok=True)
     for name, data in parts.items():
         if not (folder / name).exists():
             write_atomic(folder / name, data)
@@ -73,7 +77,7 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
     }
     write_atomic(folder / "log.json", to_json(log | {"format": FORMAT, "files": checksums}))
     for path in folder.iterdir():
-        if re.fullmatch(r"(results|states)-[0-9a-f]{8}\.\d+", path.name) and path.name not in parts:
+        if PART.fullmatch(path.name) and path.name not in parts:
             path.unlink()
 
 
@@ -82,8 +86,11 @@ def read_log(folder: Path) -> dict[str, Any]:
     path = folder / "log.json"
     try:
         log = json.loads(path.read_bytes())
-        if log["format"] != FORMAT or not isinstance(log["files"], dict):
+        if log["format"] != FORMAT:
             raise ValueError(f"its format is {log['format']!r}")
+        for key, kind in (("files", dict), ("checks", dict), ("groups", list)):
+            if not isinstance(log[key], kind):
+                raise ValueError(f"its {key} are of another kind")
     except Exception as error:  # missing, or JSON of any shape
         reason = getattr(error, "strerror", None) or (f"it has no {error}" if isinstance(error, KeyError) else error)
         raise FolderError(f"{path} is no log of a campaign ({reason}): name the folder that --out named") from None
@@ -96,10 +103,10 @@ def read_parts(folder: Path, log: dict[str, Any], name: str) -> zipfile.ZipFile 
     Raises
     ------
     FolderError
-        For a part that is missing or damaged.
+        For a part that is missing or damaged, and parts that no campaign writes.
     """
-    pattern = re.compile(rf"{name}-[0-9a-f]{{8}}\.(\d+)")
-    parts = sorted((int(m[1]), part) for part in log["files"] if (m := pattern.fullmatch(part)))
+    found = (match for part in log["files"] if (match := PART.fullmatch(part)) and match[1] == name)
+    parts = sorted((int(match[2]), match[0]) for match in found)
     data = b""
     for _, part in parts:
         path = folder / part
@@ -108,7 +115,17 @@ def read_parts(folder: Path, log: dict[str, Any], name: str) -> zipfile.ZipFile 
             what = "damaged (its checksum does not match)" if path.is_file() else "missing"
             raise FolderError(f"{path} is {what}: copy the folder again; nothing of its {name} was taken")
         data += there
-    return zipfile.ZipFile(io.BytesIO(data)) if parts else None
+    if not parts:
+        return None
+    try:
+        archive = zipfile.ZipFile(io.BytesIO(data))
+    except zipfile.BadZipFile as error:
+        raise FolderError(f"the {name} in {folder} are no archive ({error}): nothing of them was taken") from None
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):  # so none unpacks to more
+        raise FolderError(
+            f"the {name} in {folder} are compressed, as no campaign writes them: nothing of them was taken"
+        )
+    return archive
 
 
 def pack_results(configs: Iterable[Config]) -> bytes:
@@ -219,7 +236,7 @@ def unpack_states(archive: zipfile.ZipFile) -> list[str]:
     taken = []
     for run, names in runs.items():
         root = checkpoints_root() / run
-        if any(results_dir().glob(f"*/*/{run}")) and not root.exists():
+        if any(map(_whole, results_dir().glob(f"*/*/{run}"))):
             continue
         with run_lock(root):
             files = {kind: NumberedFiles(root / kind, suffix, run) for kind, suffix in (
@@ -240,7 +257,10 @@ def unpack_states(archive: zipfile.ZipFile) -> list[str]:
 
 def _widened(data: bytes) -> bytes:
     """A checkpoint as it was, or its tensors in bfloat16 as float32 again."""
-    tensors = safetensors.torch.load(data)
+    try:
+        tensors = safetensors.torch.load(data)
+    except Exception as error:  # of safetensors, whatever is in the file
+        raise FolderError(f"the states hold a checkpoint that is none ({error}): start without --resume") from None
     if not any(v.dtype == torch.bfloat16 for v in tensors.values()):
         return data
     return safetensors.torch.save({k: v.float() if v.dtype == torch.bfloat16 else v for k, v in tensors.items()})

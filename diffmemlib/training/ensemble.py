@@ -72,7 +72,7 @@ class EnsembleTrainer:
 
     def step(self, tau: int) -> Tensor:
         for state in self.states:
-            state.turn_to(tau, self.batch)
+            state.prepare_step(tau, self.batch)
         return self.run()
 
     def work(self) -> Tensor:
@@ -223,7 +223,7 @@ def check_memory(states: Sequence[TrainState], loss: Loss, batch: int) -> None:
         kept += tensor.numel() * tensor.element_size()
         return tensor
 
-    state.turn_to(0, batch)
+    state.prepare_step(0, batch)
     x0, labels = state.points()
     with saved_tensors_hooks(count, lambda tensor: tensor):
         loss.per_sample(state.net, x0, labels, *loss.draw_noise(x0, state.noise, labels))

@@ -155,7 +155,7 @@ class TrainState:
         self.noise = torch.Generator(self.data.device)
         self.index: Tensor | None = None
 
-    def turn_to(self, tau: int, batch: int) -> None:
+    def prepare_step(self, tau: int, batch: int) -> None:
         """Choose the points of step tau and seed ``noise``, its random numbers; where they lie does not change."""
         index = batch_indices(tau, len(self.data), batch, self.seed, self.data.device)
         if index is None or self.index is None or len(index) != len(self.index):
@@ -220,7 +220,7 @@ class Trainer:
             self.run = Replay(self.work, self.device, [state.noise])
 
     def step(self, tau: int) -> Tensor:
-        self.state.turn_to(tau, self.batch)
+        self.state.prepare_step(tau, self.batch)
         with global_seed(derive_seed(self.state.seed, *self.dropout_stream, tau), self.device):
             loss = self.run()
         if self.state.ema is not None:

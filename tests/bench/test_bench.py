@@ -31,7 +31,6 @@ def test_everything_is_measured_and_can_be_stored():
     assert json.loads(json.dumps(found)) == found == json.loads(saved[-1])
     way = found["ways"]["eager"]
     assert found["our_step"] == way["step"] and found["ratio"] == way["ratio"] == found["plain_step"] / way["step"]
-    assert found["over_floor"] == found["our_step"] / found["floor"]
     assert all(found[name] > 0 for name in ("floor", "sampling", "neighbours", "copy_gigabytes_per_second"))
     text = report(found)
     assert "W = 8, 8 x 8, batch 4" in text
@@ -62,7 +61,7 @@ def test_a_profile_tells_what_takes_the_time():
     assert len(shares) == 10 and shares == sorted(shares, reverse=True) and 0.3 < sum(shares) <= 1
     calls = {k["name"]: k["calls"] for k in found["kernels"]}
     assert calls["aten::convolution_backward"] == sum(isinstance(m, torch.nn.Conv2d) for m in UNet(8).modules())
-    assert 0 < found["busy"] <= 1.05
+    assert 0.5 < found["busy"] <= 1.2, "a CPU is always at some operation, and the profiler takes time too"
 
 
 def test_our_step_has_the_loss_of_the_plain_one():
@@ -70,7 +69,7 @@ def test_our_step_has_the_loss_of_the_plain_one():
     learner = Way().trainer(TINY.width, TINY.batch, data, "cpu")
     learner.state.net.eval()  # no dropout
     schedule, plain = Schedule(), seeded(0, lambda: UNet(8)).eval()
-    learner.state.turn_to(0, TINY.batch)
+    learner.state.prepare_step(0, TINY.batch)
     k, eps = learner.loss.draw_noise(data, learner.state.noise, None)
     expected = F.mse_loss(plain(forward_noise(data, k, eps, schedule), k), eps)
     torch.testing.assert_close(learner.step(0), expected.detach(), rtol=1e-5, atol=1e-6)

