@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from test_answer import made
+from known import made
 
 from diffmemlib.probe.plan import GROWTH, LEAST_GROWTH, SPARE, choose, expected_seconds, order, progress_line
 

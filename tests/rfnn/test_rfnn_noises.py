@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 import pytest
+from digits import coefficients_in_thirty_digits
 from mpmath import mp
-from test_rfnn_edges import coefficients_in_thirty_digits
 
 from diffmemlib import GradientFlow, learning_curves, spectral_density, spectrum
 from diffmemlib.rfnn.model import BranchError, Model

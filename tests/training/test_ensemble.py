@@ -99,15 +99,16 @@ def test_long_runs_are_compiled_where_there_is_a_compiler(monkeypatch):
 
     class Seen(ensemble.EnsembleTrainer):
         def __init__(self, *arguments):
-            compiled.append(arguments[-2])
-            super().__init__(*arguments[:-2], False)
+            states, started, optimizer, loss, batch, saved, asked, _ = arguments
+            compiled.append(asked)
+            super().__init__(states, started, optimizer, loss, batch, saved)
 
     monkeypatch.setattr(ensemble, "EnsembleTrainer", Seen)
     monkeypatch.setattr(ensemble, "COMPILE_FROM", 30)
     train_all(members(), steps=(20,))
-    monkeypatch.setattr(ensemble.shutil, "which", lambda name: "/usr/bin/" + name)
+    monkeypatch.setattr(ensemble, "has_compiler", lambda: True)
     train_all(members(), steps=(30,))
-    monkeypatch.setattr(ensemble.shutil, "which", lambda name: None)
+    monkeypatch.setattr(ensemble, "has_compiler", lambda: False)
     train_all(members(), steps=(30,))
     assert compiled == [False, True, False]
 
