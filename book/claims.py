@@ -17,29 +17,29 @@
 # %% [markdown]
 # # Claims
 #
-# The claims of the paper in one table: what is claimed and where, what we
-# measured with its 95% interval, the range of numbers that agrees with the claim, and a verdict. Estimates and verdicts
-# are computed from stored runs when the book is built; the same table is a test.
+# Here are the claims of the paper in one table. Each row says what is claimed and where, what we measured with its 95%
+# interval, which range of numbers agrees with the claim, and what the verdict is. Estimates and verdicts are computed
+# from stored runs when the book is built, and the same table is checked by a test.
 #
-# An interval stands in square brackets. Some numbers have none: in 1.5 (1.2 to 1.8) stands a range, such as that of the exponents
-# between neighbouring sizes, which no probability belongs to. It can be consistent with a claim or contradict it, and
-# reproduces nothing.
+# Square brackets hold an interval. Some numbers have none. In 1.5 (1.2 to 1.8), for example, the parentheses hold a
+# range, such as that of the exponents between neighbouring sizes, to which no probability belongs. A number with a
+# range can be consistent with a claim or contradict it, but it cannot reproduce it.
 #
 # - **reproduced**: the whole interval lies within the range that agrees with the claim;
-# - **consistent**: a part of it does, and no number that would say the opposite;
-# - **inconclusive**: a part of it does, but the interval also holds numbers five times as far from the claim as agrees, so
-#   that it says neither yes nor no: more runs are needed;
-# - **contradicts**: none of it does;
-# - **differs outside the paper's regime**: none of it does, but our runs have other data, sizes or rates than the paper's,
-#   which the row names, so that they cannot contradict it (all rows on images are of this kind);
+# - **consistent**: a part of the interval does, and it contains no number that would say the opposite;
+# - **inconclusive**: a part of the interval does, but it also contains numbers five times as far from the claim as the
+#   range allows. It says neither yes nor no, and more runs are needed;
+# - **contradicts**: no part of the interval does;
+# - **differs outside the paper's regime**: no part of the interval does, but our runs have other data, sizes or rates
+#   than the paper's, which the row names, so they cannot contradict it (all rows on images are of this kind);
 # - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that the row
 #   names the exponent agrees with the claim while at another it contradicts it;
-# - **not tested**: it needs data or a machine that these runs did not have.
+# - **not tested**: the claim needs data or a machine that these runs did not have.
 #
-# Whether the intervals hold what they say is a page of its own, [](intervals.ipynb).
+# [](intervals.ipynb) tests whether the intervals contain the truth as often as they should.
 #
 # The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. No
-# verdict on an exponent rests on one level alone: open "how" under a claim to see what comes out at the others.
+# verdict on an exponent rests on one level alone. Open "how" under a claim to see the exponent at the other levels.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -64,7 +64,7 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 # **The verdicts**: {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
-# %% mystnb={"figure": {"caption": "Every exponent, and every other number that should lie within one half of the paper's, less the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval goes on.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Every exponent, and every other number that should lie within one half of the paper's, minus the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
 figure, table = draw.forest(rows)
 plt.show()
 
@@ -78,7 +78,7 @@ claims.show(rows, full=True)
 # (sec-paper-figures)=
 # ## From the paper's figures to ours
 #
-# Where is a figure of the paper redrawn, and how did the claims come out that it carries?
+# Where is each figure of the paper redrawn, and what became of its claims?
 
 # %% tags=["remove-input"]
 paper_figures.show(rows)
@@ -86,9 +86,10 @@ paper_figures.show(rows)
 # %% [markdown]
 # ## At other levels
 #
-# Where a time is read off a curve, the level is a choice. Here is each such exponent at every level that its row names.
+# Where a time is read off a curve, the level is a choice. The figure shows each such exponent at every level that its
+# row names.
 
-# %% mystnb={"figure": {"caption": "Each exponent against the level at which its times are read, with 95% intervals. Grey: what agrees with the claim. Intervals that go on beyond a panel are cut at its edge.", "name": "fig-claims-levels"}, "image": {"alt": "A grid of small panels, one a claim, each with an interval for every level; in most the intervals stay in or near the grey band, in a few they drift across it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Each exponent against the level at which its times are read, with 95% intervals. Grey: what agrees with the claim. Intervals that go on beyond a panel are cut at its edge.", "name": "fig-claims-levels"}, "image": {"alt": "A grid of small panels, one for each claim, each with an interval for every level; in most the intervals stay in or near the grey band, in a few they drift across it."}} tags=["remove-input"]
 figure, table = draw.by_level(rows)
 plt.show()
 
@@ -96,6 +97,6 @@ plt.show()
 record(list(runs), table, "claims-levels")
 
 # %% [markdown]
-# The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them (what
-# counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to `book/claims.toml` and,
-# if it can be tested, a function there.
+# The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them
+# (what counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to
+# `book/claims.toml` and, if the claim can be tested, a function in that folder.

@@ -17,10 +17,10 @@
 # %% [markdown]
 # # Conditional generation
 #
-# **What you will see.** A network that is told the class keeps both times; its copies come later for larger $n$, though
-# not quite in proportion, and runs without labels tell whether labels or Adam have to do with that. Then what
-# {cite:t}`bonnaire2025` only conjecture: classes that differ memorise at different times within one network, and guidance
-# towards a class brings copies sooner.
+# **What you will see.** A network that is told the class shows both times. Its copies appear later for larger $n$,
+# though not quite in proportion, and runs without labels tell whether the labels or the optimiser are the reason. The
+# page then tests what {cite:t}`bonnaire2025` only conjecture: within one network, different classes are memorised at
+# different times, and guidance towards a class brings copies sooner.
 #
 # **You need** [the mixture](mixture). **Reading time**: eight minutes.
 
@@ -47,22 +47,22 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 # %% [markdown]
 # ## The experiment
 #
-# The two Gaussians of the mixture are two classes. The label $y$ enters the network as a learned vector, added to the time
-# embedding, and is hidden in training with probability {glue:text}`cond-drop`, so that one network learns
-# $\epsilon(x, k \mid y)$ and $\epsilon(x, k)$ {cite:p}`ho2022cfg`. Half of the samples are asked for in each class, with
-# the guided prediction
+# The two Gaussians of the mixture are two classes. The label $y$ enters the network as a learned vector, added to the
+# time embedding, and is hidden in training with probability {glue:text}`cond-drop`, so that one network learns
+# $\epsilon(x, k \mid y)$ and $\epsilon(x, k)$ {cite:p}`ho2022cfg`. Half of the samples are generated for each class,
+# with the guided prediction
 #
 # ```{math}
 # :label: eq-guidance
 # \hat\epsilon = \epsilon(x, k \mid y) + w\,\big[\epsilon(x, k \mid y) - \epsilon(x, k)\big] ,
 # ```
 #
-# at $w = 0$ first. Full batches; the optimiser is Adam at a learning rate of {glue:text}`cond-lr`, which needs
-# far fewer steps than SGD. The paper states neither.
+# where $w$ is the strength of guidance; we begin with $w = 0$. Training uses full batches and Adam at a learning rate
+# of {glue:text}`cond-lr`, which needs far fewer steps than SGD. The paper states neither the batch nor the optimiser.
 #
 # ## Both times, and the collapse
 
-# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its law (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; the memorised fractions of all n fall on one curve against tau/n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; the memorised fractions of all n fall on one curve against tau/n."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"))
 plt.show()
 
@@ -78,11 +78,12 @@ by_level = estimate.times_by_level().map("{:.0f}".format).rename(columns="f_mem 
 frame("The time at which f_mem reaches a level, in units of n, geometric mean over seeds", by_level)
 
 # %% [markdown]
-# The best collapse is in $\tau/n^a$ with $a =$ {glue:text}`cond-collapse`, and the first copies, $f_\mathrm{mem} =$ {glue:text}`cond-first`,
-# have the exponent {glue:text}`cond-exponent`: less than the one that the paper reports and that SGD has on
-# [the unconditional mixture](mixture). The table shows why there is no single exponent: at larger $n$ the first copies
-# come earlier in $\tau/n$ and the fraction then rises more slowly, so the curves do not have one shape. These runs
-# differ from those of the mixture in the labels and in the optimiser.
+# The curves collapse best in $\tau/n^a$ with $a =$ {glue:text}`cond-collapse`, and the time of the first copies, at
+# $f_\mathrm{mem} =$ {glue:text}`cond-first`, has the exponent {glue:text}`cond-exponent`. The paper reports 1, which is
+# also what SGD gives on [the unconditional mixture](mixture). The table shows why a single exponent does not describe
+# these runs: at larger $n$ the first copies come earlier in $\tau/n$, and the fraction then rises more slowly, so the
+# curves do not have the same shape. Two things differ from the runs of the mixture page, the labels and the optimiser.
+# Which of them is the reason?
 #
 # ## Labels, or the optimiser?
 
@@ -105,20 +106,21 @@ of = ", ".join(str(n) for n in sorted(set(scaling.sizes(adam))))
 estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=True)))
 
 # %% [markdown]
-# At the same sizes $\tau_\mathrm{mem}$ has the exponent {glue:text}`cond-sgd` under SGD, {glue:text}`cond-adam` under Adam
-# without labels, and {glue:text}`cond-labels` under Adam with labels, which change $\tau_\mathrm{mem}$ itself by a factor of
-# {glue:text}`cond-factor`.
+# At the same sizes, the exponent of $\tau_\mathrm{mem}$ is {glue:text}`cond-sgd` under SGD, {glue:text}`cond-adam`
+# under Adam without labels, and {glue:text}`cond-labels` under Adam with labels. The labels change $\tau_\mathrm{mem}$
+# itself by a factor of {glue:text}`cond-factor`.
 #
-# What does Adam do? It divides every step by the running size of the gradient, and late in training most of that is the
-# noise of the drawn times and Gaussians: $\sigma/\sqrt m$, for a gradient averaged over $m$ draws. Its steps are then longer
-# by $\sqrt m$. In full batches $m = n$: larger sets take longer steps, and $\tau_\mathrm{mem} \propto n$ at equal steps
-# becomes $n/\sqrt n$, an exponent of 1/2, where noise is all, and stays 1 where there is none.
+# How can Adam change the exponent? It divides every step by the running size of the gradient. Late in training this
+# size is mostly the noise of the drawn times and Gaussians, which is $\sigma/\sqrt m$ for a gradient averaged over $m$
+# draws, so the steps are longer by a factor of $\sqrt m$. With full batches $m = n$, and larger sets take longer steps.
+# If steps of equal length give $\tau_\mathrm{mem} \propto n$, these give $n/\sqrt n$: an exponent of 1/2 where the
+# gradient is all noise, and of 1 where there is no noise.
 #
 # ## Classes that differ
 #
-# The paper expects that $\tau_\mathrm{mem}$ may depend on the class, some classes being memorised while others are not.
-# Two ways to make them differ, at $n = 256$: class 1 has a fifth of the points; or it has half of the points and half the
-# width.
+# The paper expects that $\tau_\mathrm{mem}$ may depend on the class, so that some classes are memorised while others
+# are not. We make the classes differ in two ways, at $n = 256$. In one, class 1 has a fifth of the points. In the
+# other, it has half of the points and half the width.
 
 # %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
 equal = [r for r in runs if r.config["n"] == 256]
@@ -141,15 +143,16 @@ estimates(
 )
 
 # %% [markdown]
-# A class with a quarter of the other's points reaches $f_\mathrm{mem} =$ {glue:text}`cond-level` in
-# {glue:text}`cond-share` of its time. If only its own points counted the ratio would be 0.25; the class shares the
-# network, and its gradient is a fifth of the whole. For the narrow class the ratio is {glue:text}`cond-spread`: it is
-# memorised later, its points being nearer to each other and harder to tell apart through the same noise. The time of memorisation is therefore a property of a class as well as of a model: looking at the memorised fraction of all
-# samples hides the class that goes first.
+# The class with a quarter of the other's points reaches $f_\mathrm{mem} =$ {glue:text}`cond-level` in
+# {glue:text}`cond-share` of the other's time. If only its own points counted, the ratio would be 0.25. But the class
+# shares its network with the other one, and contributes a fifth of the gradient. For the narrow class the ratio is
+# {glue:text}`cond-spread`. It is memorised later, because its points are nearer to each other and harder to tell apart
+# through the same noise. So the time of memorisation is a property of the class as well as of the model, and the
+# memorised fraction of all samples hides the class that is copied first.
 #
 # ## Guidance
 
-# %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. Left: divergence of class 0 from its law (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: stronger guidance is further from the law of the class at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. Left: divergence of class 0 from its true distribution (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: with stronger guidance the divergence from the distribution of the class is larger at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
 strengths = sorted({r.config["guidance"] for r in sweep_results("conditional-guidance")})
 groups = {w: estimate.guided_runs(w) for w in strengths}
 figure, table = draw.by_guidance(groups)
@@ -173,10 +176,10 @@ frame(
 )
 
 # %% [markdown]
-# Guidance does not sample the law of the class but a sharper one, so its distance from that law grows with $w$ even where
-# the network is at its best. It also brings copies sooner: at $w =$ {glue:text}`cond-w` the time of memorisation is
-# {glue:text}`cond-guidance` of that without guidance, for the same network. Where copies matter, early stopping has to be
-# judged with the guidance that will be used.
+# Guidance does not sample the distribution of the class but a sharper one, so the divergence grows with $w$ even where
+# the network is at its best. Guidance also brings copies sooner: for the same network, $\tau_\mathrm{mem}$ at $w =$
+# {glue:text}`cond-w` is {glue:text}`cond-guidance` of that without guidance. If you want to avoid copies, choose the
+# time to stop with the guidance that you will use.
 #
 # ## Claims
 

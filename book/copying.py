@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Which measure sees a copy?
 #
-# **What you will see.** The field has several numbers that are said to show copying. One call gives them for
-# your samples. What each is worth is measured here on data where the truth is known: how small a share of copies does it
-# see, and what else does it take for copies?
+# **What you will see.** Several measures in the literature are said to show copying. One call computes them all for
+# your samples. This page tests them on data where the truth is known: how small a share of copies does each of them
+# detect, and what else does it mistake for copies?
 #
 # **You need** to know what a copy is in this book: a sample whose nearest training point is less than a third as far away
 # as the second nearest ([](mixture.ipynb)). **Reading time**: six minutes.
@@ -74,14 +74,15 @@ samples[:50] = train[:50] + 0.01 * torch.randn(50, 8, generator=torch.Generator(
 copying_measures(samples, train, held_out).round(2)
 
 # %% [markdown]
-# The first column is what the measures say of the samples. What they would say of a perfect model is often no round
-# number, so the second column has what they say of *fresh* data: half of the held-out points stand in for samples, and the other half is
-# what both are compared with. The last column says to which side copies move a measure. Distances are taken between the
-# numbers that you hand over, or between what `features=` makes of them.
+# The first column has the values of the measures for the samples. Their values for a perfect model are often no round
+# numbers, so the second column has the values for *fresh* data: one half of the held-out points takes the place of
+# samples, and both are compared with the other half. The last column says in which direction copies move a measure.
+# Distances are taken between the numbers that you hand over, or between the features that `features=` computes from
+# them.
 #
 # ## What they measure
 #
-# - **f_mem**, the paper's: the share of samples that are much nearer to one training point than to any other.
+# - **f_mem**, the paper's measure: the share of samples that are much nearer to one training point than to any other.
 # - **Authenticity** {cite:p}`alaa2022`: the share of samples that are farther from the nearest training point than this one
 #   is from its own nearest neighbour.
 # - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? A rank test in several
@@ -89,9 +90,9 @@ copying_measures(samples, train, held_out).round(2)
 # - **Precision** and **recall** {cite:p}`kynkaanniemi2019`, **density** and **coverage** {cite:p}`naeem2020`: how much of the samples lies
 #   among the held-out data, and how much of the held-out data among the samples. They were not made for copies, and are
 #   often read as if a model with both near one could not copy.
-# - **FLD**, the feature likelihood divergence {cite:p}`jiralerspong2023`: Gaussians are put around the samples, their widths
-#   are fitted to the training data, and held-out data are asked how likely they are. Copies get narrow Gaussians, which
-#   held-out data do not meet.
+# - **FLD**, the feature likelihood divergence {cite:p}`jiralerspong2023`: Gaussians are put around the samples, their
+#   widths are fitted to the training data, and the likelihood of held-out data is computed. Copies get narrow
+#   Gaussians, in which held-out data do not fall.
 #
 # ## How few copies does each see?
 #
@@ -111,21 +112,22 @@ record_stored("make simulations", "diffmemlib.bench.copying.copying_grid", rows,
 
 # %% [markdown]
 # The table has the smallest share of copies that a measure sees in {glue:text}`copying-detected` of the sets. Its last
-# columns say how often a measure cries copies where there are none, but where the samples have another fault: spread
-# {glue:text}`copying-wide` times as wide as the data, all in one of the two modes, or shifted by {glue:text}`copying-shift` in
-# every coordinate.
+# columns say how often a measure reports copies although there are none, because the samples have another fault: they
+# are {glue:text}`copying-wide` times as widely spread as the data, or all in one of the two modes, or shifted by
+# {glue:text}`copying-shift` in every coordinate.
 
 # %% tags=["remove-input"]
 frame("What each measure sees, and what it takes for copies", table)
 
 # %% [markdown]
-# **What to take.** To find copies that are nearer to a training point than chance brings samples there, count them:
-# $f_\mathrm{mem}$ sees exact copies from a share of {glue:text}`sees-fmem` on, C_T from {glue:text}`sees-ct` on, authenticity from
-# {glue:text}`sees-auth` and FLD from {glue:text}`sees-fld`. Rough copies are harder to see for all of them:
-# $f_\mathrm{mem}$ and C_T do from {glue:text}`sees-rough-fmem` and {glue:text}`sees-rough-ct` on. $f_\mathrm{mem}$, C_T and authenticity
-# seldom take another fault for copies.
+# **Which one to use.** To find copies, count the samples that lie nearer to a training point than chance would bring
+# them: $f_\mathrm{mem}$ sees exact copies from a share of {glue:text}`sees-fmem` on, C_T from {glue:text}`sees-ct` on,
+# authenticity from {glue:text}`sees-auth` and FLD from {glue:text}`sees-fld`. Rough copies are harder to see for all of
+# them: $f_\mathrm{mem}$ sees them from {glue:text}`sees-rough-fmem` on, and C_T from {glue:text}`sees-rough-ct`. These
+# three measures seldom mistake another fault for copies.
 #
-# FLD and coverage do: samples of one mode without a single copy are "copies" to FLD in {glue:text}`sees-fld-mode` of the sets, and
-# to coverage in {glue:text}`sees-coverage-mode`. They answer another question, how well the samples stand for the data. And recall, often
-# read as proof that nothing is copied, sees copies from {glue:text}`sees-recall` of the samples on: a model may copy most of
-# what it makes and look fine by precision and recall.
+# FLD and coverage often do. Samples of one mode, without a single copy among them, count as copies for FLD in
+# {glue:text}`sees-fld-mode` of the sets, and for coverage in {glue:text}`sees-coverage-mode`. These measures answer
+# another question: how well the samples represent the data. Recall is often read as proof that nothing is copied, but
+# it sees copies only from {glue:text}`sees-recall` of the samples on. So a model may copy most of what it makes and
+# still have good precision and recall.

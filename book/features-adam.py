@@ -17,8 +17,9 @@
 # %% [markdown]
 # # Random features trained by Adam
 #
-# **What you will see.** The theory of the last pages is for gradient flow. Practice uses Adam. Do two times appear all the
-# same, and does the second one grow with $n$?
+# **What you will see.** The theory of the last pages describes gradient flow, but in practice most people train with
+# Adam. Do the two times appear with Adam as well, and does the second one grow with $n$? This is Fig. 15 of
+# {cite:t}`bonnaire2025`.
 #
 # **You need** [the model](features-dynamics). **Reading time**: three minutes.
 
@@ -35,9 +36,10 @@ from diffmemlib.companion.figures.tables import frame
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
-# The same model, $\psi_p = 64$ and $t = 0.1$, in $d = 32$, trained step by step with fresh noise for every point at every
-# step; learning rate 0.01. The paper does not state its settings for this figure. What is plotted is exact: at each
-# milestone the losses of the weights that were reached are averaged over noise and population by {eq}`eq-rf-mehler`.
+# We train the same model, with $\psi_p = 64$, $t = 0.1$ and $d = 32$, step by step at a learning rate of 0.01, and draw
+# fresh noise for every point at every step. The paper does not state its settings for this figure. The plotted losses
+# are exact: at each milestone, the losses of the current weights are averaged over noise and population by
+# {eq}`eq-rf-mehler`.
 
 # %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
 runs = sweep_results("rfnn-adam")
@@ -63,9 +65,9 @@ frame(
 )
 
 # %% [markdown]
-# Adam rescales every weight's step by the size of its own gradients, so that slow modes are slow no longer in the same
-# proportion; still the score is learned in a number of steps that hardly depends on $n$, and the losses part later the
-# more data there are, with the exponent {glue:text}`adam`.
+# Adam rescales every weight's step by the size of its own gradients, so slow modes are no longer slow in proportion to
+# their eigenvalues. Still, the score is learned in a number of steps that hardly depends on $n$, and the losses
+# separate later when there are more data, with the exponent {glue:text}`adam`.
 #
 # ## Claims
 

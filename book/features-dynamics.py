@@ -17,9 +17,10 @@
 # %% [markdown]
 # # Random features: the dynamics
 #
-# **What you will see.** A score network that is simple enough to be solved, yet has both times. Its whole training
-# history follows from one eigendecomposition; simulations at $d = 100$ lie on the curves of infinite dimension; and
-# these curves say how large a data set must be before the time of memorisation is proportional to it.
+# **What you will see.** This page presents a score network that is simple enough to be solved, and yet shows both
+# times. Its whole training history follows from one eigendecomposition. Simulations at $d = 100$ lie on the exact
+# curves for infinite dimension, and these curves tell how large a data set must be before $\tau_\mathrm{mem}$ is
+# proportional to it. It covers Figs. 5, 11 and 12 of {cite:t}`bonnaire2025`.
 #
 # **You need** the idea of [two times](mixture) and some linear algebra. **Reading time**: ten minutes.
 
@@ -45,11 +46,11 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # s_A(x) = \frac{A}{\sqrt p}\, \sigma\!\left(\frac{W x}{\sqrt d}\right), \qquad \sigma = \tanh,
 # ```
 #
-# with $W$ drawn once and frozen, and $A$ trained from zero by gradient descent on the denoising loss of $n$ points at one
-# diffusion time $t$. We count in units of the dimension, $\psi_p = p/d$ and $\psi_n = n/d$, and time as
-# $\tau = k\eta/d^2$ after $k$ steps of size $\eta$. The loss is quadratic in $A$, so everything follows from the matrix
-# $U = \frac1n\sum_\nu \mathbb E_\xi[\phi\phi^T]$ of the features $\phi$ of noised data, and from
-# $V = \frac1n\sum_\nu \mathbb E_\xi[\phi\,\xi^T]$. A mode of $U$ with eigenvalue $\lambda$ relaxes at the rate
+# with $W$ drawn once and frozen, and $A$ trained from zero by gradient descent on the denoising loss of $n$ points at
+# one diffusion time $t$. Features and points are counted in units of the dimension, $\psi_p = p/d$ and $\psi_n = n/d$.
+# Time is $\tau = k\eta/d^2$ after $k$ steps of size $\eta$. The loss is quadratic in $A$, so everything follows from
+# the matrix $U = \frac1n\sum_\nu \mathbb E_\xi[\phi\phi^T]$ of the features $\phi$ of noised data, and from $V =
+# \frac1n\sum_\nu \mathbb E_\xi[\phi\,\xi^T]$. A mode of $U$ with eigenvalue $\lambda$ relaxes at the rate
 # $2\Delta_t\lambda/\psi_p$: **small eigenvalues are slow**, and the slow ones are those of the training set. With
 # $g(\lambda) = (e^{-2\Delta_t\lambda\tau/\psi_p} - 1)/\lambda$,
 #
@@ -67,10 +68,11 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 #
 # ## No noise needs to be drawn
 #
-# Both matrices average over the noise $\xi$. With $h_i^\nu = e^{-t} w_i\cdot x^\nu/\sqrt d$, noise of variance
-# $\Delta_t |w_i|^2/d$ added to it, and $r_{ij}$ the cosine between $w_i$ and $w_j$, that is an average over two
-# correlated Gaussians, and Mehler's formula turns it into products of one-dimensional integrals
-# $c_k = \mathbb E_g[\sigma(h + \sqrt{\Delta_t}\,|w| g/\sqrt d)\, \mathrm{He}_k(g)]/\sqrt{k!}$:
+# Both matrices are averages over the noise $\xi$. The argument of feature $i$ at point $\nu$ is $h_i^\nu = e^{-t}
+# w_i\cdot x^\nu/\sqrt d$ plus noise of variance $\Delta_t |w_i|^2/d$. Two features therefore need an average over two
+# correlated Gaussians, whose correlation $r_{ij}$ is the cosine between $w_i$ and $w_j$. Mehler's formula turns this
+# average into products of one-dimensional integrals $c_k = \mathbb E_g[\sigma(h + \sqrt{\Delta_t}\,|w| g/\sqrt d)\,
+# \mathrm{He}_k(g)]/\sqrt{k!}$:
 #
 # ```{math}
 # :label: eq-rf-mehler
@@ -85,8 +87,8 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 #
 # ## Two times, in simulation and in the limit
 #
-# The points are one draw of features and data in $d = 100$, that is 6400 features; nothing is fitted. The lines are the
-# [exact curves of the limit](score-error).
+# In the figure, the points come from one draw of features and data in $d = 100$, with 6400 features. The lines are the
+# [exact curves of the limit](score-error). Nothing is fitted.
 
 # %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of $\\tau_\\mathrm{mem}$, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
 runs = sweep_results("rfnn-n")
@@ -98,8 +100,9 @@ record(runs, table, "random-features-dynamics")
 
 # %% [markdown]
 # Up to $\tau$ of order ten the four training sets cannot be told apart: train and test loss fall together, and
-# $E_\mathrm{score}$ falls by more than an order of magnitude. Then the losses part, later for more data, at the time
-# $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$ that the [spectrum](features-spectrum) predicts for each.
+# $E_\mathrm{score}$ falls by more than an order of magnitude. Then the losses separate, later for more data, at the
+# time $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$ that the [spectrum](features-spectrum) predicts for each training
+# set.
 #
 # ## Other diffusion times, other variances
 #
@@ -142,8 +145,9 @@ estimates("Exponents of times", shown)
 #
 # ## When is the time of memorisation proportional to n?
 #
-# The paper derives $\tau_\mathrm{mem} \propto \psi_n$ from the edge of the spectrum for $1 \ll \psi_n \ll \psi_p$. Here
-# is the time at which the losses have parted by a given amount, exactly, over a far wider range than can be simulated:
+# The paper derives $\tau_\mathrm{mem} \propto \psi_n$ from the edge of the spectrum for $1 \ll \psi_n \ll \psi_p$. How
+# large must the two ratios be? The figure shows the exact time at which the losses differ by a given amount, over a far
+# wider range than can be simulated:
 
 # %% mystnb={"figure": {"caption": "Time at which test and train loss differ by 0.05, 0.1 or 0.3, and its local exponent in $\\psi_n$, $t = 0.1$, in the limit. Shaded: $\\psi_n$ from 4 to 32, as simulated above and in the paper. The dashed line is proportionality.", "name": "fig-rf-overfitting"}, "image": {"alt": "The local exponent is well above one in the shaded range for every level, and tends to one for large psi_n when psi_p is 65536; for psi_p = 64 it rises again as psi_n approaches psi_p."}} tags=["remove-input"]
 psi_n = np.geomspace(2, 1024, 19)
@@ -158,16 +162,16 @@ record_live(
 )
 
 # %% [markdown]
-# The law holds where it was derived: with enough features the local exponent tends to one ({glue:text}`mem-limit` for
-# $\psi_n$ from 64 to 512 at $\psi_p = 65536$). But not yet in the range that was simulated, $\psi_n = 4 \ldots 32$ at
-# $\psi_p = 64$: there the time grows faster, with the exponent {glue:text}`mem-range`. Two things bend it. For few data,
-# the gap between the losses starts with the fast modes already, since the training set misjudges the population itself;
-# and as $\psi_n$ approaches $\psi_p$, the network runs out of capacity and its gap grows ever more slowly. The window is
-# wider than the law says in both.
+# Proportionality holds where it was derived. With enough features the local exponent tends to one
+# ({glue:text}`mem-limit` for $\psi_n$ from 64 to 512 at $\psi_p = 65536$). In the range that was simulated, $\psi_n = 4
+# \ldots 32$ at $\psi_p = 64$, it does not hold yet: there the exponent is {glue:text}`mem-range`. There are two
+# reasons. With few data, even the fast modes contribute to the gap between the losses, because the training set
+# misjudges the population itself. And as $\psi_n$ approaches $\psi_p$, the network runs out of capacity, and the gap
+# grows ever more slowly. In both cases the window is wider than proportionality would have it.
 #
-# A fixed amount of the gap is one way to define the time, and perhaps not the fairest: with more data the gap in the end
-# is smaller, so that the same amount is a larger share of it. The paper itself defines $\tau_\mathrm{mem}$ by the lower edge
-# of the bulk of the training set, $\psi_p/(\Delta_t\lambda)$. Here is the exponent by each definition, over the same
+# A fixed amount of the gap is one way to define the time, but perhaps not the fairest. With more data the final gap is
+# smaller, so the same amount is a larger share of it. The paper itself defines $\tau_\mathrm{mem}$ by the lower edge of
+# the bulk of the training set, $\psi_p/(\Delta_t\lambda)$. Here is the exponent by each definition, over the same
 # $\psi_n$ from 4 to 32:
 
 # %% tags=["remove-input"]
@@ -190,20 +194,21 @@ frame(
 )
 
 # %% [markdown]
-# At $\psi_p = 64$, where the paper simulates, the definitions disagree: the edge gives {glue:text}`mem-by-edge`, the fixed
-# amount {glue:text}`mem-by-0.3`, and half of the gap {glue:text}`mem-by-50%`, since the gap at the end falls from
-# {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the inverse edge the time at which half
-# of the gap is there scatters by a factor of {glue:text}`mem-spread`.
+# At $\psi_p = 64$, where the paper simulates, the definitions disagree: the edge gives {glue:text}`mem-by-edge`, the
+# fixed amount {glue:text}`mem-by-0.3`, and half of the final gap {glue:text}`mem-by-50%`. The reason is that the final
+# gap falls from {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the inverse
+# edge, the time at which the gap reaches half of its final value varies by a factor of {glue:text}`mem-spread`.
 #
-# With more features the edge and the shares of the gap come together: at the largest $\psi_p$ of the table the edge gives
-# {glue:text}`mem-by-edge-many` and half of the gap {glue:text}`mem-by-50%-many`, and the scatter is a factor of
-# {glue:text}`mem-spread-many`. The fixed amount, at {glue:text}`mem-by-0.3-many`, joins them only for larger $\psi_n$, where the
-# figure above has it. So the law is one of $1 \ll \psi_n \ll \psi_p$, as it was derived.
+# With more features, the edge and the shares of the gap come to agree. At the largest $\psi_p$ of the table the edge
+# gives {glue:text}`mem-by-edge-many` and half of the gap {glue:text}`mem-by-50%-many`, and the times vary only by a
+# factor of {glue:text}`mem-spread-many`. The fixed amount gives {glue:text}`mem-by-0.3-many` and agrees with the others
+# only at larger $\psi_n$, as the figure above shows. So $\tau_\mathrm{mem} \propto \psi_n$ is a statement about $1 \ll
+# \psi_n \ll \psi_p$, as it was derived.
 #
 # ## The plane of data and features
 #
-# Stopped at a given time, which models overfit? The gap $L_\mathrm{gen} = L_\mathrm{test} - L_\mathrm{train}$ over
-# $(\psi_n, \psi_p)$:
+# If training is stopped at a given time, which models overfit? The gap $L_\mathrm{gen} = L_\mathrm{test} -
+# L_\mathrm{train}$ over $(\psi_n, \psi_p)$:
 
 # %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, $t = 0.1$, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
 psi = np.geomspace(1, 128, 11)
@@ -214,9 +219,9 @@ plt.show()
 record_live("diffmemlib.companion.figures.rfnn.gap_map(psi, 0.1, (1e3, 1e4), 0.1)", table, "random-features-map")
 
 # %% [markdown]
-# At the earlier time the boundary turns upright where features abound: more of them do no harm, only more time does. That
-# is the implicit regularisation of early stopping. At the later time it follows the diagonal, where the number of
-# features itself protects.
+# At the earlier time, the boundary becomes vertical where there are many features: adding more of them does no harm,
+# only more training time does. That is the implicit regularisation of early stopping. At the later time, the boundary
+# follows the diagonal, where only the limited number of features prevents overfitting.
 #
 # ## Claims
 

@@ -17,11 +17,12 @@
 # %% [markdown]
 # # Random features: the spectrum
 #
-# **What you will see.** Both times of training are edges of one spectrum, that of the matrix $U$ of
-# [the model](features-dynamics). Two equations give it in high dimension; here they are derived in a few lines, solved
-# with a proof that the solution is the right one, and laid over the eigenvalues of true features.
+# **What you will see.** Both times of training are set by edges of one spectrum, that of the matrix $U$ of [the
+# model](features-dynamics). In high dimension two equations determine it. This page derives them in a few lines, solves
+# them together with a check that the solution is the right one, and compares the result with the eigenvalues of true
+# features, as in Figs. 4 and 14 of {cite:t}`bonnaire2025`.
 #
-# **You need** the model of the last page, and what a resolvent is. **Reading time**: ten minutes.
+# **You need** the model of the last page, and to know what a resolvent is. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
 import json
@@ -51,8 +52,8 @@ for name in ("masses", "losses"):
 # %% [markdown]
 # ## From tanh to Gaussians
 #
-# In high dimension a feature of noised data acts as a sum of independent parts: one along the data, one along the noise,
-# and what is left. With $u, v, w$ independent standard normal and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, v$,
+# In high dimension a feature of noised data behaves like a sum of independent parts: one along the data, one along the
+# noise, and a remainder. With $u, v, w$ independent standard normal and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, v$,
 #
 # ```{math}
 # :label: eq-rf-coefficients
@@ -108,9 +109,9 @@ for name in ("masses", "losses"):
 # a shorter form. The density is $\rho(\lambda) = \mathrm{Im}\, q(\lambda + i0)/\pi$.
 #
 # **Which solution?** There are several. The library starts far above the real axis, where $q = -1/z$, and follows the
-# solution down by Newton's method for all $\lambda$ at once; it accepts a point only if both equations hold to $10^{-10}$
-# and $\mathrm{Im}\,q$ and $\mathrm{Im}\,r$ are positive, which only the physical one has, and a whole spectrum only if
-# its masses sum to one.
+# solution down by Newton's method for all $\lambda$ at once; it accepts a point only if both equations hold to
+# $10^{-10}$ and both $\mathrm{Im}\,q$ and $\mathrm{Im}\,r$ are positive, which is true of the physical solution alone.
+# It accepts a whole spectrum only if its masses sum to one.
 #
 # **How far does it hold?** `make simulations` tries the spectrum and the learning curves of [](score-error)
 # at {glue:text}`grid-points` points spread evenly over $\log\psi_p$, $\log\psi_n$ (from {glue:text}`grid-psi`) and $\log t$
@@ -143,17 +144,18 @@ table = pd.DataFrame(parts, columns=["variances", "part", "eigenvalues", "mass",
 frame("The spectrum in the limit", table.set_index(["variances", "part"]))
 
 # %% [markdown]
-# Read from right to left, that is from fast to slow:
+# Read the spectrum from right to left, from fast to slow directions:
 #
-# - $\rho_2$, of mass $1/\psi_p$, from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of the data space. Its edge sets
-#   $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It knows the variances of the data (bottom) and not their number.
-# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it does not know
+# - $\rho_2$, of mass $1/\psi_p$, from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of the data
+#   space. Its edge sets $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It depends on the variances of the data (bottom
+#   row) but not on their number.
+# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it does not depend on
 #   $\Sigma$.
-# - A smaller bulk next to the delta, again of mass $1/\psi_p$, which Theorem 3.2 does not have: it holds to leading order
-#   for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It is the noise part $b^2YY^T$ of {eq}`eq-rf-gaussian`
-#   in the directions that the data leave free. The last of the training loss goes with it: overfitting goes on beyond
-#   $\tau_\mathrm{mem}$.
-# - The delta at $s^2$, directions that no data point touches; nothing is learned there.
+# - A smaller bulk next to the delta, again of mass $1/\psi_p$. Theorem 3.2 does not contain it, because the theorem
+#   holds to leading order for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It comes from the noise part
+#   $b^2YY^T$ of {eq}`eq-rf-gaussian` in the directions that the data leave free. These directions are the last in which
+#   the training loss decreases, so overfitting continues beyond $\tau_\mathrm{mem}$.
+# - The delta at $s^2$: directions that no data point touches. Nothing is learned there.
 #
 # Move $\psi_n$ and watch the times:
 
@@ -180,8 +182,9 @@ plt.show()
 record_live("diffmemlib.companion.figures.rfnn_spectrum.small_spectra(cases)", table, "random-features-regimes")
 
 # %% [markdown]
-# Finite dimension shows where eigenvalues crowd: the delta is widened, and the sharp edge of the dense bulk is smeared.
-# The tests of this book let $d$ grow and see the distance between histogram and limit fall.
+# The finite dimension is visible where many eigenvalues lie close together: the delta is widened, and the sharp edge of
+# the dense bulk is smeared. The tests of this book let $d$ grow and check that the distance between histogram and limit
+# falls.
 #
 # ## Claims
 

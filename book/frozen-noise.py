@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Frozen noise and weight decay
 #
-# **What you will see.** In how many noises must a picture be seen before it matters no more that they are few? And does
-# weight decay widen the window between the two times, or replace stopping? The random-features model answers both
-# exactly, at every training time.
+# **What you will see.** How many different noises must a picture be seen with, before more of them make no difference?
+# And can weight decay widen the window between the two times, or even replace early stopping? The random-features model
+# answers both questions exactly, at every training time.
 #
 # **You need** [the model](features-dynamics) and [its score error](score-error). **Reading time**: ten minutes.
 
@@ -52,10 +52,10 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # ## Two ways to draw the noise
 #
 # A diffusion model is trained on noisy versions of its data. The theory of this book, like the paper, averages over the
-# noise, which is what fresh noise at every step amounts to when the steps are small. But a training set of noisy
-# pictures may also be made once and kept, in $m$ versions of every picture; and any training that ends after $m$ epochs has
-# seen each picture in $m$ noises and no more. Call this **frozen noise**. The loss is then the mean over the $nm$ noisy
-# points,
+# noise. This describes training with fresh noise at every step, as long as the steps are small. But one may also draw
+# the noise once and keep it, so that there are $m$ noisy versions of every picture; and any training that ends after
+# $m$ epochs has seen each picture with $m$ noises only. We call this **frozen noise**. The loss is then the mean over
+# the $nm$ noisy points,
 #
 # ```{math}
 # :label: eq-frozen-loss
@@ -63,18 +63,18 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #   \bigl\|\sqrt{\Delta_t}\, s_A(x_t^{\nu a}) + \xi^{\nu a}\bigr\|^2 ,
 # ```
 #
-# and a model with enough features can learn the noises by heart, beside the pictures.
+# and a model with enough features can memorise the noises as well as the pictures.
 #
-# {cite:t}`george2025` solved the end of training of this model for $m = 1$ and for fresh noise, and
-# [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. What follows has any $m$, with
-# weight decay, **at every training time**.
+# {cite:t}`george2025` solved this model at the end of training, for $m = 1$ and for fresh noise, and
+# [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. This page has the solution for
+# any $m$, with weight decay, **at every training time**.
 #
 # ## The equations
 #
-# Given the features, $U$ is the covariance of $nm$ noisy points, of which the $m$ of one picture share its signal. Turn
-# the $m$ noises of a picture into their mean and $m - 1$ directions that hold no signal; then $U$ is a sum of two
-# independent sample covariances. One more trace, $u = \frac1p\mathrm{Tr}[W W^T R]/d$, and two denominators close the
-# system:
+# For given features, $U$ is the covariance of $nm$ noisy points, and the $m$ points of one picture share its signal.
+# The $m$ noises of a picture can be rotated into their mean and $m - 1$ directions that contain no signal. Then $U$ is
+# a sum of two independent sample covariances. One more trace, $u = \frac1p\mathrm{Tr}[W W^T R]/d$, and two denominators
+# close the system:
 #
 # ```{math}
 # :label: eq-frozen
@@ -87,9 +87,9 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # ```
 #
 # As $m \to \infty$, $D_2$ and $\kappa$ become one, and these are the equations of [](features-spectrum.ipynb). The step
-# from one resolvent to two, which gives the test loss, is that of [](score-error.ipynb), with three linear equations for
-# the corners where there were two. **Weight decay** $\gamma$, in units of the eigenvalues of $U$, adds $\gamma$ to
-# every rate: $g(\lambda) = (e^{-2\Delta_t(\lambda + \gamma)\tau/\psi_p} - 1)/(\lambda + \gamma)$.
+# from one resolvent to two, which gives the test loss, is that of [](score-error.ipynb), with three linear equations
+# for the corners instead of two. **Weight decay** $\gamma$, in units of the eigenvalues of $U$, adds $\gamma$ to every
+# rate: $g(\lambda) = (e^{-2\Delta_t(\lambda + \gamma)\tau/\psi_p} - 1)/(\lambda + \gamma)$.
 #
 # ```python
 # from diffmemlib import GradientFlow, learning_curves, spectrum
@@ -98,12 +98,12 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # GradientFlow(W, X, t=0.3, noises=xi, ridge=0.01).losses(tau)  # one draw, xi of shape (n, m, d)
 # ```
 #
-# Every number of the limit is computed by two contour rules that agree within $10^{-9}$. At the end of training with weight decay no
-# contour is needed, and there forty-digit arithmetic gives the same nine digits.
+# Every value in the limit is computed by two contour rules that must agree within $10^{-9}$. At the end of training
+# with weight decay no contour is needed, and a computation with forty digits confirms the same nine digits.
 #
-# ## In how many noises must a picture be seen?
+# ## With how many noises must a picture be seen?
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score for pictures seen in $m$ frozen noises; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise.", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score for pictures seen with $m$ frozen noises; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise.", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
 many = np.unique(np.concatenate([np.geomspace(1, 100, 13), [1.7, 1.85, 1.95, 2.0, 2.05, 2.15, 2.3]]))
 figure, table = draw.noises(runs, many)
 plt.show()
@@ -138,21 +138,23 @@ frame(
 )
 
 # %% [markdown]
-# With $\psi_p =$ {glue:text}`frozen-psi-p`, $\psi_n =$ {glue:text}`frozen-psi-n` and $t =$ {glue:text}`frozen-t` there are
-# as many noisy points as features at $m =$ {glue:text}`frozen-peak`. There, at the **end** of training, the error is worst
-# by far: the model can just fit all noises, and pays for it with huge weights. This peak is known as double descent. With
-# exactly as many noisy points as features the error has no end at all: in its last decade of training time in the figure
-# it grows as the power {glue:text}`frozen-grows` of it.
+# With $\psi_p =$ {glue:text}`frozen-psi-p`, $\psi_n =$ {glue:text}`frozen-psi-n` and $t =$ {glue:text}`frozen-t` there
+# are as many noisy points as features when $m =$ {glue:text}`frozen-peak`. (The points of the figure are means over
+# {glue:text}`frozen-draws` draws of features and data at $d =$ {glue:text}`frozen-d`.) At that $m$, the error at the
+# **end** of training is by far the worst: the model can just fit all noises, and needs huge weights to do so. This peak
+# is known as double descent. With exactly as many noisy points as features the error never stops growing; over the last
+# decade of training time in the figure it grows as the power {glue:text}`frozen-grows` of time.
 #
-# At the **best time to stop** nothing of it is left. The error falls smoothly with $m$, and the best time moves a little
-# later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh ones. One noise a picture costs a factor of
-# {glue:text}`frozen-one` in the best error. {glue:text}`frozen-needed-1.5` noises come within one and a half times what
-# fresh noise reaches, {glue:text}`frozen-needed-1.1` within ten per cent.
+# At the **best time to stop** there is no such peak. The error falls smoothly with $m$, and the best time becomes a
+# little later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh noise. Seeing each picture with one
+# noise only makes the best error {glue:text}`frozen-one` times as large as with fresh noise. With
+# {glue:text}`frozen-needed-1.5` noises it is within one and a half times the error of fresh noise, and with
+# {glue:text}`frozen-needed-1.1` within ten per cent.
 #
-# So the number of features at which training to the end goes wrong says nothing to someone who stops in time. The same
-# over the whole plane:
+# So the number of features at which training to the end fails is of no concern to someone who stops in time. This holds
+# over the whole plane of $m$ and $\psi_p$:
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score over the noises a point and the number of features, $\\psi_n = 2$, $t = 0.3$. Left: at the end of training. Right: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "Left: a bright ridge of large errors follows the dashed line nm = p. Right: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score against the number of noises for each point and the number of features, $\\psi_n = 2$, $t = 0.3$. Left: at the end of training. Right: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "Left: a bright ridge of large errors follows the dashed line nm = p. Right: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
 plane = 2 ** np.arange(0, 3.1, 0.5), 2 ** np.arange(0, 4.1, 0.5), c["psi_n"], c["t"]
 figure, table = draw.plane(*plane)
 plt.show()
@@ -180,16 +182,17 @@ at_opening = decayed[decayed["ridge"] == opens].iloc[0]
 glue("frozen-opens-cost", f"{at_opening['best'] / decayed['best'].iloc[0]:.2f}", display=False)
 
 # %% [markdown]
-# Frozen noise moves the window and hardly changes its length on the logarithmic axis. Weight decay leaves it alone as
-# long as $\gamma$ is small against the eigenvalues that carry the population. From about $\gamma =$ {glue:text}`frozen-opens`
-# on the window has no end: the error stays within ten per cent of its smallest value for ever. But that smallest value is no
-# longer the one that stopping reaches without weight decay, it is {glue:text}`frozen-opens-cost` times as large.
+# Frozen noise moves the window, and hardly changes its length on the logarithmic axis. Weight decay does not change the
+# window as long as $\gamma$ is small compared with the eigenvalues of the population's bulk. From about $\gamma =$
+# {glue:text}`frozen-opens` on, the window has no end: the error stays within ten per cent of its smallest value for
+# ever. But that smallest value is {glue:text}`frozen-opens-cost` times the one that stopping reaches without weight
+# decay.
 #
 # ## Weight decay instead of stopping?
 #
-# A ridge as large as the smallest eigenvalue of the population's bulk has been proposed instead of a stopping time
-# ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377), [arXiv:2609.26392](https://arxiv.org/abs/2609.26392)). Which of
-# the two is better, and by how much?
+# Weight decay as large as the smallest eigenvalue of the population's bulk has been proposed as a replacement for early
+# stopping ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377), [arXiv:2609.26392](https://arxiv.org/abs/2609.26392)).
+# Which of the two is better, and by how much?
 
 # %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. Left: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Right: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "Left: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Right: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
 with_ridge = sweep_results("rfnn-ridge")
@@ -225,18 +228,19 @@ frame(
 )
 
 # %% [markdown]
-# {glue:text}`frozen-verdict`. The best weight decay, which one would have to find first, leaves
-# {glue:text}`frozen-ratio` times the error of the best stopping time, and one at the edge of the bulk
-# {glue:text}`frozen-edge` times. The reason is the shape of the two filters. Of a mode of eigenvalue $\lambda$, stopping
-# has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and weight decay $\lambda/(\lambda + \gamma)$. Between a mode
-# of the population that is nearly learned and one of the training set that is not begun the first passes more sharply, and
-# the two bulks of the spectrum lie far apart. Weight decay has another advantage: nobody has to watch the clock.
+# {glue:text}`frozen-verdict`. The best weight decay, which one would have to find first, gives
+# {glue:text}`frozen-ratio` times the error of the best stopping time. Weight decay at the edge of the bulk gives
+# {glue:text}`frozen-edge` times that error. The reason is the shape of the two filters. Of a mode with eigenvalue
+# $\lambda$, a training that is stopped has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and a training
+# with weight decay the share $\lambda/(\lambda + \gamma)$. The first changes more sharply with $\lambda$, so it
+# separates better between the modes of the population, which should be learned, and those of the training set, which
+# should not. Weight decay has another advantage: nobody has to choose a time to stop.
 #
 # ## The covariance of real data
 #
-# All of this holds for any covariance of Gaussian data, given as atoms, eigenvalues with their weights. The curves of the
-# other pages have one or two atoms. Are a few enough for a real data set? Here are the digits of [](images.ipynb), at
-# $16 \times 16$ pixels, with more and more atoms of their covariance:
+# All of this holds for Gaussian data of any covariance. The covariance is given by atoms: eigenvalues, each with a
+# weight. The curves of the other pages have one or two atoms. Are a few atoms enough for a real data set? The figure
+# shows the digits of [](images.ipynb), at $16 \times 16$ pixels, with more and more atoms for their covariance:
 
 # %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. Left: score error relative to its start. Right: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls late and steeply; with more atoms the curves fall earlier and more gradually, and those of sixteen atoms and of all eigenvalues lie on one another and on the points."}} tags=["remove-input"]
 images = digits("train", 16)[0].double().flatten(1).numpy()
@@ -278,14 +282,15 @@ frame(
 )
 
 # %% [markdown]
-# One atom misleads: it makes the data a ball in all 256 dimensions, where the digits have a few directions of large
-# variance and many of almost none, and puts the best time to stop at {glue:text}`frozen-one-atom` where it is
-# {glue:text}`frozen-every`. Sixteen atoms, more of them where the eigenvalues are large, come close to it.
+# One atom is misleading. It makes the data a ball in all 256 dimensions, while the digits have a few directions of
+# large variance and many of almost none. It puts the best time to stop at {glue:text}`frozen-one-atom`, while all
+# eigenvalues put it at {glue:text}`frozen-every`. Sixteen atoms, placed more densely where the eigenvalues are large,
+# come close to that.
 #
-# At late times the points lie below the line of all eigenvalues. This is what a finite dimension costs: the variance of
-# the digits is spread over no more than about {glue:text}`frozen-directions` directions (the participation ratio of the
-# eigenvalues). It is in proportion to $1/d$: a test of this book takes every eigenvalue twice, in twice the dimension, and
-# finds half of it.
+# At late times the points lie below the line of all eigenvalues. This is an effect of the finite dimension: the
+# variance of the digits is spread over only about {glue:text}`frozen-directions` directions (the participation ratio of
+# the eigenvalues). The effect is proportional to $1/d$: a test of this book takes every eigenvalue twice, in twice the
+# dimension, and finds half of the difference.
 #
-# `covariance_atoms(data)` makes atoms from a data set of yours, for `learning_curves` and `spectrum`. Take enough points:
-# of fewer points than a few times the dimension the small eigenvalues come out too small.
+# `covariance_atoms(data)` makes atoms from your own data set, for use with `learning_curves` and `spectrum`. Take
+# enough points: with fewer than a few times the dimension, the small eigenvalues come out too small.

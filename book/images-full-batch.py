@@ -17,10 +17,11 @@
 # %% [markdown]
 # # Images: full batch
 #
-# **What you will see.** Small training sets are copied sooner. Is that because, in batches of a fixed size, each of their
-# images is seen more often? Figure 7, left, of {cite:t}`bonnaire2025` says no. Here, with small sets and few draws of noise in
-# a step, it is so for a good part: below about {glue:text}`full-even` draws a step, copies wait for looks at each
-# image; above, they wait for steps, as in the paper.
+# **What you will see.** Small training sets are copied sooner. Is the reason that, in batches of a fixed size, each of
+# their images is seen more often? The left part of Figure 7 of {cite:t}`bonnaire2025` says no. In our runs, which have
+# small sets and few draws of noise in a step, it is a good part of the reason. When a step averages over fewer than
+# about {glue:text}`full-even` draws, copies appear once each image has been drawn a certain number of times. With more
+# draws in a step, they appear after a certain number of steps for each image, as in the paper.
 #
 # **You need** [Adam and SGD](images-adam.ipynb), whose runs under SGD have batches of a fixed size. **Reading time**: five minutes.
 
@@ -54,19 +55,20 @@ glue("full-hours", f"{fsum(r.provenance['seconds'] for r in every[len(fixed) :])
 # %% [markdown]
 # ## The question
 #
-# In batches of $m$ images, each of $n \ge m$ training images has been seen $\tau m/n$ times at step $\tau$. So
-# $\tau_\mathrm{mem} \propto n$ at fixed $m$ is also what one would find if an image were copied once it has been seen so and
-# so many times. With a full batch, $m = n$, it has been seen $\tau$ times at every $n$: if repetition were all,
-# $\tau_\mathrm{mem}$ would no longer depend on $n$. The paper finds that it still grows in proportion.
+# In batches of $m$ images, each of $n \ge m$ training images has been seen $\tau m/n$ times at step $\tau$. Suppose
+# that an image were copied as soon as it has been seen a certain number of times. Then $\tau_\mathrm{mem}$ would be
+# proportional to $n$ at fixed $m$, which is what is observed. Full batches can tell whether this is the reason. With $m
+# = n$ an image has been seen $\tau$ times at every $n$, so if only repetition counted, $\tau_\mathrm{mem}$ would not
+# depend on $n$. The paper finds that it is still proportional to $n$.
 #
 # The runs are those of [SGD](images-adam.ipynb) ($W =$ {glue:text}`full-width`, {glue:text}`full-side` $\times$
-# {glue:text}`full-side` pixels, learning rate {glue:text}`full-lr`, momentum {glue:text}`full-momentum`), with full batches in
-# place of batches of {glue:text}`full-batch`, at $n =$ {glue:text}`full-sizes`; {glue:text}`full-hours` hours on one core,
-# those [below](sec-looks) included.
+# {glue:text}`full-side` pixels, learning rate {glue:text}`full-lr`, momentum {glue:text}`full-momentum`), with full
+# batches in place of batches of {glue:text}`full-batch`, at $n =$ {glue:text}`full-sizes`. Together with those
+# [below](sec-looks) they took {glue:text}`full-hours` hours on one core.
 #
 # ## Full batches
 
-# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size (left) and in full batches (right): against training time divided by $n$ (top), and against how often each image was seen (bottom). For a fixed size of batch the two differ by a factor only.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size (left) and in full batches (right): against training time divided by $n$ (top), and against how often each image was seen (bottom). For a fixed batch size, these two axes differ only by a constant factor.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
 figure, table = compared({f"batches of {batch}": fixed, "full batches": full}, ("scaled", "seen"))
 plt.show()
 
@@ -96,10 +98,12 @@ shown = {
 estimates("Exponents in n, SGD", shown)
 
 # %% [markdown]
-# The time of the first copies, $f_\mathrm{mem} =$ {glue:text}`full-copies`, has the exponent {glue:text}`full-mem` in $n$ with
-# full batches, and the curves collapse best in $\tau/n^a$ with $a =$ {glue:text}`full-collapse`; with batches of
-# {glue:text}`full-batch` the first exponent is {glue:text}`full-fixed-mem`. Repetition alone would give 0 with full batches,
-# the paper has 1. From each size to the next the exponent is {glue:text}`full-local`: it grows with $n$. The [mixture](mixture.ipynb), where all runs have full batches too, has {glue:text}`full-mixture`.
+# The first copies are those at $f_\mathrm{mem} =$ {glue:text}`full-copies`. With full batches their time has the
+# exponent {glue:text}`full-mem` in $n$, and the curves collapse best in $\tau/n^a$ with $a =$
+# {glue:text}`full-collapse`. With batches of {glue:text}`full-batch` the exponent is {glue:text}`full-fixed-mem`.
+# Repetition alone would give 0 with full batches, and the paper has 1. Ours lies between, and it is not constant: from
+# each size to the next it is {glue:text}`full-local`. The runs of the [mixture](mixture.ipynb) have full batches, too,
+# and the exponent {glue:text}`full-mixture`.
 
 # %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
 figure, table = quality_and_memory(full, metrics=(estimate.quality(full), "f_mem"))
@@ -116,27 +120,29 @@ glue("full-first-step", str(first.index[0]), display=False)
 
 # %% [markdown]
 # The distances swing, as on the page before, and one of them begins low: {glue:text}`full-first` at step
-# {glue:text}`full-first-step`. Those samples are scribbles whose brightness happens to be right. Under SGD a single small
-# distance says little, and times of generation read off it are not to be trusted; nothing below rests on them.
+# {glue:text}`full-first-step`. Those samples are scribbles whose brightness happens to be right. Under SGD a single
+# small distance therefore says little, and we read no time of generation off these curves.
 #
 # (sec-looks)=
-# ## Looks and landscape
+# ## Averaging out the noise, or taking the steps?
 #
-# A larger full batch does more than show each image as often: its gradient is more precise. Each look at an image comes
-# with a diffusion time and a noise drawn afresh, and a step averages over $m$ of them. What can be learned only from many
-# looks takes a number of looks at each image, $\tau m/n = A$. What the landscape of the loss makes slow takes a number of
-# steps, however precise: in random features [this time](features-dynamics.ipynb) is $\tau = B n$. If the two add,
+# A larger full batch shows each image just as often, but its gradient is more precise. Whenever an image is used, a
+# diffusion time and a noise are drawn afresh, and a step averages over $m$ such draws. Two things can then delay
+# copies. One is noise: to average it out, each image needs a certain number $A$ of draws, so that $\tau m/n = A$. The
+# other is the curvature of the loss: along flat directions gradient descent needs many steps, however precise each step
+# is. In random features [this time](features-dynamics.ipynb) is $\tau = B n$. If the two delays add up, then
 #
 # ```{math}
 # :label: eq-looks
 # \frac{\tau_\mathrm{mem}}{n} = \frac{A}{m} + B .
 # ```
 #
-# Fixed batches, $m$ constant, give $\tau_\mathrm{mem} \propto n$ in either case and cannot tell them apart; full batches,
-# $m = n$, give $A + B n$, flat for small $n$ and proportional to $n$ for large. To move $m$ without $n$, further runs look at
-# every image two or four times a step, with as many noises.
+# With batches of a fixed size $m$, both delays are proportional to $n$ and cannot be told apart. With full batches, $m
+# = n$, the sum is $\tau_\mathrm{mem} = A + B n$, which is flat for small $n$ and proportional to $n$ for large $n$. To
+# change $m$ without changing $n$, further runs use every image two or four times in each step, each time with another
+# noise.
 
-# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the draws of time and noise in one step: runs with fixed batches, full batches, and full batches with two or four draws of each image, under SGD. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off; at equal draws the smallest n lies highest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the number of draws of time and noise in one step, for runs under SGD with fixed batches, with full batches, and with full batches that draw each image two or four times. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off; at equal draws the smallest n lies highest."}} tags=["remove-input"]
 figure, table = visits(every)
 plt.show()
 
@@ -177,15 +183,16 @@ shown = {"A, looks": a, "B, steps for each image": b, f"exponent of tau_mem in n
 estimates("The fit", shown)
 
 # %% [markdown]
-# $A =$ {glue:text}`full-a` looks at each image, and $B =$ {glue:text}`full-b` steps for each image; they weigh the same at
-# $m = A/B =$ {glue:text}`full-even` draws a step. Well below that the time to the first copies is a matter of how many
-# noises each image was seen with; well above it the law of the paper is left, $\tau_\mathrm{mem} \propto n$ with full
-# batches too. The paper has 512 draws a step and more, at a tenth of our learning rate; how $A/B$ depends on that rate we
-# have not measured. Extrapolated to its 512, our fit leaves {glue:text}`full-share-paper` of the wait to looks. At
-# {glue:text}`full-m` draws a step, where the equation has $\tau_\mathrm{mem} \propto n$, the exponent in $n$ is
-# {glue:text}`full-at-m`, and in {numref}`fig-full-looks` points of equal draws lie apart by a factor of up to
-# {glue:text}`full-apart`. Fitted without the largest full batch, $n =$ {glue:text}`full-largest`, it puts the first copies
-# there at step {glue:text}`full-foretold`; they came at {glue:text}`full-came`. The equation is a summary, not a law.
+# The fit gives $A =$ {glue:text}`full-a` draws of each image and $B =$ {glue:text}`full-b` steps for each image. The
+# two delays are equally long at $m = A/B =$ {glue:text}`full-even` draws in a step. Well below that, the time of the
+# first copies is decided by the number of noises with which each image was seen. Well above it, the paper's result
+# remains: $\tau_\mathrm{mem} \propto n$, with full batches as well. The paper averages over 512 draws or more in a
+# step, at a tenth of our learning rate, and we have not measured how $A/B$ depends on that rate. If we extrapolate our
+# fit to 512 draws, the first delay is {glue:text}`full-share-paper` of the total. The equation is a summary and not
+# exact. At {glue:text}`full-m` draws in a step, where it says $\tau_\mathrm{mem} \propto n$, the measured exponent in
+# $n$ is {glue:text}`full-at-m`, and in {numref}`fig-full-looks` points with equal draws differ by a factor of up to
+# {glue:text}`full-apart`. Fitted without the largest full batch, $n =$ {glue:text}`full-largest`, it predicts the first
+# copies there at step {glue:text}`full-foretold`; they came at {glue:text}`full-came`.
 #
 # ## Claims
 
@@ -195,6 +202,7 @@ claims.show(claims.load(chapter="images-full-batch"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; far smaller sets; a smaller network; a learning rate ten times the paper's; scaled pixels; one or two seeds
-# for each $n$; at $n =$ {glue:text}`full-batch` the run with fixed batches is the one with full batches ([](deviations)). What
-# full batches do under Adam is on the [conditional](conditional.ipynb) page.
+# The data are digits instead of faces, and the training sets are far smaller. The network is smaller, the learning rate
+# is ten times the paper's, the pixels are scaled, and there are one or two seeds for each $n$. At $n =$
+# {glue:text}`full-batch` the run with fixed batches and the one with full batches are the same run. [](deviations) has
+# the full list. The page on the [conditional model](conditional.ipynb) shows what full batches do under Adam.

@@ -17,13 +17,15 @@
 # %% [markdown]
 # # Images: training-set size
 #
-# **What you will see.** A U-Net learns images. The distance between its samples and real images falls at a time that hardly
-# depends on the number $n$ of training images. Copies come at a time that grows with $n$, and before them the training and
-# the held-out loss part. The smallest sets have no window between the two, and from then on it widens. A stricter judge,
-# who looks at samples one by one, sees them become good later in larger sets. Figures 2 and 6 of
-# {cite:t}`bonnaire2025`, with digits in place of faces.
+# **What you will see.** A U-Net learns images. The distance between its samples and real images falls at a time that
+# hardly depends on the number $n$ of training images. Copies appear at a time that grows with $n$, and before them the
+# held-out loss separates from the training loss. The smallest training sets have no window between the two times; for
+# larger ones the window opens and widens. A stricter judge, which looks at the samples one by one, sees them become
+# good later when the training set is larger. The page redraws Figures 2 and 6 of {cite:t}`bonnaire2025`, with digits in
+# place of faces.
 #
-# **You need** [the mixture](mixture), where the same is seen on data whose law is known. **Reading time**: ten minutes.
+# **You need** [the mixture](mixture), where the same happens with data whose distribution is known. **Reading time**:
+# ten minutes.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -66,22 +68,23 @@ glue("images-floor", f"{floor:.3f}", display=False)
 # %% [markdown]
 # ## The experiment
 #
-# The paper trains on greyscale faces of $32 \times 32$ pixels, which nobody may hand on. Here the images are the MNIST
-# digits that a package ships, averaged to {glue:text}`images-side` $\times$ {glue:text}`images-side` pixels: a pool to
-# take training sets from, held-out digits, and a third part that trains the network behind the quality measure, without a
-# digit in common. The network is the paper's U-Net, with $W =$ {glue:text}`images-width` channels at the finest
-# resolution and dropout {glue:text}`images-dropout`.
+# The paper trains on greyscale faces of $32 \times 32$ pixels, whose licence does not allow us to pass them on. Here
+# the images are MNIST digits, averaged down to {glue:text}`images-side` $\times$ {glue:text}`images-side` pixels. They
+# are split into three parts that share no digit: one from which training sets are drawn, one that is held out, and one
+# that trains the network behind the quality measure. The model is the paper's U-Net, with $W =$
+# {glue:text}`images-width` channels at the finest resolution and dropout {glue:text}`images-dropout`.
 #
-# So that a CPU gets there, the optimiser is Adam, at a learning rate of {glue:text}`images-lr` with
-# {glue:text}`images-batch` images a step, and pixels are scaled by {glue:text}`images-scale`, to about unit variance. Runs
-# with $n$ from {glue:text}`images-n-first` to {glue:text}`images-n-last` have {glue:text}`images-tau-n` steps for each of
-# their $n$ images, {glue:text}`images-hours` hours on one core in all; they were budgeted from the speed of a step, to see
-# $f_\mathrm{mem}$ rise where that takes less than two hours. At every milestone {glue:text}`images-samples`
-# images are sampled by DDIM in {glue:text}`images-sampling_steps` steps.
+# To make the experiment fit on a CPU, the optimiser is Adam, with a learning rate of {glue:text}`images-lr` and
+# {glue:text}`images-batch` images in each step. The pixels are scaled by {glue:text}`images-scale`, to about unit
+# variance. The runs have $n$ from {glue:text}`images-n-first` to {glue:text}`images-n-last` and last
+# {glue:text}`images-tau-n` times $n$ steps, which is long enough to see $f_\mathrm{mem}$ rise wherever that takes less
+# than two hours. Together they took {glue:text}`images-hours` hours on one core. At every milestone,
+# {glue:text}`images-samples` images are sampled by DDIM in {glue:text}`images-sampling_steps` steps.
 #
-# Quality is the Fréchet distance to the held-out digits, between Gaussians fitted to {glue:text}`images-features` features of a small network.
-# Its unit is the total variance of these features over digits: 1 is a large distance, and as many real digits as we
-# sample are at {glue:text}`images-floor`. It is no FID, which takes its features from Inception.
+# Quality is measured by the Fréchet distance to the held-out digits: the distance between two Gaussians fitted to
+# {glue:text}`images-features` features of a small network. Its unit is the total variance of these features over
+# digits, so 1 is a large distance. A set of real digits of the same size as our samples has the distance
+# {glue:text}`images-floor`. This is not the FID, which takes its features from the Inception network.
 #
 # ## Both times
 
@@ -94,11 +97,12 @@ beside(estimate.SWEEP, lambda lower: quality_and_memory(lower, metrics=(estimate
 record(runs, table, "images")
 
 # %% [markdown]
-# On the left the distances of all $n$ fall together; the memorised fraction rises one $n$ after the other. Between the two,
-# from $n =$ {glue:text}`images-window-from` on, lies a window in which the samples are good and new. On the right, against $\tau/n$, the rises would coincide if
-# $\tau_\mathrm{mem}$ were exactly proportional to $n$; the exponent below says how nearly they do.
+# On the left, the distances of all $n$ fall together, while the memorised fraction rises later for each larger $n$.
+# From $n =$ {glue:text}`images-window-from` on there is a window between the two, in which the samples are good and
+# new. On the right, against $\tau/n$, the rises would coincide if $\tau_\mathrm{mem}$ were exactly proportional to $n$.
+# The exponent below says how nearly they do.
 
-# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss part ($\\tau_\\mathrm{overfit}$), first copies ($\\tau_\\mathrm{mem}$). Filled: seen. An open triangle is a bound: one that points up, where the run ended before; one that points down, where it was so at the first look.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
 plt.show()
 
@@ -134,25 +138,28 @@ shown = {
 estimates("Exponents in n, Adam", shown)
 
 # %% [markdown]
-# $\tau_\mathrm{gen}$ is the first time that the distance (a running median of three) is below {glue:text}`images-good`.
-# Its exponent in $n$ is {glue:text}`images-gen`; {glue:text}`images-reached` runs come below that level, and the others copy
-# first. $\tau_\mathrm{mem}$, the first time that $f_\mathrm{mem} =$ {glue:text}`images-copies`, has the exponent
-# {glue:text}`images-mem`, and the best collapse of the curves is in $\tau/n^a$ with $a =$ {glue:text}`images-collapse`.
+# We take $\tau_\mathrm{gen}$ as the first time at which the distance (a running median of three values) is below
+# {glue:text}`images-good`. Its exponent in $n$ is {glue:text}`images-gen`. Of the runs, {glue:text}`images-reached`
+# come below that level; the others make copies first. We take $\tau_\mathrm{mem}$ as the first time at which
+# $f_\mathrm{mem}$ reaches {glue:text}`images-copies`. Its exponent is {glue:text}`images-mem`, and the curves collapse
+# best in $\tau/n^a$ with $a =$ {glue:text}`images-collapse`.
 #
-# The paper has 1, under SGD; under SGD these networks on these digits have {glue:text}`images-sgd` ([](images-adam.ipynb)).
-# Adam divides every step by the size of the gradient, noise included; what that does to the law where batches are full is
-# on the [conditional](conditional.ipynb) page.
+# The paper's exponent is 1, and its optimiser is SGD. With SGD, our networks on these digits have the exponent
+# {glue:text}`images-sgd` ([](images-adam.ipynb)). Adam divides every step by the size of the gradient, and this size
+# includes the gradient's noise. The page on the [conditional model](conditional.ipynb) shows how this changes the
+# exponent when batches are full.
 #
 # ## What counts as good
 #
-# The level of the distance at which samples count as good is a choice, and a level that is too high calls scribbles good.
-# So a second judge looks at the samples one by one. It takes a sample for a digit if two things hold. The sample is at least
-# as near to its nearest real digit as that digit's neighbour number {glue:text}`images-ball` is. And at least
-# {glue:text}`images-agreeing` of the sample's {glue:text}`images-neighbours` nearest real digits are of one class. All
-# distances are between pixels, and none of these digits is in a training set, so this judge shares nothing with the network
-# behind the Fréchet distance, and gains nothing from a copy that it would not gain from any other digit.
+# At which distance do samples count as good? The level is a choice, and a level that is too high would call scribbles
+# good. So a second judge looks at the samples one by one, and recognises a sample as a digit if two conditions hold.
+# First, the sample is at least as near to its nearest real digit as that digit is to its own neighbour number
+# {glue:text}`images-ball`. Second, at least {glue:text}`images-agreeing` of the sample's {glue:text}`images-neighbours`
+# nearest real digits belong to one class. All distances are between pixels, and none of these real digits is in a
+# training set. So this judge shares nothing with the network behind the Fréchet distance, and a copy has no advantage
+# over any other digit.
 
-# %% mystnb={"figure": {"caption": "Share of the kept samples that the judge takes for a digit, against the Fr\u00e9chet distance of all samples of that milestone, which falls to the right. Means of the milestones of this page's runs and of those of [](images-adam.ipynb), with 95% intervals. Dashed: real digits. Dotted: the level chosen.", "name": "fig-images-judged"}, "image": {"alt": "For every n the share that is recognised rises from zero at a distance of ten to about a half and more at the smallest distances. At one distance it is larger for small n. The level chosen is where the curve of the largest n has begun to rise."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Share of the stored samples that the judge recognises as digits, against the Fr\u00e9chet distance of all samples at the same milestone; the distance falls to the right. Means of the milestones of this page's runs and of those of [](images-adam.ipynb), with 95% intervals. Dashed: real digits. Dotted: the level chosen.", "name": "fig-images-judged"}, "image": {"alt": "For every n the share that is recognised rises from zero at a distance of ten to about a half and more at the smallest distances. At one distance it is larger for small n. The level chosen is where the curve of the largest n has begun to rise."}} tags=["remove-input"]
 every = runs + sweep_results("images-sgd") if distance == "fd" else []  # the judge knows digits only
 if every:
     figure, table = draw.judged(every)
@@ -181,13 +188,14 @@ glue("images-neighbours", recognised.NEIGHBOURS, display=False)
 glue("images-large", recognised.LARGE, display=False)
 
 # %% [markdown]
-# The judge is strict: of real digits it recognises {glue:text}`images-real`. At one and the same distance it recognises
-# more samples of a small training set than of a large one. The distance compares two clouds of samples, so it also asks for
-# variety, and the judge does not. And a copy is a digit, too. So the level is read off the runs with $n \ge$
-# {glue:text}`images-large`, at the milestones before $\tau_\mathrm{mem}$. At a distance of {glue:text}`images-early` the
-# judge recognises {glue:text}`images-share-half` of their samples. At {glue:text}`images-good`, the level that this book takes, it
-# recognises {glue:text}`images-share`, which is {glue:text}`images-share-of-real` of what it recognises of real digits. Lower
-# levels would be better still, but fewer runs reach them.
+# The judge is strict: even of real digits it recognises only {glue:text}`images-real`. At the same distance, it
+# recognises more samples when the training set is small. There are two reasons. The Fréchet distance compares whole
+# sets of samples, so it also rewards variety, while the judge does not; and a copy is a recognisable digit, too. We
+# therefore choose the level from the runs with $n \ge$ {glue:text}`images-large`, at the milestones before
+# $\tau_\mathrm{mem}$. At a distance of {glue:text}`images-early` the judge recognises {glue:text}`images-share-half` of
+# their samples. At {glue:text}`images-good`, the level that this book uses, it recognises {glue:text}`images-share`,
+# which is {glue:text}`images-share-of-real` of its share for real digits. A lower level would be stricter still, but
+# fewer runs reach it.
 #
 # The time at which the distance comes below each level has these exponents in $n$:
 
@@ -198,17 +206,19 @@ if by_level is not None:
 frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None else None
 
 # %% [markdown]
-# The stricter the level, the fewer of the small sets pass before they copy, and the wider is the interval.
+# The stricter the level, the fewer of the runs with small $n$ reach it before they make copies, and the wider the
+# interval becomes.
 #
-# The judge also gives a time of its own: the first time that it recognises two thirds as many samples as real digits. This
-# time grows with $n$, with the exponent {glue:text}`images-strict` under Adam and {glue:text}`images-strict-sgd` under
-# SGD. So on these digits "the time at which samples become good does not depend on $n$" holds of the cloud of samples as
-# the Fréchet distance sees it, and not of single samples. Two explanations are possible. Larger sets may be learned more
-# slowly. Or all sets may follow one path, which reaches good single samples late, and small sets leave it early towards
-# their copies, which are digits as well. [](same-noise.ipynb) looks at what two networks make of
-# one noise.
+# The judge also defines a time of its own: the first time at which the share of samples that it recognises is two
+# thirds of its share for real digits. This time has the exponent {glue:text}`images-strict` in $n$ under Adam and
+# {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. The statement "the time at which samples become good
+# does not depend on $n$" therefore holds here for the set of samples as a whole, which is what the Fréchet distance
+# sees, but not for single samples. Two explanations are possible. Larger training sets may be learned more slowly. Or
+# all training sets may follow the same path, which reaches good single samples late, and small sets leave this path
+# early towards their copies, which are digits as well. [](same-noise.ipynb) compares what two networks make of the same
+# noise.
 #
-# ## The losses part first
+# ## The losses separate first
 
 # %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), five noises each.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
@@ -218,10 +228,10 @@ plt.show()
 record(runs, table, "images-losses")
 
 # %% [markdown]
-# The losses part, by {glue:text}`images-parted` of the held-out loss, well before anything is copied:
-# $\tau_\mathrm{mem}/\tau_\mathrm{overfit} =$ {glue:text}`images-lag`, at a time with the exponent
-# {glue:text}`images-overfit` in $n$. The loss gap is an early warning that needs no samples. For small $n$ it is too early to
-# stop at: there the losses part before the samples are good.
+# Let $\tau_\mathrm{overfit}$ be the time at which the two losses differ by {glue:text}`images-parted` of the held-out
+# loss. It comes well before anything is copied: $\tau_\mathrm{mem}/\tau_\mathrm{overfit} =$ {glue:text}`images-lag`.
+# Its exponent in $n$ is {glue:text}`images-overfit`. The gap between the losses is an early warning that needs no
+# samples. For small $n$ it is no good rule for stopping, because there the losses separate before the samples are good.
 #
 # ## Look at them
 
@@ -262,10 +272,11 @@ glue("fresh-most", f"{fresh['1/3'].max():.2%}", display=False)
 glue("fresh-half", f"{fresh['1/2'].max():.1%}", display=False)
 
 # %% [markdown]
-# A sample counts as a copy when its nearest training image is nearer than $k$ times the second. A larger $k$ counts more,
-# and earlier. So do some held-out digits, by chance: at most {glue:text}`fresh-most` at $k = 1/3$ and {glue:text}`fresh-half` at
-# $k = 1/2$, for any of these training sets. The exponent of $\tau_\mathrm{mem}$ is {glue:text}`images-half` at $k = 1/2$, beside
-# {glue:text}`images-mem` at $k = 1/3$.
+# A sample counts as a copy when its nearest training image is less than $k$ times as far away as the second nearest.
+# With a larger $k$ more samples count as copies, and earlier. Some held-out digits meet the criterion by chance: at
+# most {glue:text}`fresh-most` of them at $k = 1/3$ and {glue:text}`fresh-half` at $k = 1/2$, for any of these training
+# sets. The exponent of $\tau_\mathrm{mem}$ is {glue:text}`images-half` at $k = 1/2$ and {glue:text}`images-mem` at $k =
+# 1/3$.
 #
 # ## Claims
 
@@ -275,18 +286,18 @@ claims.show(claims.load(chapter="images"))
 # %% [markdown]
 # ## What differs from the paper
 #
-# Digits, not faces; Adam, not SGD; a smaller network and smaller batches; scaled pixels; one or two seeds for each $n$
-# ([](deviations)).
+# The data are digits instead of faces. The optimiser is Adam instead of SGD. The network and the batches are smaller,
+# the pixels are scaled, and there are one or two seeds for each $n$. [](deviations) has the full list.
 #
 # Runs on a GPU train in bfloat16. At $n =$ {glue:text}`images-half-n` that multiplies $\tau_\mathrm{mem}$ by
 # {glue:text}`images-half-mem`, and the time at which the distance falls below {glue:text}`images-early` by
-# {glue:text}`images-half-gen`. These are geometric means. Rounding makes the paths part, so they hold what another seed
-# would change, too.
+# {glue:text}`images-half-gen`. These factors are geometric means. Rounding also sends each run on another path, as
+# another seed would, so the factors include that change as well.
 #
-# The runs of this page have an earlier form of the network and of the sampler. {glue:text}`images-network-runs` of them,
-# at $n = 32$, were made with those of the paper's code as well, which multiplies $\tau_\mathrm{mem}$ by
+# The runs of this page use an earlier form of the network and of the sampler. {glue:text}`images-network-runs` of them,
+# at $n = 32$, were repeated with the exact form of the paper's code. This multiplies $\tau_\mathrm{mem}$ by
 # {glue:text}`images-network-mem`, and the time at which the distance falls below {glue:text}`images-early` by
-# {glue:text}`images-network-gen`. So few runs cannot tell this from what another seed changes.
+# {glue:text}`images-network-gen`. So few runs cannot distinguish this from the effect of another seed.
 #
-# The runs of the paper's tier, on CelebA, can be made. Figures and times are then those of the FID, and the sentences still
-# those of digits.
+# If you have CelebA, you can make the runs of the paper's tier. The figures and times then use the FID, but the
+# sentences of this page still speak of digits.

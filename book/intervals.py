@@ -17,9 +17,10 @@
 # %% [markdown]
 # # Are these intervals right?
 #
-# **What you will see.** Nearly every number of this book has a 95% interval. An interval keeps its promise if, over many
-# repetitions of the whole experiment, it holds the truth in 95 of 100. Nobody repeats an experiment so often, but a
-# computer can: here are worlds in which the truth is known, and how often each kind of interval holds it there.
+# **What you will see.** Nearly every number of this book has a 95% interval. Such an interval is right if it contains
+# the truth in 95 of 100 repetitions of the whole experiment. Nobody repeats an experiment so often, but a computer can
+# simulate it. This page has simulations in which the truth is known, and shows how often each kind of interval contains
+# it.
 #
 # **You need** no more than the idea of a confidence interval. **Reading time**: six minutes.
 
@@ -56,7 +57,7 @@ for name, values in (("low", min), ("high", max)):
     )
     glue(f"coverage-laws-{name}", f"{values(table.loc[of_laws, 'held']):.0%}", display=False)
 
-# %% mystnb={"figure": {"caption": "How often each interval holds the truth, one dot a world, with the 95% interval of that frequency itself. The line is the promise, 95%. A dot to the right of it is an interval that is wider than it need be, one to the left holds less than it says.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1; one group, the Fr\u00e9chet distance taken for that of the laws, lies far to the left."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "How often each interval contains the truth: one dot for each simulated case, with the 95% interval of that frequency itself. The line marks the promised 95%. A dot to its right belongs to an interval that is wider than necessary, a dot to its left to one that contains the truth less often than promised.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1; one group, the Fr\u00e9chet distance when taken for that between the distributions, lies far to the left."}} tags=["remove-input"]
 figure, shown = coverages(table)
 plt.show()
 
@@ -66,38 +67,44 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # %% [markdown]
 # ## What was simulated
 #
-# {glue:text}`coverage-cases` cases, each {glue:text}`coverage-least` to {glue:text}`coverage-most` times. The lowest frequency of those
-# that promise 95% is {glue:text}`coverage-lowest` ({glue:text}`coverage-lowest-what`).
+# We simulated {glue:text}`coverage-cases` cases, each of them {glue:text}`coverage-least` to {glue:text}`coverage-most`
+# times. Among the intervals that promise 95%, the lowest frequency is {glue:text}`coverage-lowest`
+# ({glue:text}`coverage-lowest-what`).
 #
-# **Exponents and collapses of a sweep.** The world is made of a stored sweep: its sizes, seeds, milestones and number of
-# samples, the shape of the rise of $f_\mathrm{mem}$ in its curves, and the scatter of $\tau_\mathrm{mem}$ from run to run. New curves are
-# drawn from it, copies are counted among as many samples, and the whole chain from counts to exponent is gone through
-# again. The intervals hold the true exponent in {glue:text}`coverage-sweeps-low` to {glue:text}`coverage-sweeps-high`. In one
-# of these worlds a good part of the scatter is common to all runs of a seed, as it is in the mixture's runs: seeds are the same at
-# every $n$ there, so that what is common to a seed does not tilt the line. Where runs scatter little and milestones are far
-# apart, as in the conditional sweep, what the interpolation between milestones adds to a time is not in the interval.
+# **Exponents and collapses of a sweep.** These simulations imitate a stored sweep: its sizes, seeds, milestones and
+# number of samples, the shape of the rise of $f_\mathrm{mem}$ in its curves, and the scatter of $\tau_\mathrm{mem}$
+# from run to run. New curves are drawn, copies are counted among as many samples, and the whole analysis from counts to
+# exponent is repeated. The intervals contain the true exponent in {glue:text}`coverage-sweeps-low` to
+# {glue:text}`coverage-sweeps-high` of the repetitions. In one of these simulations a good part of the scatter is common
+# to all runs of a seed, as it is in the runs of the mixture. The seeds are the same at every $n$ there, so what is
+# common to a seed does not tilt the line. One source of error is not in the interval: what the interpolation between
+# milestones adds to a time. It matters where runs scatter little and milestones are far apart, as in the conditional
+# sweep.
 #
-# **Exponents, means and predictions of times.** Designs that people have, from three runs at three sizes to fifteen, and
-# unequal ones. The logarithms of the times scatter by {glue:text}`coverage-scatter`, and in some worlds some of the runs ended
-# before they crossed and are known by a bound. Predictions are tried where the law is a power of $n$, and where it
-# has an offset; `predict` is not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes, and allow a
-# growth that becomes steeper than $n$; they are tried in such worlds too.
+# **Exponents, means and predictions of times.** These have designs that people use, from three runs at three sizes to
+# fifteen runs, and unequal numbers of runs for each size. The logarithms of the times scatter by
+# {glue:text}`coverage-scatter`. In some simulations, some of the runs end before they cross the level, so that only a
+# bound is known. Predictions are tested where the true time is a power of $n$ and where it has an offset; `predict` is
+# not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes and allow a growth that becomes
+# steeper than $n$, so they are tested with such growth as well.
 #
-# **Shares of copies** are counts, and what Wilson's interval holds is computed exactly. **Losses** are means over a
-# few noises. **KL by nearest neighbours** is tried on samples whose law is known. **The monitor** promises no interval, but
-# that it stops at most one training in twenty without cause: the dot is the share of trainings without copies that it
-# leaves alone.
+# **Shares of copies** are counts, so the coverage of Wilson's interval can be computed exactly. **Losses** are means
+# over a few noises. **KL by nearest neighbours** is tested on samples from known distributions. **The monitor** does
+# not promise an interval, but that it stops at most one training in twenty without cause. Its dot is the share of
+# trainings without copies that it does not stop.
 #
-# ## What holds less than one may think
+# ## What the intervals do not cover
 #
-# **The Fréchet distance** of two sets of samples is larger than that of the laws behind them, the more so the fewer the
-# samples: two sets from one law are at a distance. Its interval is that of *the distance of so many samples*, and holds
-# it. Of the distance of the laws it holds {glue:text}`coverage-laws-low` to {glue:text}`coverage-laws-high` in these worlds. So
-# read it beside the landmarks of a page, which are taken with as many samples, and never against zero.
+# **The Fréchet distance** between two sets of samples is larger than that between the distributions behind them, most
+# of all when the samples are few: even two sets from the same distribution are at a distance from each other. Its
+# interval belongs to *the distance between that many samples*, which it contains as often as it should. The distance
+# between the distributions lies in it only in {glue:text}`coverage-laws-low` to {glue:text}`coverage-laws-high` of
+# these simulations. So compare it with the landmarks of a page, which are computed with as many samples, and never with
+# zero.
 #
-# **An interval knows its own world only.** It says where the number would lie in other runs of the same experiment. That
-# the rise keeps its shape, that seeds are all that differs, that the laws of `predict` are all there are: these are
-# assumptions, and no simulation of ours can lift them.
+# **An interval holds under its own assumptions only.** It says where the number would lie in other runs of the same
+# experiment. It assumes that the rise keeps its shape, that runs differ by their seeds alone, and that one of the forms
+# of growth that `predict` allows is the true one. No simulation of ours can remove these assumptions.
 
 # %% tags=["remove-input"]
 listed = table.assign(

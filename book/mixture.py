@@ -17,13 +17,13 @@
 # %% [markdown]
 # # The Gaussian mixture
 #
-# **What you will see.** A small network learns a law that we know exactly, so the quality of its samples can be
-# measured and not only judged by eye. Its samples become good at a time that does not depend on the number $n$ of
-# training points; copies of training points appear at a time proportional to $n$. Figures 8 and 9 of
-# {cite:t}`bonnaire2025`, redrawn from runs of our own.
+# **What you will see.** A small network learns a distribution that we know exactly, so the quality of its samples can
+# be measured instead of judged by eye. Its samples become good at a time that does not depend on the number $n$ of
+# training points; copies of training points appear at a time proportional to $n$. These are Figures 8 and 9 of
+# {cite:t}`bonnaire2025`, redrawn from our own runs.
 #
-# **You need** the idea of a diffusion model and of its score; [](one-dimension) shows both times with nothing else
-# in the way. **Reading time**: fifteen minutes.
+# **You need** the idea of a diffusion model and of its score. [](one-dimension) introduces both, in the simplest
+# possible case. **Reading time**: fifteen minutes.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -74,15 +74,15 @@ glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 36
 # \nabla \log P_t(x) = m_t \tanh(m_t\, \mathbf 1 \cdot x)\, \mathbf 1 - x, \qquad m_t = \mu e^{-t} .
 # ```
 #
-# The network is the paper's (Fig. 8): a linear layer from $d$ to $W$, three residual blocks
-# $x \mapsto \mathrm{LayerNorm}(x + \mathrm{Linear}(\mathrm{GELU}(\mathrm{Linear}(x + \mathrm{emb}(t)))))$, and a
-# linear layer back: 102 024 parameters at $W = 128$. It predicts the noise $\xi$ and is trained on full batches by
-# SGD with momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in $\log\tau$ we stop, generate
-# samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure two things:
+# The network is the paper's (Fig. 8): a linear layer from $d$ to $W$, three residual blocks $x \mapsto
+# \mathrm{LayerNorm}(x + \mathrm{Linear}(\mathrm{GELU}(\mathrm{Linear}(x + \mathrm{emb}(t)))))$, and a linear layer
+# back: 102 024 parameters at $W = 128$. It predicts the noise $\xi$ and is trained on full batches by SGD with momentum
+# {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in $\log\tau$ we pause the
+# training, generate samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure two things:
 #
 # - **the memorised fraction** $f_\mathrm{mem}$: the share of samples whose nearest training point is less than
 #   $k = 1/3$ as far away as the second nearest (Eq. 6), with the 95% interval of Wilson {cite:p}`brown2001`;
-# - **the divergence** $\mathrm{KL}(P_\mathrm{gen} \| P_0)$ between what is generated and the true law, in nats, by
+# - **the divergence** $\mathrm{KL}(P_\mathrm{gen} \| P_0)$ between the generated and the true distribution, in nats, by
 #   three estimators that are compared [below](sec-kl).
 
 # %% tags=["remove-input"]
@@ -91,11 +91,10 @@ frame("The runs", estimate.overview(runs))
 # %% [markdown]
 # ## Two times
 #
-# Read the figure from top to bottom. The divergence falls at nearly the same time for every $n$ (upper left); the memorised
-# fraction rises later, and later for larger $n$ (lower left). Divide the time by $n$ and the rises fall on one curve
-# (lower right), while the falls no longer do (upper right). The window between the two is where to stop.
+# Does either time depend on the number of training points? Read the left column of the figure first, and then the right
+# one, where time is divided by $n$.
 
-# %% mystnb={"figure": {"caption": "Divergence from the true law (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs)
 plt.show()
 
@@ -104,15 +103,16 @@ beside("mixture-n", quality_and_memory)
 record(runs, table, "mixture-n")
 
 # %% [markdown]
+# On the left, the divergence falls at nearly the same time for every $n$ (top), while the memorised fraction rises later
+# for larger $n$ (bottom). On the right, where time is divided by $n$, the rises lie on one curve and the falls no longer
+# do. The time between the fall and the rise is the window in which to stop.
+#
 # ## How the times scale
 #
-# To put numbers to this, call $\tau_\mathrm{gen}$ the first time that the divergence is below
-# {glue:text}`good` nats, and
-# $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between milestones the first is
-# interpolated linearly in $\log\tau$, and for the second the logarithm of the odds, since $f_\mathrm{mem}$ rises as a
-# power of $\tau$: the share itself, interpolated linearly, would reach its level up to {glue:text}`linear-early` too early, and
-# more so at large $n$, which makes the exponent {glue:text}`linear-exponent`. Between them lies the time $\tau_\mathrm{over}$ at which the training loss and the test loss, at
-# diffusion time $t = 0.01$, have parted by {glue:text}`parted`.
+# To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence is below {glue:text}`good`
+# nats, and $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between them
+# lies $\tau_\mathrm{over}$, the time at which the test loss exceeds the training loss, both taken at diffusion time $t
+# = 0.01$, by {glue:text}`parted`.
 
 # %% mystnb={"figure": {"caption": "The three times of every run against $n$; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
@@ -143,7 +143,12 @@ glue("window-n", estimate.largest_n(runs)[0].config["n"], display=False)
 frame("Run by run", estimate.run_by_run(runs))
 
 # %% [markdown]
-# Fitted to all runs, with 95% Student intervals:
+# A time between two milestones is interpolated. For $\tau_\mathrm{gen}$ this is done linearly in $\log\tau$. For
+# $\tau_\mathrm{mem}$ the logarithm of the odds is interpolated, because $f_\mathrm{mem}$ rises as a power of $\tau$.
+# Interpolating the share itself would give times up to {glue:text}`linear-early` too early, most of all at large $n$, and
+# the exponent {glue:text}`linear-exponent`.
+#
+# These are the exponents, fitted to all runs, with 95% Student intervals:
 #
 # | exponent of $n$ | ours | the paper |
 # | --- | --- | --- |
@@ -152,24 +157,27 @@ frame("Run by run", estimate.run_by_run(runs))
 # | $\tau_\mathrm{over}$ | {glue:text}`over-exponent` | 1 |
 # | $\tau_\mathrm{gen}$ | {glue:text}`gen-exponent` | 0 |
 #
-# At each level the runs that reach it count; divided by $n^a$, their times differ by {glue:text}`spread` (root mean square).
+# The collapse uses, at each level, all runs that reach it. Once divided by $n^a$, their times differ by
+# {glue:text}`spread` (root mean square).
 #
-# The losses part first: $\tau_\mathrm{mem}$ is {glue:text}`lag` times $\tau_\mathrm{over}$, the lag that the paper
-# sees on images. At $n$ = {glue:text}`window-n` the window $\tau_\mathrm{mem}/\tau_\mathrm{gen}$ is
-# {glue:text}`window` wide.
+# The losses separate before copies appear: $\tau_\mathrm{mem}$ is {glue:text}`lag` times $\tau_\mathrm{over}$. The
+# paper sees the same delay on images. At $n$ = {glue:text}`window-n`, $\tau_\mathrm{mem}$ is {glue:text}`window` times
+# $\tau_\mathrm{gen}$.
 #
-# Since every step uses the full batch, every training point has been seen exactly $\tau$ times, whatever $n$. Copies
-# come later for larger $n$ all the same: repetition is not what makes them.
+# One might think that copies come later for large $n$ because each point is seen less often. That is not the reason
+# here. Every step uses the full batch, so after $\tau$ steps every training point has been seen exactly $\tau$ times,
+# whatever $n$ is, and copies still come later for larger $n$.
 #
 # ```{admonition} What "good" means decides $\tau_\mathrm{gen}$
 # :class: note
-# The divergence does not stop falling at $\tau_\mathrm{gen}$. It goes on to a level that is lower for larger $n$
-# ({numref}`fig-mixture-n`, upper left), because more data teach more. A fixed threshold that even the smallest training
-# set can pass gives a time that depends on $n$ only weakly; a stricter one asks for what more data teach, and gives a time that
-# falls with $n$. Three nats of the score gap are not strict. Nearest neighbours, which measure the samples themselves, have
-# a scale: against $P_0$ a standard normal law is at {glue:text}`landmark-normal` nats, one of the two modes alone at
-# {glue:text}`landmark-mode`, and a Gaussian with the right mean and covariance at {glue:text}`landmark-gaussian`. The table
-# shows how much either choice matters, and when samples beat that Gaussian.
+# The divergence does not stop falling at $\tau_\mathrm{gen}$. It continues to a level that is lower for larger $n$
+# ({numref}`fig-mixture-n`, upper left), because more data teach the network more. A threshold that even the smallest
+# training set can pass gives a time that depends only weakly on $n$. A stricter threshold can be passed only with more
+# data, and gives a time that falls with $n$. Three nats of the score gap are not strict. The nearest-neighbour
+# estimate, which measures the samples themselves, offers a scale: the divergence from $P_0$ is
+# {glue:text}`landmark-normal` nats for a standard normal distribution, {glue:text}`landmark-mode` for one of the two
+# modes alone, and {glue:text}`landmark-gaussian` for a Gaussian with the right mean and covariance. The table shows how
+# much the choice of estimator and of level matters, and when samples become better than that Gaussian.
 # ```
 
 # %% tags=["remove-input"]
@@ -199,15 +207,16 @@ glue("fresh-half", f"{fresh['1/2'].max():.1%}", display=False)
 estimates("Exponent of tau_mem in n", by_k)
 
 # %% [markdown]
-# Some fresh data meet the criterion too, by chance: of new draws from the mixture at most {glue:text}`fresh-most` at
-# $k = 1/3$, and {glue:text}`fresh-half` at $k = 1/2$, for any of these training sets. That is the zero of $f_\mathrm{mem}$; the level at
-# which $\tau_\mathrm{mem}$ is read lies far above it.
+# Even fresh data meet the criterion now and then, by chance. Of new draws from the mixture at most
+# {glue:text}`fresh-most` do so at $k = 1/3$, and {glue:text}`fresh-half` at $k = 1/2$, for any of these training sets.
+# These shares are the baseline of $f_\mathrm{mem}$, and the level at which $\tau_\mathrm{mem}$ is read lies far above
+# them.
 
 # %% [markdown]
 # ## The width of the network
 #
 # At fixed $n$, how do the times depend on the width $W$? The paper reports $\tau_\mathrm{gen} \sim 1/W$ on the mixture
-# and leaves $\tau_\mathrm{mem}$ open. Wider networks are indeed earlier in both.
+# and leaves $\tau_\mathrm{mem}$ open. In our runs, wider networks reach both times earlier.
 
 # %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
@@ -218,7 +227,8 @@ plt.show()
 record(wide, table, "mixture-width")
 
 # %% [markdown]
-# At $n = 64$ the divergence soon meets its floor. A larger training set leaves more room for the fall:
+# At $n = 64$ the divergence soon stops falling, because so few points cannot teach more. A larger training set leaves
+# more room for the fall:
 
 # %% mystnb={"figure": {"caption": "The fall of the divergence for four widths $W$ at $n = 256$, against training time and against $W$ times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
 wide_256 = estimate.sweep_width(256)
@@ -237,17 +247,17 @@ shown[f"tau_mem at f_mem = {scaling.F_MEM:g}, n = 64"] = estimate.tau_mem_width_
 estimates("Exponents in W", shown)
 
 # %% [markdown]
-# The wider network is earlier by every measure, but less so than $1/W$, and from $W = 128$ to $256$ hardly at all where
-# "good" is strict. There the level of the divergence is set by $n$, and by the noise of a gradient that sees one noise a
-# point and step, at a learning rate that is the same for all $W$; the paper states neither its threshold nor the $n$ of its
-# right panel. The claims table uses {glue:text}`good-width` nats, a choice, and all four widths. Widths other than
-# 128 were measured with 500 samples.
+# A wider network is earlier by every measure, but by less than the factor $1/W$ of the paper. Where "good" is strict,
+# going from $W = 128$ to $256$ brings hardly any gain. At that level the divergence is limited by $n$ and by the noise
+# of the gradient, which sees one noise for each point in each step, and not by the width. The paper states neither its
+# threshold nor the $n$ of its right panel. The claims table uses {glue:text}`good-width` nats, which is our choice, and
+# all four widths. Widths other than 128 were measured with 500 samples.
 #
 # ## Watch one run
 #
-# Eight dimensions seen in two: along the line that joins the two centres, and across it. Move the slider. Nothing looks
-# like the data at first; then the cloud is right and no sample sits on a training point; then samples jump, one by one,
-# onto training points.
+# The eight dimensions are shown in two: along the line that joins the two centres, and across it. Move the slider. At
+# first the samples look nothing like the data. Then the cloud has the right shape, and no sample sits on a training
+# point. At last the samples jump onto training points, one by one.
 
 # %% mystnb={"figure": {"caption": "Samples of one run ($n = 64$) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = next(r for r in runs if r.config["n"] == 64)
@@ -279,9 +289,9 @@ record([example], example.curves, "mixture-scrubber")
 #
 # A diffusion model has a score but no density, so $\mathrm{KL}(P_\mathrm{gen}\|P_0)$ needs a detour.
 #
-# **The paper's way** (Eqs. 25-28). The entropy of the law $P_t$ obeys $\dot H = \mathbb E|s(x_t, t)|^2 - d$ along the
-# forward process. Put the model's own score for $s$ and noised samples of the model for $x_t$, and integrate from a
-# Gaussian at large $t$:
+# **The paper's way** (Eqs. 25-28). The entropy of the distribution $P_t$ obeys $\dot H = \mathbb E|s(x_t, t)|^2 - d$
+# along the forward process. Insert the model's own score for $s$ and noised samples of the model for $x_t$, and
+# integrate from a Gaussian at large $t$:
 #
 # ```{math}
 # :label: eq-kl-paper
@@ -291,17 +301,19 @@ record([example], example.curves, "mixture-scrubber")
 # \end{aligned}
 # ```
 #
-# **The score gap.** Where the exact score is known, de Bruijn's identity for two laws under the same process gives
+# **The score gap.** Where the exact score is known, de Bruijn's identity for two distributions under the same process
+# gives
 #
 # ```{math}
 # :label: eq-kl-gap
 # \mathrm{KL} = \int_0^T \mathbb E_\mathrm{gen} \left| s_\theta(x_t, t) - \nabla\log P_t(x_t)\right|^2 dt .
 # ```
 #
-# Both take the model's score for the score of the law that it generates. {eq}`eq-kl-paper` is first order in the error
-# of $s_\theta$: it fluctuates with every step of SGD and can be negative. {eq}`eq-kl-gap` is second order and never
-# negative; were its expectation taken along the sampler's own path instead of over noised samples, it would be Girsanov's
-# upper bound on the divergence. **Nearest neighbours** {cite:p}`wang2009` use no score at all.
+# Both assume that the model's score is the score of the distribution that it generates. {eq}`eq-kl-paper` is first
+# order in the error of $s_\theta$, so it fluctuates with every step of SGD and can be negative. {eq}`eq-kl-gap` is
+# second order and never negative. If its expectation were taken along the sampler's own path instead of over noised
+# samples, it would be Girsanov's upper bound on the divergence. The third way, **nearest neighbours**
+# {cite:p}`wang2009`, uses no score at all.
 
 # %% mystnb={"figure": {"caption": "The three estimates along the runs at the largest $n$ for which every seed has memorised; bands as above.", "name": "fig-mixture-kl"}, "image": {"alt": "Three curves of the divergence against training time. All rise at the same time; while they fall the score gap lies far above nearest neighbours, and the paper's estimator scatters widely."}} tags=["remove-input"]
 chosen = estimate.largest_n(runs)
@@ -319,19 +331,22 @@ plt.show()
 record(chosen, table, "mixture-kl")
 
 # %% [markdown]
-# All three rise again together, when copies come. In the fall they differ: at step {glue:text}`start` the score gap is
-# {glue:text}`start-gap` nats and nearest neighbours have {glue:text}`start-neighbours`; the gap counts errors of the score at
-# noised samples, whether or not the sampler's own path meets them. It lies above the nearest-neighbour estimate at {glue:text}`above` of all
-# milestones of the runs with $W = 128$, so a time read off it is a time at which the *score* has become good. Being means of squares, the first two are at the
-# mercy of a single sample that runs away: the peak of $W = 32$ in {numref}`fig-mixture-width` comes from one run and one
-# milestone, where the interval of the score gap reaches below zero and nearest neighbours see nothing.
+# All three rise again together when copies come. While they fall, they differ. At step {glue:text}`start` the score gap
+# is {glue:text}`start-gap` nats and the nearest-neighbour estimate is {glue:text}`start-neighbours`. The score gap
+# counts errors of the score at all noised samples, whether or not the sampler's own path meets them. It lies above the
+# nearest-neighbour estimate at {glue:text}`above` of all milestones of the runs with $W = 128$. So a time read off the
+# score gap is the time at which the *score* has become good. The first two estimates are means of squares, which a
+# single sample far away can dominate. The peak of $W = 32$ in {numref}`fig-mixture-width` is an example: it comes from
+# one milestone of one run, where the interval of the score gap reaches below zero and the nearest neighbours see
+# nothing unusual.
 #
 # ## Does the divergence come down to zero?
 #
-# The paper says that it falls to about zero between the two times. Nearest neighbours say so here too:
-# {glue:text}`least-neighbours` nats at $n$ = {glue:text}`window-n`. But the estimate that these runs hold compares samples with
-# samples, and is too low or too high where it is tried on laws whose divergence is known; the score gap gives that
-# divergence. It has {glue:text}`least-gap` nats at its smallest: a small divergence, and not zero.
+# The paper says that the divergence falls to about zero between the two times. The nearest-neighbour estimate agrees:
+# it is {glue:text}`least-neighbours` nats at $n$ = {glue:text}`window-n`. But the estimate stored with these runs
+# compares samples with samples, and on pairs of distributions whose divergence is known it comes out too low or too
+# high. The score gap comes out right there. Its smallest value is {glue:text}`least-gap` nats, which is small but not
+# zero.
 
 # %% mystnb={"figure": {"caption": "The smallest score gap of every run over training time, against $n$, with its 95% interval, and the fitted power of $n$.", "name": "fig-mixture-least"}, "image": {"alt": "Points on a falling straight line in logarithmic axes: from more than one and a half nats at the smallest n to less than a fifth of a nat at the largest."}} tags=["remove-input"]
 figure, table = draw.smallest(runs)
@@ -351,16 +366,17 @@ glue("least-gap", str(estimate.smallest_kl()), display=False)
 glue("least-neighbours", str(estimate.smallest_kl("kl_knn")), display=False)
 
 # %% [markdown]
-# These runs do not reach zero, and the table below says so. But the smallest divergence falls as a power of $n$, with the
-# exponent {glue:text}`least-exponent`; were that to go on, it would be at {glue:text}`least-margin` nats, which the table takes for
-# about zero, from $n$ = {glue:text}`least-n` on. What is left at the best time to stop is the price of a finite training set. We read
-# times and this claim off the score gap, since it is smooth and nearly exact, and show nearest neighbours beside it.
+# These runs do not reach zero, and the claims below say so. But the smallest divergence falls as a power of $n$, with
+# the exponent {glue:text}`least-exponent`. If that continued, it would fall below {glue:text}`least-margin` nats, which
+# the claim counts as about zero, from $n$ = {glue:text}`least-n` on. The divergence that remains at the best time to
+# stop is the price of a finite training set. We read the times and this claim off the score gap, because it is smooth
+# and nearly exact, and show the nearest-neighbour estimate beside it.
 #
 # ## What differs from the paper
 #
-# - **Size.** The paper goes to $n = 4096$ and 4 million steps with 10 000 samples a milestone, on a GPU. These runs took
-#   {glue:text}`hours` hours of one CPU core in all: $n$ = {glue:text}`n-first` to {glue:text}`n-last`, up to
-#   {glue:text}`seeds` seeds, {glue:text}`samples` samples a milestone.
+# - **Size.** The paper goes to $n = 4096$ and 4 million steps with 10 000 samples a milestone, on a GPU. These runs
+#   have $n$ = {glue:text}`n-first` to {glue:text}`n-last`, up to {glue:text}`seeds` seeds, and {glue:text}`samples`
+#   samples at each milestone. Together they took {glue:text}`hours` hours of one CPU core.
 # - **Last sampling step.** Euler-Maruyama ends with the mean $\mathbb E[x_0|x_{t_1}]$ at the first diffusion time
 #   $t_1 = 1.1\cdot 10^{-4}$, so that no fresh noise is left on the samples.
 # - **The divergence** that defines $\tau_\mathrm{gen}$ is {eq}`eq-kl-gap`, not {eq}`eq-kl-paper`, for the reason above.

@@ -18,8 +18,8 @@
 # # Stop in time: a monitor for your own loop
 #
 # **What you will see.** You train a diffusion model with your own network and your own code, and want to stop before it
-# copies its training set. Three lines in your loop watch it for you, and say when. (Which settings put that moment off is
-# the question of [another page](training-time.ipynb).)
+# copies its training set. Three lines in your loop watch it for you, and say when. (Which settings delay that moment is
+# the subject of [another page](training-time.ipynb).)
 #
 # **You need** to know what a copy is here: a sample whose nearest training point is less than a third as far away as the
 # second nearest ([](mixture)). **Reading time**: eight minutes.
@@ -75,8 +75,9 @@ glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max
 #         break
 # ```
 #
-# `monitor.milestones` are the steps at which a look is worth its cost: from step 100 on, eight in each decade, since
-# copies come in the logarithm of time. Give `milestones=` for others, or call `update` whenever you like.
+# `monitor.milestones` are steps at which it is worth drawing samples. They begin at step 100 and are evenly spaced in
+# the logarithm of time, eight in each decade, because that is the scale on which copies appear. Give `milestones=` for
+# others, or call `update` whenever you like.
 #
 # ## What it does
 #
@@ -84,15 +85,15 @@ glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max
 # the data hold near-duplicates. The monitor therefore counts first how many of the *held-out* data meet it. It says stop
 # when the samples meet it more often than that.
 #
-# A test that is asked again and again finds something in the end, copies or not. This one may be asked at every step:
-# among all trainings that make no more copies than fresh data would, it stops at most one in twenty, *all looks
-# together* (`alpha=0.05`). What it keeps is the capital of a gambler who bets that more copies come than among the
-# held-out data. No such bet gains on average where that is false, so the capital reaches twenty with a probability of
-# at most one in twenty {cite:p}`ramdas2023`. Where copies are clearly more frequent, the capital grows exponentially, and
-# one or two looks decide.
+# A test that is repeated often enough finds something in the end, whether there are copies or not. This test may be
+# repeated at every step. Of all trainings that make no more copies than fresh data would, it stops at most one in
+# twenty, *counting all its looks together* (`alpha=0.05`). It works like a gambler who bets that copies are more
+# frequent among the samples than among the held-out data. If they are not, no such bet gains on average, so the
+# gambler's capital reaches twenty times its start with a probability of at most one in twenty {cite:p}`ramdas2023`.
+# Where copies are clearly more frequent, the capital grows exponentially, and one or two looks decide.
 #
-# Here it watches a run of [](mixture) with $n = 128$, from its stored samples, {glue:text}`stop-samples` at each of
-# {glue:text}`stop-looks` milestones, beside {glue:text}`stop-held-out` held-out points of which
+# In the figure it watches a run of [](mixture) with $n = 128$. It is given the {glue:text}`stop-samples` stored samples
+# of each of {glue:text}`stop-looks` milestones, and {glue:text}`stop-held-out` held-out points, of which
 # {glue:text}`stop-held-out-copies` meet the criterion.
 
 # %% mystnb={"figure": {"caption": "A run of the mixture as the monitor sees it. Top: share of copies among the samples with 95% intervals, and of held-out data (grey). Middle: the evidence that samples are copies more often, and the level at which the monitor says stop. Bottom: losses at $t = 0.01$. Dotted: the step at which it says stop.", "name": "fig-monitor"}, "image": {"alt": "Three panels over training steps. The share of copies is zero until late and then rises steeply. The evidence sinks slowly below one, then leaps over the level of twenty at the second look with copies. The held-out loss has turned upwards before, while the training loss keeps falling."}} tags=["remove-input"]
@@ -104,14 +105,16 @@ record([example], table, "monitor")
 
 # %% [markdown]
 # At step {glue:text}`stop-before` the samples hold {glue:text}`stop-before-copies` copies, which raise the evidence to
-# {glue:text}`stop-before-evidence`. At step {glue:text}`stop-step` there are {glue:text}`stop-copies`, and it says stop.
-# The loss on held-out data turned upwards before. Losses cost no sampling: give them to `update` as `loss_train` and
-# `loss_test`, at more steps than you can afford to sample at, and look sooner when they part.
+# {glue:text}`stop-before-evidence`. At step {glue:text}`stop-step` there are {glue:text}`stop-copies`, and it says
+# stop. The loss on held-out data turned upwards before that. Losses need no samples, so you can give them to `update`,
+# as `loss_train` and `loss_test`, more often than you can afford to draw samples. Draw samples sooner when the two
+# losses separate.
 #
-# Is it in time? The next table has every run behind the first figure of [](mixture). Stop was said in
-# {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and there {glue:text}`stop-share` of all samples of the run were
-# copies. In {glue:text}`stop-late` of the others copies appear in the last fifth of the run only. The milestones of these runs are
-# a factor of {glue:text}`stop-factor` apart; more frequent looks, and more samples at each, stop sooner.
+# Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
+# {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and at that step {glue:text}`stop-share` of all samples of
+# the run were copies. In {glue:text}`stop-late` of the other runs, copies appear only in the last fifth of the run. The
+# milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more samples at
+# each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -125,10 +128,10 @@ frame("The monitor on the stored runs, 200 samples a look; tau_mem is where f_me
 # %% [markdown]
 # ## How few copies can it tell?
 #
-# That is decided by how many samples you draw at a look, and by how many held-out data there are. With few of these one
-# cannot know that fresh data do not meet the criterion as often, and then no number of looks helps. The table has the
-# share of copies that one look detects with a probability of {glue:text}`stop-chance`, after ten looks without copies, if none of the held-out
-# data meets the criterion.
+# That depends on how many samples you draw at each look, and on the number of held-out data. With few held-out data one
+# cannot know how often fresh data meet the criterion, and then no number of looks helps. The table has the share of
+# copies that one look detects with a probability of {glue:text}`stop-chance`. It assumes that ten looks without copies
+# went before, and that none of the held-out data meets the criterion.
 
 # %% tags=["remove-input"]
 told = monitored.detectable([200, 1000, 5000, 20_000], [128, 512, 2048])
@@ -139,8 +142,9 @@ frame("The share of copies that one look detects", shown)
 record_live("companion.estimators.monitored.detectable", told.reset_index(), "monitor-power")
 
 # %% [markdown]
-# For your own numbers ask the monitor: `monitor.copies_to_stop(512)` is how many copies among the next 512 samples would
-# say stop, `monitor.power(0.02, 512, looks=2)` the probability that two looks do if 2% of the samples are copies.
+# For your own numbers ask the monitor. `monitor.copies_to_stop(512)` is the number of copies among the next 512 samples
+# that would make it say stop. `monitor.power(0.02, 512, looks=2)` is the probability that it says stop within two looks
+# if 2% of the samples are copies.
 #
 # ## In the trainers that you may use
 #
@@ -178,16 +182,18 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 # trainer = lightning.Trainer(max_steps=steps, callbacks=[callback])
 # ```
 #
-# Elsewhere, whatever hands over samples as arrays will do. `monitor.state_dict()` goes into your checkpoints and
-# `load_state_dict` takes it back; `monitor.table()` is a data frame of all looks, and `monitor.figure()` the figure
+# Any other framework will do if it can hand over samples as arrays. `monitor.state_dict()` goes into your checkpoints
+# and `load_state_dict` takes it back; `monitor.table()` is a data frame of all looks, and `monitor.figure()` the figure
 # above.
 #
 # ## What it cannot see
 #
-# - **Copies in another sense.** Distances are taken between the numbers that you hand over. A picture that is shifted by a
-#   pixel is far from its original; give `features=`, a function to something that does not see such changes.
-# - **Copies of near-duplicates.** Where a training point has a near-duplicate, a copy is as near to the other one and does
-#   not count. The monitor warns of such data, and says for every look how many samples it is blind to.
+# - **Copies in another sense.** Distances are taken between the numbers that you hand over, so a picture that is
+#   shifted by one pixel is far from its original. To see such copies, give `features=`, a function that maps pictures
+#   to features in which small shifts do not matter.
+# - **Copies of near-duplicates.** Where a training point has a near-duplicate, a copy of it is just as near to the
+#   other one and does not count. The monitor warns of such data, and reports at every look how many samples this
+#   concerns.
 # - **Copies rarer than it can detect.** A model that copies one picture in ten thousand is not stopped by 512 samples.
 # - **Held-out data of another kind.** They stand for fresh data: draw them from the same source, by chance.
 # - **Samples that are not independent.** Draw new noise for every sample and every look.

@@ -17,11 +17,11 @@
 # %% [markdown]
 # # Two times in one dimension
 #
-# **What you will see.** In one dimension a score is a curve, so what a network learns, and when, can be drawn. It first
-# learns the score of the law that the data came from; much later, that of the data themselves. This is the left part of
-# Fig. 1 of {cite:t}`bonnaire2025`, from a real training run.
+# **What you will see.** In one dimension a score is a curve, so one can draw what a network learns, and when. It first
+# learns the score of the distribution that the data came from. Much later, it learns the score of the data points
+# themselves. This is the left part of Fig. 1 of {cite:t}`bonnaire2025`, from a real training run.
 #
-# **You need** nothing but calculus. **Reading time**: five minutes.
+# **You need** only calculus. **Reading time**: five minutes.
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
@@ -59,10 +59,10 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 # A diffusion model adds noise to data, $x_t = e^{-t} x_0 + \sqrt{\Delta_t}\,\xi$ with $\Delta_t = 1 - e^{-2t}$, and
 # learns the score $\nabla\log P_t$ in order to run the process backwards. But which $P_t$? There are two candidates:
 #
-# - the **population's**, the noised version of the law $P_0$ that the data were drawn from. Following it backwards gives
-#   new samples of $P_0$;
-# - the **training set's**, the noised version of the $n$ points themselves. It is what minimises the training loss, and
-#   its score is known in closed form (Eq. 5 of the paper),
+# - the **population's** score, which belongs to the noised version of the distribution $P_0$ that the data were drawn
+#   from. Following it backwards gives new samples of $P_0$;
+# - the **training set's** score, which belongs to the noised version of the $n$ points themselves. It minimises the
+#   training loss, and is known in closed form (Eq. 5 of the paper),
 #
 # ```{math}
 # :label: eq-empirical-score
@@ -72,12 +72,12 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 # \end{aligned}
 # ```
 #
-# Following it backwards gives copies of the training points, and nothing else.
+# Following this second score backwards gives copies of the training points, and nothing else.
 #
-# The first is smooth. The second swings from point to point, the more wildly the smaller $t$. Here $P_0$ is an equal
-# mixture of two Gaussians at $\pm${glue:text}`mu`, and we look at $t$ = {glue:text}`t`. A residual network of width
-# $W$ = {glue:text}`width` is trained by Adam on $n$ = {glue:text}`n` points, with all points and
-# {glue:text}`draws` noises for each of them in every step.
+# The first score is smooth. The second swings from one training point to the next, and swings more wildly for smaller
+# $t$. Here $P_0$ is an equal mixture of two Gaussians at $\pm${glue:text}`mu`, and we look at $t$ = {glue:text}`t`. A
+# residual network of width $W$ = {glue:text}`width` is trained by Adam on $n$ = {glue:text}`n` points. Every step uses
+# all points, with {glue:text}`draws` noises for each of them.
 #
 # ## Early, between, late
 
@@ -89,8 +89,9 @@ plt.show()
 record([run], table, "one-dimension")
 
 # %% [markdown]
-# Between, at step {glue:text}`best`, the network has not seen the swings of its own training set: its score runs along that
-# of the population, and what it generates is new. Late, at step {glue:text}`last`, it follows every swing, and generates training points.
+# In between, at step {glue:text}`best`, the network has not yet learned the swings of its own training set. Its score
+# runs along that of the population, and what it generates is new. Late, at step {glue:text}`last`, it follows every
+# swing, and generates training points.
 #
 # ## Move through the training
 
@@ -108,10 +109,10 @@ record([run], run.curves, "one-dimension-scrubber")
 # %% [markdown]
 # ## The same in two numbers
 #
-# How far is the learned score from each of the two? We measure the mean of $\Delta_t\,|s - s'|^2$, over noised points of
-# the population for the one and of the training set for the other. A network that predicts no noise at all has the error
-# {glue:text}`none-population` to the population and {glue:text}`none-training` to the training set (dotted): below its line a
-# curve has learned something.
+# How far is the learned score from each of the two? We measure the mean of $\Delta_t\,|s - s'|^2$, over noised points
+# of the population for the first and of the training set for the second. A network that always predicts zero noise has
+# the error {glue:text}`none-population` against the population and {glue:text}`none-training` against the training set.
+# These two values are dotted: a curve below its dotted line has learned something.
 
 # %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Dotted: the same errors of a network that predicts no noise. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, is below its dotted line for a while, then rises far above it. The error to the training set falls a little early, and much later to nearly nothing."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)
@@ -121,8 +122,8 @@ plt.show()
 record([run], table, "one-dimension-errors")
 
 # %% [markdown]
-# The error to the population is smallest, {glue:text}`best-error`, at step {glue:text}`best`; at the end it is
-# {glue:text}`last-population`, while the error to the training set has fallen to {glue:text}`last-error`. From step
-# {glue:text}`learned-from` to {glue:text}`learned-to` the blue curve is below its dotted line: a window in which the model has
-# learned the law and not the points. The rest
-# of this book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.
+# The error against the population is smallest at step {glue:text}`best`, where it is {glue:text}`best-error`. At the
+# end it is {glue:text}`last-population`, while the error against the training set has fallen to
+# {glue:text}`last-error`. From step {glue:text}`learned-from` to {glue:text}`learned-to` the blue curve is below its
+# dotted line. This is the window in which the model has learned the distribution and not the points. The rest of this
+# book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.

@@ -17,8 +17,9 @@
 # %% [markdown]
 # # The same noise, two training sets
 #
-# **What you will see.** Two networks are trained on sets of different size. Early in training they make much the same
-# pictures of the same noise. Later each makes its own, and the one with fewer images makes copies.
+# **What you will see.** Two networks are trained on training sets of different size. Early in training, both turn the
+# same noise into much the same picture. Later, each makes pictures of its own, and the network with fewer training
+# images makes copies.
 #
 # **You need** [the experiment on images](images.ipynb). **Reading time**: two minutes.
 
@@ -32,11 +33,11 @@ from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
-# The digits, the U-Net and the optimiser, Adam, are those of [the experiment on images](images.ipynb). These two networks
-# start from the same weights and sample from the same noise at every milestone. The smaller training set is a part of the
-# larger one. What do they make of the same noise?
+# The digits, the U-Net and the optimiser, Adam, are those of [the experiment on images](images.ipynb). These two
+# networks start from the same weights and sample from the same noise at every milestone. The smaller training set is a
+# part of the larger one. Do they turn the same noise into the same picture?
 
-# %% mystnb={"figure": {"caption": "Eight starting noises, one a column, through training, for two training-set sizes. Copies are framed.", "name": "fig-images-same-noise"}, "image": {"alt": "Two blocks of pictures, a row a training step. In both blocks noise becomes blobs and then strokes in much the same way, column by column. In the last rows the digits differ between the blocks; some on the left are framed as copies."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eight starting noises, one in each column, and what the networks make of them in the course of training (from top to bottom), for two training-set sizes. Copies are framed.", "name": "fig-images-same-noise"}, "image": {"alt": "Two blocks of pictures, with one row for each training step. In both blocks noise becomes blobs and then strokes in much the same way, column by column. In the last rows the digits differ between the blocks; some on the left are framed as copies."}} tags=["remove-input"]
 pair = sweep_results("images-same-noise")
 figure, table = draw.same_noise(pair, [95, 190, 378, 754, 1195, 1893, 3000])
 plt.show()
@@ -52,7 +53,8 @@ for when, step in (("early", 378), ("late", 3000)):
         glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
 
 # %% [markdown]
-# Early in training the two networks make much the same picture of the same noise, column by column. At step
-# {glue:text}`images-early` the pictures of the two networks have a correlation of {glue:text}`images-early-same` where the noise is the same, and of
-# {glue:text}`images-early-other` where it is not. At step {glue:text}`images-late` they have {glue:text}`images-late-same` and
-# {glue:text}`images-late-other`. In this pair, what is learned first hardly depends on how many images were seen.
+# Compare the two blocks column by column: early in training, the two networks turn the same noise into much the same
+# picture. At step {glue:text}`images-early`, two pictures from the same noise have a correlation of
+# {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`. At step
+# {glue:text}`images-late` the correlations are {glue:text}`images-late-same` and {glue:text}`images-late-other`. In
+# this pair, what is learned first hardly depends on the number of training images.

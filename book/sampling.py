@@ -17,8 +17,8 @@
 # %% [markdown]
 # # How many sampling steps?
 #
-# **What you will see.** Measuring a run means generating samples at every milestone, which can cost more than training
-# it. How far may the sampler be shortened before it changes what is measured?
+# **What you will see.** To measure a run one generates samples at every milestone, which can cost more than the
+# training itself. How far may the sampler be shortened before it changes what is measured?
 #
 # **You need** [the mixture](mixture), and for the last section [images](images.ipynb). **Reading time**: four minutes.
 
@@ -43,8 +43,9 @@ good = int(gap.curve("kl_fisher")["value"].idxmin())
 early = int(gap.curve("kl_fisher").index[3])
 
 # %% [markdown]
-# One network of the mixture, $n = 128$, trained by Adam, early, at its best and at the end of its training. Euler-Maruyama
-# follows the stochastic equation that the paper uses for the mixture, DDIM the deterministic one that it uses for images.
+# We take one network of the mixture ($n = 128$, trained by Adam) at three milestones: early in its training, at its
+# best and at the end. From each we generate samples with two samplers. Euler-Maruyama follows the stochastic equation,
+# which the paper uses for the mixture. DDIM follows the deterministic equation, which the paper uses for images.
 
 # %% mystnb={"figure": {"caption": "Divergence (nearest neighbours) and memorised fraction of one network against the number of sampling steps, early, at the milestone of its smallest score gap, and at the end. Bars: 95% intervals over 1000 samples.", "name": "fig-sampling"}, "image": {"alt": "Early and at its best the network's divergence is small by Euler-Maruyama and larger by DDIM, whatever the number of steps. At the end Euler-Maruyama needs several hundred steps for its memorised fraction, DDIM a hundred, and they tend to different values."}} tags=["remove-input"]
 tables = {
@@ -74,19 +75,20 @@ by_steps = times.pivot(index="sampler", columns="steps", values="tau_mem/n").ren
 frame("tau_mem/n by sampler and its steps", by_steps)
 
 # %% [markdown]
-# DDIM gives from {glue:text}`enough-ddim` steps on what it gives with all of them, Euler-Maruyama from
-# {glue:text}`enough-euler_maruyama` on (95% intervals that overlap). Too few stochastic steps leave noise on the samples:
-# copies are then too far from their originals to count, and **memorisation is underestimated**.
+# From {glue:text}`enough-ddim` steps on, DDIM gives the same values as with all steps, within overlapping 95%
+# intervals. Euler-Maruyama needs {glue:text}`enough-euler_maruyama`. Too few stochastic steps leave noise on the
+# samples. Copies are then too far from their originals to count, and **memorisation is underestimated**.
 #
-# Even with all steps the two do not agree. They would for the exact score. For a learned one, the noise of
+# Even with all steps the two samplers do not agree. With the exact score they would. With a learned score, the noise of
 # Euler-Maruyama keeps pulling a sample back to where the score is good, while DDIM carries every early error to the
-# end: early in training its divergence is several times larger. Values of $f_\mathrm{mem}$ or KL from different samplers
-# should therefore not be compared, times such as $\tau_\mathrm{mem}$ can be, roughly. The mixture's runs use the paper's
-# sampler, Euler-Maruyama with all its steps: fewer would change what is measured.
+# end, so that early in training its divergence is several times larger. Values of $f_\mathrm{mem}$ or of the divergence
+# from different samplers should therefore not be compared. Times such as $\tau_\mathrm{mem}$ can be compared, roughly.
+# The runs of the mixture use the paper's sampler, Euler-Maruyama with all its steps, because fewer would change what is
+# measured.
 #
 # ## Images
 #
-# One U-Net, $n =$ {glue:text}`sampling-n`, at the end of its training by Adam, sampled by DDIM:
+# Here is one U-Net ($n =$ {glue:text}`sampling-n`) at the end of its training by Adam, sampled by DDIM:
 
 # %% tags=["remove-input"]
 IMAGES = "sampling-images"
@@ -110,16 +112,17 @@ frame("At the end of training", pd.DataFrame({"DDIM steps": cost["steps"], **sho
 record(pictures, cost, "sampling-images")
 
 # %% [markdown]
-# From {glue:text}`sampling-images` steps on both agree with what the most steps give (95% intervals of
-# {glue:text}`sampling-count` samples that overlap). Image runs at this tier take {glue:text}`sampling-taken`.
+# From {glue:text}`sampling-images` steps on, both measures agree with their values at the largest number of steps,
+# within overlapping 95% intervals over {glue:text}`sampling-count` samples. The image runs of this tier use
+# {glue:text}`sampling-taken` steps.
 #
 # ## How precise must the computation be?
 #
-# A GPU is faster at lower precision. In TF32 the numbers that enter a product have ten binary places instead of the 23 of
-# float32, and in bfloat16 everything has seven. Does a copy remain a copy? A small U-Net, trained on
+# A GPU is faster at lower precision. In TF32 the numbers that enter a product have ten binary places instead of the 23
+# of float32, and in bfloat16 everything has seven. Does a copy remain a copy? A small U-Net, trained on
 # {glue:text}`precision-n` images of digits ({glue:text}`precision-side` × {glue:text}`precision-side` pixels), draws
-# {glue:text}`precision-samples` samples from the same noise at each precision, at three steps of its training. TF32 is imitated
-# on a CPU, by rounding what enters each product.
+# {glue:text}`precision-samples` samples from the same noise at each precision, at three steps of its training. The
+# computation is made on a CPU, where TF32 is simulated by rounding the factors of each product.
 
 # %% tags=["remove-input"]
 found = json.loads((checkout_root("This page") / "book" / "measured" / "precision.json").read_text())
@@ -144,7 +147,7 @@ record_stored("make simulations", "bench.precision.precision_study()", rows.drop
 
 # %% [markdown]
 # "Moved by" is the root mean square distance to the samples in float32, as a share of their standard deviation. At the
-# last step it is {glue:text}`precision-moved` for bfloat16, and {glue:text}`precision-changed` of the samples count as copies
-# at one precision and not at the other. The intervals that come from counting so many samples are up to
-# {glue:text}`precision-width` wide, so lower precision changes nothing that could be seen here. The runs of this book were
-# measured in float32 all the same; on a GPU, runs are measured in TF32.
+# last step it is {glue:text}`precision-moved` for bfloat16, and {glue:text}`precision-changed` of the samples count as
+# copies at one precision and not at the other. The intervals that come from counting so many samples are up to
+# {glue:text}`precision-width` wide, so lower precision changes nothing that could be seen here. The stored runs of this
+# book were nevertheless measured in float32. Runs on a GPU are measured in TF32.

@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Random features: exact learning curves
 #
-# **What you will see.** For a network with one trained layer the whole history of training can be computed, in the limit
-# of high dimension and at every training time. That settles a question which {cite:t}`bonnaire2025` leave open: with how
-# many data does the best reachable score error fall, and is it a power law?
+# **What you will see.** For a network with one trained layer, the losses at every training time can be computed exactly
+# in the limit of high dimension. This answers a question that {cite:t}`bonnaire2025` leave open: how does the best
+# reachable score error fall with the amount of data, and is it a power law?
 #
 # **You need** [the model](features-dynamics) and [its spectrum](features-spectrum). **Reading time**: ten minutes.
 
@@ -39,16 +39,15 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # %% [markdown]
 # ## From one resolvent to two
 #
-# The losses {eq}`eq-rf-losses` are traces of functions of $U$, so contour integrals of traces of its resolvent
-# $R(z) = (U - z)^{-1}$, and in high dimension these follow from the two equations {eq}`eq-rf-q` for $q$ and $r$.
-# The training loss needs one more trace, $m(z) = \psi_p\sum_k w_k q/(1 + \psi_p q S_k)$. The test loss
-# needs **two** resolvents at once, since $g$ stands on both sides of $\tilde U$:
-# $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. Here is the step that
-# the paper does not take. Put two copies of the resolvent into a $2\times2$ upper-triangular block, with
-# $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2 I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$. {eq}`eq-rf-q` then holds for
-# $2\times2$ matrices, its diagonal is what we know at $z_1$ and $z_2$, and its corner is linear in $\epsilon$: two
-# equations, solved by hand, give $T = -\partial M_{12}/\partial\epsilon$. Contour integrals around the spectrum turn
-# traces of $R$ into traces of functions of $U$:
+# The losses {eq}`eq-rf-losses` are traces of functions of $U$, and therefore contour integrals of traces of its
+# resolvent $R(z) = (U - z)^{-1}$, and in high dimension these follow from the two equations {eq}`eq-rf-q` for $q$ and
+# $r$. The training loss needs one more trace, $m(z) = \psi_p\sum_k w_k q/(1 + \psi_p q S_k)$. The test loss needs
+# **two** resolvents at once, since $g$ stands on both sides of $\tilde U$: $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T
+# R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. The paper does not take this step, which is short. Put two
+# copies of the resolvent into a $2\times2$ upper-triangular block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2
+# I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$. {eq}`eq-rf-q` then holds for $2\times2$ matrices, its diagonal is what we
+# know at $z_1$ and $z_2$, and its corner is linear in $\epsilon$: two equations, solved by hand, give $T = -\partial
+# M_{12}/\partial\epsilon$. Contour integrals around the spectrum turn traces of $R$ into traces of functions of $U$:
 #
 # ```{math}
 # :label: eq-rf-curves
@@ -72,16 +71,17 @@ plt.show()
 record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", table, "random-features-curves")
 
 # %% [markdown]
-# Train and test loss fall together, then part. Up to a constant the score error is the test loss over $\Delta_t$
-# ([](features-dynamics.ipynb)), so both are smallest at the same time, marked on the right; on the linear axis of the left
-# panel this minimum cannot be seen. There is the best time to stop, well before the losses have visibly parted: within the
-# window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$ the score is best at the beginning. [](live-theory.md) draws
-# these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
+# Train and test loss fall together and then separate. Up to a constant, the score error is the test loss divided by
+# $\Delta_t$ ([](features-dynamics.ipynb)), so both are smallest at the same time, which is marked on the right. On the
+# linear axis of the left panel this minimum cannot be seen. It is the best time to stop, and it comes well before the
+# losses have visibly separated: within the window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, the score is
+# best at the beginning. [](live-theory.md) draws these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
 #
 # ## Is it a power law?
 #
-# The paper finds, in simulations, that the smallest score error falls as $\psi_n^{-\eta}$ with $\eta = 0.59$, and leaves
-# the theory open. The exact minimum, and the slope of its logarithm between neighbouring $\psi_n$:
+# The paper finds, in simulations, that the smallest score error falls as $\psi_n^{-\eta}$ with $\eta = 0.59$, and
+# leaves the theory open. The figure shows the exact minimum, and the slope of its logarithm between neighbouring
+# $\psi_n$:
 
 # %% mystnb={"figure": {"caption": "The best that training can reach, $t = 0.1$. Left: smallest score error against $\\psi_n$. Middle: its local exponent, with the paper's 0.59 (dashed). Right: the time at which to stop. Shaded: $\\psi_n$ from 4 to 32, the range of Fig. 5 of the paper.", "name": "fig-rf-exponent"}, "image": {"alt": "Three panels against psi_n for psi_p = 64, 512 and 4096. The local exponent crosses 0.59 inside the shaded range, goes on growing, nears one for large psi_p and falls again for psi_p = 64."}} tags=["remove-input"]
 psi_n = np.geomspace(1, 1024, 16)
@@ -114,22 +114,22 @@ frame(
 )
 
 # %% [markdown]
-# It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line has the slope {glue:text}`eta`, but the local exponent
-# goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The paper's 0.59 is a slope
-# within that range, not an exponent of the model. With more features than data can fill, the exponent grows further, towards one; at fixed $\psi_p$ it
-# falls again once $\psi_n$ exceeds $\psi_p$ and the features themselves set the limit.
+# It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line has the slope {glue:text}`eta`, but the local
+# exponent goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The paper's 0.59 is a slope within that
+# range, not an exponent of the model. With many more features than data the exponent grows further, towards one. At
+# fixed $\psi_p$ it falls again once $\psi_n$ exceeds $\psi_p$, where the number of features limits the model.
 #
 # The best time to stop grows slowly with $\psi_n$: far more slowly than the time of memorisation, which grows at least in
 # proportion to it ([](features-dynamics.ipynb)). More data widen the window mostly at its far end.
 #
 # ## Which learning rate gives 0.59?
 #
-# Gradient flow is training with steps that are infinitely small. The paper's public script has
-# the learning rate $10^{-2} d/\Delta_t$ and no factor $1/\sqrt p$ in the network, so that one of its steps is
-# $\psi_p/(100\,\Delta_t) = 3.5$ in units of $\tau$. The best time to stop is near {glue:text}`eta-tau`: the script is there
-# after a handful of steps, and each of them has fresh noise. Does that change the exponent? The same model is trained here by full-batch SGD with steps of that size, of half of
-# it, and so on, at $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with {glue:text}`eta-seeds` draws of features and
-# data for each $\psi_n$.
+# Gradient flow is training with steps that are infinitely small. The paper's public script has the learning rate
+# $10^{-2} d/\Delta_t$ and no factor $1/\sqrt p$ in the network, so that one of its steps is $\psi_p/(100\,\Delta_t) =
+# 3.5$ in units of $\tau$. The best time to stop is near {glue:text}`eta-tau`, so the script reaches it after a handful
+# of steps, each of which draws fresh noise. Does that change the exponent? The same model is trained here by full-batch
+# SGD with steps of that size, of half of it, and so on, at $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with
+# {glue:text}`eta-seeds` draws of features and data for each $\psi_n$.
 
 # %% mystnb={"figure": {"caption": "SGD with steps of several sizes. Left: the smallest score error against $\\psi_n$, mean over draws; dashed: gradient flow in high dimension. Right: the exponent $\\eta$ over $\\psi_n = 4$ to $32$ with its 95% interval.", "name": "fig-rf-rates"}, "image": {"alt": "Left: the larger the step, the larger is the smallest score error, at every psi_n; it falls with psi_n. Right: the exponent for each size of a step with an interval, beside dashed lines for gradient flow and for the paper."}} tags=["remove-input"]
 descents = sweep_results("rfnn-rates")
@@ -160,12 +160,12 @@ frame(
 )
 
 # %% [markdown]
-# With steps of {glue:text}`eta-first-step` the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n = 8$ is {glue:text}`eta-worse`
-# times that of gradient flow. With steps of {glue:text}`eta-last-step` the exponent is {glue:text}`eta-last`, and the error
-# is {glue:text}`eta-finest` times that of gradient flow. The interval holds the paper's 0.59
-# {glue:text}`eta-holds`. The coarser the steps, the larger is the exponent, so coarse steps are not where 0.59 comes from.
-# It is one of the local exponents of gradient flow, which go from {glue:text}`eta-low` to {glue:text}`eta-high` over this
-# range.
+# With steps of {glue:text}`eta-first-step` the exponent is {glue:text}`eta-first`, and the smallest error at $\psi_n =
+# 8$ is {glue:text}`eta-worse` times that of gradient flow. With steps of {glue:text}`eta-last-step` the exponent is
+# {glue:text}`eta-last`, and the error is {glue:text}`eta-finest` times that of gradient flow. The interval contains the
+# paper's 0.59 {glue:text}`eta-holds`. The coarser the steps, the larger is the exponent, so coarse steps are not where
+# 0.59 comes from. It is one of the local exponents of gradient flow, which go from {glue:text}`eta-low` to
+# {glue:text}`eta-high` over this range.
 #
 # ## Claims
 

@@ -85,11 +85,12 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 #
 # A changed training is compared with the unchanged one on the same $n$, from the same seed, which has the same training
 # points and, where the shape of the network allows it, the same first weights. The factor is the geometric mean over
-# {glue:text}`knobs-pairs` such pairs, with a 95% interval. As everywhere in this book, $\tau_\mathrm{mem}$ is the time when
-# {glue:text}`knobs-copies` of the samples are copies. The samples count as good, which defines $\tau_\mathrm{gen}$, when their
-# Kullback–Leibler divergence from the true distribution falls below {glue:text}`knobs-good` nat; a single Gaussian with
-# the right mean and covariance is at {glue:text}`knobs-gaussian`, and the best that the unchanged trainings reach is
-# {glue:text}`knobs-best` nats, so the level is a loose one that all of them pass.
+# {glue:text}`knobs-pairs` such pairs, with a 95% interval. As everywhere in this book, $\tau_\mathrm{mem}$ is the time
+# when {glue:text}`knobs-copies` of the samples are copies. The samples count as good, which defines
+# $\tau_\mathrm{gen}$, when their Kullback–Leibler divergence from the true distribution falls below
+# {glue:text}`knobs-good` nat. For comparison, a single Gaussian with the right mean and covariance has a divergence of
+# {glue:text}`knobs-gaussian` nats, and the unchanged trainings reach {glue:text}`knobs-best` nats at their best. So the
+# level is a loose one, which all of them pass.
 
 # %% mystnb={"figure": {"caption": "What each change multiplies the two times and their ratio by, and what it adds to the smallest divergence that a training reaches, with 95% intervals. Sorted by the time of copies, the earliest on top. Grey: the interval reaches what means no change. Not reached: the changed trainings never came there, or one alone did. An arrow: beyond the axis.", "name": "fig-knobs"}, "image": {"alt": "Four columns of dots with intervals, a row for each changed setting: factors on tau_gen, on tau_mem and on their ratio, and the difference of the smallest divergence. Rows are sorted by the factor on tau_mem."}} tags=["remove-input"]
 figure, shown = draw.factors(table)
@@ -101,7 +102,7 @@ record(runs, shown, "knobs")
 # %% [markdown]
 # ## What it says
 #
-# **Later copies.** These changes put off the first copies: {glue:text}`knobs-mem-later`. These bring them forward:
+# **Later copies.** These changes delay the first copies: {glue:text}`knobs-mem-later`. These bring them forward:
 # {glue:text}`knobs-mem-sooner`.
 #
 # **A wider window.** A change that slows everything down by the same factor buys nothing: the samples become good later
@@ -146,12 +147,12 @@ glue(
 # %% [markdown]
 # ## The optimiser, and averaged weights
 #
-# The paper trains by SGD, and most people by Adam. What does one lose with Adam? Here SGD with momentum, in the same
-# batches and at the paper's rate for it, makes good samples at {glue:text}`knobs-sgd-gen` times the $\tau_\mathrm{gen}$ of
-# Adam, and copies at {glue:text}`knobs-sgd-mem` times its $\tau_\mathrm{mem}$. The window is
+# The paper trains by SGD, and most people by Adam. What does one lose with Adam? Here SGD with momentum, with the same
+# batches and the paper's learning rate, makes good samples at {glue:text}`knobs-sgd-gen` times the $\tau_\mathrm{gen}$
+# of Adam, and copies at {glue:text}`knobs-sgd-mem` times its $\tau_\mathrm{mem}$. The window is
 # {glue:text}`knobs-sgd-window` times as wide, and the smallest divergence in it changes by
-# {glue:text}`knobs-sgd-quality` nats. Two settings differ here, the rule and its rate, since the two rules take steps of
-# different size at the same rate.
+# {glue:text}`knobs-sgd-quality` nats. Two settings differ here, the optimiser and its learning rate, since the two
+# optimisers take steps of different size at the same rate.
 #
 # Most diffusion models are sampled not with the last weights but with an average of them over the last steps of training.
 # With a decay of 0.999 a step, which averages over about a thousand steps, $\tau_\mathrm{mem}$ is multiplied by
@@ -206,20 +207,20 @@ frame(
 
 # %% [markdown]
 # The exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`knobs-flow-exponent` for flow matching, beside
-# {glue:text}`knobs-noise-exponent` for noise prediction. The paper expects the same law for both, and the
-# [claims](claims.ipynb) judge it. The factor
-# between the two depends on the optimiser: it is the ratio of the table for SGD, and {glue:text}`knobs-flow-mem` for Adam.
-# We have no experiment that says why.
+# {glue:text}`knobs-noise-exponent` for noise prediction. The paper expects the same exponent for both, and the
+# [claims](claims.ipynb) judge whether it is. The factor between the two times depends on the optimiser: for SGD it is
+# the ratio in this table, and for Adam it is {glue:text}`knobs-flow-mem`. We have no experiment that explains the
+# difference.
 #
-# The starting point of this page, Adam in batches of one size, has the exponent {glue:text}`knobs-base-exponent`. It is
-# a reminder that the law in $n$ is one of the rule of training too: a fixed batch sees each point less often when
-# there are more of them.
+# The starting point of this page, Adam in batches of a fixed size, has the exponent {glue:text}`knobs-base-exponent`.
+# So the exponent depends on how one trains as well: with a fixed batch size, each point is seen less often when there
+# are more points.
 #
 # ## Is there one clock?
 #
-# If a training were a flow in the time $\tau\,\eta B$, the product of steps, learning rate and batch, then a rate or a batch
-# twice as large would make everything happen in half the steps, so that $\tau_\mathrm{mem}$ would go as the power $-1$ of
-# either. This is what the rule says, and what was measured:
+# If a training were a flow in the time $\tau\,\eta B$, the product of steps, learning rate and batch, then a rate or a
+# batch twice as large would make everything happen in half the steps, and $\tau_\mathrm{mem}$ would be proportional to
+# the power $-1$ of either. Here is this rule beside what was measured:
 
 # %% tags=["remove-input"]
 told = knobs.clock(table)
@@ -236,20 +237,20 @@ frame(
 )
 
 # %% [markdown]
-# Compare the last column with $-1$. Adam divides each gradient by its size, so its steps answer to the rate, and a larger
-# batch does no more than make their direction less noisy. To carry a time from one batch or rate to another, take the power of
-# this table rather than the rule, and the width of its interval as the error.
+# Compare the last column with $-1$. Adam divides each gradient by its size, so the length of its steps follows the
+# learning rate, and a larger batch only makes their direction less noisy. To carry a time from one batch size or rate
+# to another, use the power in this table instead of the rule, and the width of its interval as the error.
 #
 # ## What to do
 #
-# 1. **Look at the window, not at the time of copies alone.** A later $\tau_\mathrm{mem}$ with a later
-#    $\tau_\mathrm{gen}$ costs time and buys nothing. What widened the window here is named above.
-# 2. **Do not carry a stopping time from one setting to another.** The factors above are what it would be wrong by. A
-#    [probe](your-data.ipynb) with your setting, or a [monitor](monitor.ipynb) in your loop, tells yours.
+# 1. **Look at the window, not at the time of copies alone.** A later $\tau_\mathrm{mem}$ that comes with a later
+#    $\tau_\mathrm{gen}$ costs time and gains nothing. The changes that widened the window here are named above.
+# 2. **Do not carry a stopping time from one setting to another.** It would be wrong by the factors above. Find your own
+#    with a [probe](your-data.ipynb) of your data or a [monitor](monitor.ipynb) in your training loop.
 # 3. **Draw fresh noise at every step.** With noises that are kept, the smallest divergence grows by
-#    {glue:text}`knobs-frozen-1` nats for one noise a point, {glue:text}`knobs-frozen-8` for 8 and {glue:text}`knobs-frozen-64` for
-#    64. Here a noise comes with a time of diffusion of its own, so that few of them leave most times unseen;
-#    in [the theory](frozen-noise.ipynb), where the time is one, far fewer are enough.
+#    {glue:text}`knobs-frozen-1` nats for one noise a point, {glue:text}`knobs-frozen-8` for 8 and
+#    {glue:text}`knobs-frozen-64` for 64. Here each noise comes with its own diffusion time, so a few of them leave most
+#    times unseen. In [the theory](frozen-noise.ipynb), which has a single diffusion time, far fewer are enough.
 #
 # ## What this cannot say
 #

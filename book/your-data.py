@@ -17,10 +17,10 @@
 # %% [markdown]
 # # Your own data
 #
-# **What you will see.** How to ask of a small data set of your own: how long may I train before the model memorises?
-# One command answers it within the minutes that you give it. The second half of the page takes hours instead: a table of
-# runs on a folder of letters, which puts the advice to the test. It predicts, from runs on few images, when copies appear
-# in a training on more, and then looks.
+# **What you will see.** You have a small data set of your own. How long may you train on it before the model memorises?
+# One command answers this question within the minutes that you give it. The second half of the page tests such advice
+# with a table of runs that took hours, on a folder of letters: runs on few images predict when copies appear in a
+# training on more images, and then that training is made.
 #
 # **You need** [](images.ipynb) for what is measured, and at least {glue:text}`own-fewest` images or vectors.
 # **Reading time**: twelve minutes.
@@ -101,12 +101,13 @@ for i in range(3):
 # .venv/bin/python -m diffmemlib probe DATA --minutes 20 --out report
 # ```
 #
-# `DATA` is a folder or zip of pictures, grey or in colour; or an IDX file of them, as MNIST and Fashion-MNIST come; or a file with an array of images or vectors (`.npy`, `.npz`,
-# `.safetensors`); or a table of numbers (`.csv`, `.tsv`, `.parquet`), of which `--column` chooses columns. The command says
-# first what it found, what it left out and what it did to it. Then it trains a small network on parts of the data, several
-# trainings at once, from few points to more, until each makes copies or the minutes are over. It reads from them when
-# samples become good, and predicts when copies will appear in a training on *all* the data. Interrupt it as you like: the
-# same command goes on, and one with more minutes adds to what was trained.
+# `DATA` can be a folder or zip of pictures, grey or in colour; an IDX file, the format of MNIST and Fashion-MNIST; a
+# file with an array of images or vectors (`.npy`, `.npz`, `.safetensors`); or a table of numbers (`.csv`, `.tsv`,
+# `.parquet`), of which `--column` chooses columns. The command first says what it found, what it left out and how it
+# changed the rest. Then it trains a small network on parts of the data, several trainings at once, from few points to
+# more, until each makes copies or the minutes are over. From these trainings it reads when samples become good, and it
+# predicts when copies will appear in a training on *all* the data. You can interrupt it at any time: the same command
+# continues, and a call with more minutes adds to what was trained.
 #
 # It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes
 # ({glue:text}`probe-device`). It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which
@@ -114,22 +115,22 @@ for i in range(3):
 #
 # > {glue:text}`probe-says-0` {glue:text}`probe-says-1` {glue:text}`probe-says-2`
 #
-# The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a network: both times against $n$ with
-# what is predicted, a slider over training time with samples over the training images nearest to them, the curves, and
-# what the answer rests on. Beside it lies the same as JSON.
+# The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a network: both times
+# against $n$ with what is predicted, a slider over training time with samples over the training images nearest to them,
+# the curves, and what the answer rests on. The same content is stored beside it as JSON.
 #
-# Read the answer for what it is. Its clock is that of the probe's own network and rule of training (here a U-Net with
-# {glue:text}`probe-width` channels, Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). Another network,
-# learning rate or augmentation is another clock, which no probe can tell; there, put a [monitor](monitor.ipynb) into your own
-# loop. Where the data do not support a prediction, since nothing was memorised in the time given or in too few trainings,
-# it says so instead of guessing.
+# The answer has its limits. Its steps are those of the probe's own network and way of training (here a U-Net with
+# {glue:text}`probe-width` channels, and Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). With
+# another network, learning rate or augmentation, copies come at another step, which no probe can tell; for those, put a
+# [monitor](monitor.ipynb) into your own training loop. Where the data do not support a prediction, because nothing was
+# memorised in the time given, or in too few trainings, the command says so instead of guessing.
 #
 # ## Is it right?
 #
-# A probe that was given more minutes puts itself to the test: it has trained on $n$ points, and can predict that training
-# from those with at most a quarter of its points. Its report says what came of it. Here is every such test on
-# {glue:text}`proof-sets` data sets on which nothing was tuned: {glue:text}`proof-names`. The interval is one in which the
-# training should lie with 95% confidence.
+# A probe with more minutes can test itself. Once it has trained on $n$ points, it predicts that training from those
+# with at most a quarter of its points, and its report compares the two. The table has every such test on
+# {glue:text}`proof-sets` data sets on which nothing was tuned: {glue:text}`proof-names`. Each interval should contain
+# the measured step with 95% confidence.
 
 # %% tags=["remove-input"]
 proof = probed.tests(proofs)
@@ -162,18 +163,19 @@ frame(
 )
 
 # %% [markdown]
-# Of {glue:text}`proof-told` trainings that were told, {glue:text}`proof-inside` lay inside the interval, and
-# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle; {glue:text}`proof-untold` ended before they could
-# be told. The rows of one data set are predicted from the same small trainings, and err together. The intervals are wide
-# where few trainings make them; more minutes narrow them. So take the middle for an order of magnitude, and the low end
-# for the advice.
+# Of {glue:text}`proof-told` trainings that could be judged, {glue:text}`proof-inside` lay inside the interval, and
+# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. Another {glue:text}`proof-untold`
+# ended too early to be judged. The rows of one data set are predicted from the same small trainings, so their errors
+# are not independent. The intervals are wide where they rest on few trainings; more minutes narrow them. So take the
+# middle of the interval as an order of magnitude, and its low end as the time to stop.
 #
-# Outside: {glue:text}`proof-missed`. The emoji's time of copies grew faster than $n$, which no law that was
-# allowed until then does from an offset. It may be that the network, on pictures richer than the others, comes near to what
-# it can hold; we have not tested that. Since then the interval allows growth up to $\tau_0 + C n^2$, which moves its upper end alone.
-# The predictions in the table stand as they were made. By today's rule {glue:text}`proof-today` of
-# {glue:text}`proof-told` would lie inside, but this says little: the rule was changed after the emoji were seen. The
-# table of diabetes patients is the one data set that was tried after the change.
+# Outside the interval were: {glue:text}`proof-missed`. For the emoji, the time of copies grew faster than $n$, which
+# the predictions did not allow at that time. A possible reason is that these pictures are richer than the others, so
+# that the network comes near to its capacity; we have not tested this. Since then the interval allows growth up to
+# $\tau_0 + C n^2$, which changes its upper end only. The table shows the predictions as they were made. With the new
+# rule {glue:text}`proof-today` of {glue:text}`proof-told` would lie inside, but this says little, because the rule was
+# changed after the emoji were seen. The measurements of diabetes patients are the one data set that was tried after the
+# change.
 #
 # ## How many points does a larger network need?
 #
@@ -246,15 +248,17 @@ frame(
 # $W =$ {glue:text}`own-width`, trained by Adam at {glue:text}`own-lr` in batches of {glue:text}`own-batch`. All runs
 # together took {glue:text}`own-hours` hours of a core, the largest {glue:text}`own-slowest` minutes.
 #
-# **Good** needs a scale. No network was trained to see letters, so the Fréchet distance is taken between features of an
-# *untrained* convolutional network {cite:p}`naeem2020`, and compared with two landmarks. As many real letters as we
-# sample are at {glue:text}`own-real` from the held-out ones. Gaussian twins, pictures with the right mean and covariance
-# of pixels (before they are cut off at black and white) and nothing else of letters, are at {glue:text}`own-good`. Samples count as good when they beat the twins.
+# **Good** needs a scale. There is no network that was trained to recognise such letters, so the Fréchet distance is
+# taken between features of an *untrained* convolutional network {cite:p}`naeem2020`, and compared with two landmarks.
+# The first is real letters: a set of them as large as our samples has the distance {glue:text}`own-real` from the
+# held-out ones. The second landmark is Gaussian pictures: random ones with the mean and covariance of the letters'
+# pixels (before they are cut off at black and white), which share nothing else with letters. They have the distance
+# {glue:text}`own-good`. Samples count as good when they have a smaller distance than these.
 #
 # **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
 # {glue:text}`own-copies`.
 
-# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time, swinging on the way; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time and swings while it does; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -273,11 +277,11 @@ frame("Times of every run, in steps", window.windows(runs))
 #
 # ## How long with more images?
 #
-# Runs on few images are cheap, and they tell where $\tau_\mathrm{mem}$ will be with many, if one knows how it grows. In
-# the paper it is proportional to $n$; in this book it sometimes grows as another power, and sometimes as
-# $\tau_0 + C n$, which a few sizes can hardly tell from a power. The prediction therefore allows both laws, $C n^a$ and
-# $\tau_0 + C n$, and its interval, in which one more run should lie, holds whichever of them is true. Here it is made
-# from the runs below $n =$ {glue:text}`own-n-largest`, and the ringed run was not shown to it.
+# Runs on few images are cheap. If one knows how $\tau_\mathrm{mem}$ grows with $n$, they tell where it will be with
+# many images. In the paper it is proportional to $n$; in this book it sometimes grows as another power, and sometimes
+# as $\tau_0 + C n$, which a few sizes can hardly tell from a power. The prediction therefore allows both forms, $C n^a$
+# and $\tau_0 + C n$. Its interval should contain one more run, whichever of the two is true. Here it is made from the
+# runs below $n =$ {glue:text}`own-n-largest`; the ringed run was not used.
 
 # %% mystnb={"figure": {"caption": "Both times of every run, and what the runs with smaller $n$ predict for the time of the first copies, with its 95% prediction interval. Ringed: not used for the prediction. Open: bounds, where the run ended before (upwards) or had begun after (downwards).", "name": "fig-own-prediction"}, "image": {"alt": "Times against n on logarithmic axes: the time of first copies rises along a line with a band around it that widens to the right, and a ringed point at the largest n, which was not used for it."}} tags=["remove-input"]
 more = 4 * n_largest
@@ -308,16 +312,16 @@ frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:.0f}" if isinstanc
 # %% [markdown]
 # At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has
 # {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
-# $n$. If you take the paper's word that the time is proportional to $n$, the law has one number less to find and the
-# interval is narrower (the second row). The last two rows say the same, from all runs, for
-# $n =$ {glue:text}`own-more`. The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small
-# $n$ cost minutes and narrow it.
+# $n$. If you assume, with the paper, that the time is proportional to $n$, there is one parameter less to fit and the
+# interval is narrower (the second row). The last two rows say the same, from all runs, for $n =$ {glue:text}`own-more`.
+# The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small $n$ cost minutes and
+# narrow it.
 #
 # **So: stop at the lower end of the interval, if the samples are good by then.** Here the lower end is
-# {glue:text}`own-lower` steps, and the samples are good from {glue:text}`own-good-from` on: {glue:text}`own-advice`. Where the
-# lower end comes too early, more small runs narrow the interval, and more training images move all of it; training on
-# blindly is the way to copies.
-# Copies that are fewer than the samples can show ({glue:text}`own-samples` at a time here) are not seen by any of this.
+# {glue:text}`own-lower` steps, and the samples are good from {glue:text}`own-good-from` on: {glue:text}`own-advice`.
+# Where the lower end comes too early, more small runs narrow the interval, and more training images move it to later
+# times. Copies that are too rare to appear among the samples ({glue:text}`own-samples` at each milestone here) are not
+# seen by any of this.
 #
 # ## Look at them
 
@@ -366,7 +370,7 @@ record(runs, table, "own-losses")
 # ## What to watch for
 #
 # - **Near-duplicates in the data** hide copies; the first command counts them.
-# - **A different rule of training is a different clock.** Learning rate, batch, width and augmentation all move
+# - **Another way of training has other times.** Learning rate, batch, width and augmentation all move
 #   $\tau_\mathrm{mem}$: [](training-time.ipynb) has the factor of each. Predict with the settings that you will use.
 # - **Square.** Pictures are cut to their central square. Colours are kept, unless you say `--grey`, as the paper does
 #   with its faces.

@@ -65,7 +65,7 @@ def predict(
     if not 0 < at < np.inf:
         raise ValueError(f"at = {at}: must be positive and finite")
     if slope is not None and not np.isfinite(slope):
-        raise ValueError(f"slope = {slope}: must be a finite number, or None for a fitted law")
+        raise ValueError(f"slope = {slope}: must be a finite number, or None to fit it")
     if not powers or not all(0 < b < np.inf for b in powers):
         raise ValueError(f"powers = {tuple(powers)}: give one or more, positive and finite")
     ratio, y, count = x / at, np.log(tau), int((bound == 0).sum())

@@ -104,4 +104,4 @@ def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:
         for name, slope in (("power of n, or offset and n", None), ("proportional to n", 1.0)):
             e = tau_mem_at(used, n, slope)
             rows.append((n, name, e.value, e.low, e.high, measured))
-    return pd.DataFrame(rows, columns=["n", "law", "steps", "low", "high", "measured"])
+    return pd.DataFrame(rows, columns=["n", "form", "steps", "low", "high", "measured"])

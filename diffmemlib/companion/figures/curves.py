@@ -133,8 +133,8 @@ def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     table = pd.DataFrame(rows, columns=["n", "draws", "tau", "status"])
     x = np.geomspace(table["draws"].min() / 1.5, table["draws"].max() * 1.5)
     axis.plot(x, a.value / x + b.value, color="0.3", lw=1.2, label="$A/m + B$")
-    axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: looks alone")
-    axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: the landscape alone")
+    axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: averaging out the noise")
+    axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: taking the steps")
     for n, color in colors.items():
         axis.plot([], [], "o", color=color, ms=7, label=f"n = {n}")
     low, high = (table["tau"] / table["n"]).agg(["min", "max"])
