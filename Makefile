@@ -124,6 +124,7 @@ simulations: $(STAMP) ## Try the theory, the measures of copying and all interva
 	$(BIN)/python -m diffmemlib simulate copying --out book/measured/copying.json
 	$(BIN)/python -m diffmemlib simulate coverage --out book/measured/coverage.json
 	$(BIN)/python -m diffmemlib simulate precision --out book/measured/precision.json
+	$(BIN)/python -m diffmemlib simulate prediction --out book/measured/prediction.json
 
 mutants: $(STAMP) ## Break the core modules in many small places, and say which breaks no test notices
 	$(BIN)/python tests/mutation.py $(ARGS)

@@ -31,7 +31,8 @@
 #   range allows. It says neither yes nor no, and more runs are needed;
 # - **contradicts**: no part of the interval does;
 # - **differs outside the paper's regime**: no part of the interval does, but our runs have other data, sizes or rates
-#   than the paper's, which the row names, so they cannot contradict it (all rows on images are of this kind);
+#   than the paper's, so they cannot contradict it. The row says what is different. This verdict is possible for every
+#   row on images, because none of our image runs has the paper's data, sizes and rates;
 # - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that the row
 #   names the exponent agrees with the claim while at another it contradicts it;
 # - **not tested**: the claim needs data or a machine that these runs did not have.
@@ -64,7 +65,7 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 # **The verdicts**: {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
-# %% mystnb={"figure": {"caption": "Every exponent, and every other number that should lie within one half of the paper's, minus the paper's value, coloured by the verdict. Dots with a broad line: estimates with 95% intervals; diamonds with a thin line: ranges. Grey: what counts as the same. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Our value minus the paper's, coloured by the verdict, for every exponent and every other number whose margin is at most 0.5. Dots with a broad line: estimates with 95% intervals. Diamonds with a thin line: estimates with ranges. Grey: differences that count as agreement. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
 figure, table = draw.forest(rows)
 plt.show()
 

@@ -48,9 +48,9 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 # ## The experiment
 #
 # The two Gaussians of the mixture are two classes. The label $y$ enters the network as a learned vector, added to the
-# time embedding, and is hidden in training with probability {glue:text}`cond-drop`, so that one network learns
-# $\epsilon(x, k \mid y)$ and $\epsilon(x, k)$ {cite:p}`ho2022cfg`. Half of the samples are generated for each class,
-# with the guided prediction
+# time embedding, and is hidden in training with probability {glue:text}`cond-drop`, so that one network learns to
+# predict the noise in $x$ at time step $k$ both with the label, $\epsilon(x, k \mid y)$, and without it, $\epsilon(x,
+# k)$ {cite:p}`ho2022cfg`. Half of the samples are generated for each class, with the guided prediction
 #
 # ```{math}
 # :label: eq-guidance
@@ -120,7 +120,7 @@ estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=T
 #
 # The paper expects that $\tau_\mathrm{mem}$ may depend on the class, so that some classes are memorised while others
 # are not. We make the classes differ in two ways, at $n = 256$. In one, class 1 has a fifth of the points. In the
-# other, it has half of the points and half the width.
+# other, it has half of the points and half the standard deviation.
 
 # %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
 equal = [r for r in runs if r.config["n"] == 256]

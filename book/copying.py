@@ -68,8 +68,8 @@ import torch
 from diffmemlib import copying_measures
 from diffmemlib.data.gmm import GaussianMixture
 
-law = GaussianMixture(8, 1.0)
-train, held_out, samples = law.sample(512, seed=0), law.sample(1000, seed=1), law.sample(500, seed=2)
+mixture = GaussianMixture(8, 1.0)
+train, held_out, samples = mixture.sample(512, seed=0), mixture.sample(1000, seed=1), mixture.sample(500, seed=2)
 samples[:50] = train[:50] + 0.01 * torch.randn(50, 8, generator=torch.Generator().manual_seed(3))
 copying_measures(samples, train, held_out).round(2)
 
@@ -117,7 +117,7 @@ record_stored("make simulations", "diffmemlib.bench.copying.copying_grid", rows,
 # {glue:text}`copying-shift` in every coordinate.
 
 # %% tags=["remove-input"]
-frame("What each measure sees, and what it takes for copies", table)
+frame("What each measure sees, and what it mistakes for copies", table)
 
 # %% [markdown]
 # **Which one to use.** To find copies, count the samples that lie nearer to a training point than chance would bring
@@ -126,8 +126,8 @@ frame("What each measure sees, and what it takes for copies", table)
 # them: $f_\mathrm{mem}$ sees them from {glue:text}`sees-rough-fmem` on, and C_T from {glue:text}`sees-rough-ct`. These
 # three measures seldom mistake another fault for copies.
 #
-# FLD and coverage often do. Samples of one mode, without a single copy among them, count as copies for FLD in
-# {glue:text}`sees-fld-mode` of the sets, and for coverage in {glue:text}`sees-coverage-mode`. These measures answer
-# another question: how well the samples represent the data. Recall is often read as proof that nothing is copied, but
-# it sees copies only from {glue:text}`sees-recall` of the samples on. So a model may copy most of what it makes and
-# still have good precision and recall.
+# FLD and coverage often do, and so does recall for samples of one mode. Samples of one mode, without a single copy
+# among them, count as copies for FLD in {glue:text}`sees-fld-mode` of the sets, and for coverage in
+# {glue:text}`sees-coverage-mode`. These measures answer another question: how well the samples represent the data.
+# Recall is often read as proof that nothing is copied, but it sees copies only from {glue:text}`sees-recall` of the
+# samples on. So a model may copy most of what it makes and still have good precision and recall.

@@ -54,7 +54,7 @@ e = estimate.adam_exponent()
 glue("adam", str(e), display=False)
 parted = estimate.adam_times()
 frame(
-    f"When the losses have parted by {estimate.GAP}",
+    f"The time at which test and train loss differ by {estimate.GAP}",
     pd.DataFrame(
         {
             "psi_n": parted["psi_n"].map("{:.0f}".format),

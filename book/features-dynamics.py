@@ -207,8 +207,8 @@ frame(
 #
 # ## The plane of data and features
 #
-# If training is stopped at a given time, which models overfit? The gap $L_\mathrm{gen} = L_\mathrm{test} -
-# L_\mathrm{train}$ over $(\psi_n, \psi_p)$:
+# If training is stopped at a given time, which models overfit? The figure shows the gap $L_\mathrm{gen} =
+# L_\mathrm{test} - L_\mathrm{train}$ over the plane of $\psi_n$ and $\psi_p$:
 
 # %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, $t = 0.1$, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
 psi = np.geomspace(1, 128, 11)

@@ -53,19 +53,20 @@ for name in ("masses", "losses"):
 # ## From tanh to Gaussians
 #
 # In high dimension a feature of noised data behaves like a sum of independent parts: one along the data, one along the
-# noise, and a remainder. With $u, v, w$ independent standard normal and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, v$,
+# noise, and a remainder. Let $u$, $\zeta$ and $\zeta'$ be independent standard normal variables, $\sigma_x^2$ the mean
+# variance of the data, and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, \zeta$. The coefficients are
 #
 # ```{math}
 # :label: eq-rf-coefficients
 # \begin{aligned}
-# a &= \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, \qquad b = \mathbb E[v\,\sigma(y)], \\
+# a &= \frac{\mathbb E[u\,\sigma(y)]}{e^{-t}\sigma_x}, \qquad b = \mathbb E[\zeta\,\sigma(y)], \\
 # v^2 &= \mathbb E[\sigma(y)\sigma(y')] - a^2 e^{-2t}\sigma_x^2, \\
 # s^2 &= \mathbb E[\sigma(y)^2] - a^2e^{-2t}\sigma_x^2 - v^2 - b^2 ,
 # \end{aligned}
 # ```
 #
-# $y'$ being $y$ with $w$ in place of $v$. Write $Y = W/\sqrt d$, $\alpha = a^2e^{-2t}$ and $\omega_\nu$ for a standard
-# normal vector of each point. After the average over noise,
+# where $y'$ is $y$ with $\zeta'$ in place of $\zeta$. Write $Y = W/\sqrt d$, $\alpha = a^2e^{-2t}$ and $\omega_\nu$ for
+# a standard normal vector of each point. After the average over noise,
 #
 # ```{math}
 # :label: eq-rf-gaussian

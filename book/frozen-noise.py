@@ -163,7 +163,7 @@ plt.show()
 record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table, "frozen-plane")
 
 # %% [markdown]
-# ## What weight decay does to the window
+# ## Do frozen noise and weight decay change the window?
 
 # %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window in which it stays within 10% of that, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. Left: for $m$ frozen noises. Right: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "Left: the window moves later and hardly widens as m grows. Right: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
 wide = {"psi_p": 64.0, "psi_n": 8.0, "t": 0.1}

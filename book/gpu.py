@@ -76,10 +76,10 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #
 # The folder holds at most {glue:text}`gpu-files` files of at most {glue:text}`gpu-bytes` MiB, and {glue:text}`gpu-room`
 # MiB in all (`--room`): the log, the benchmark, the profile, the runs that this chain of leases has finished, and the
-# states that unfinished runs go on from. It is written every {glue:text}`gpu-every` seconds, and a folder that was only
-# half written is recognised as such. States are stored exactly where they fit, and a run that continues from them ends
-# exactly as an uninterrupted run would. Where they do not fit, they are rounded to bfloat16, and the record of the run
-# says so. If there is no room even for that, the state is left out and its run starts again.
+# states from which unfinished runs will continue. It is written every {glue:text}`gpu-every` seconds, and a folder that
+# was only half written is recognised as such. States are stored exactly where they fit, and a run that continues from
+# them ends exactly as an uninterrupted run would. Where they do not fit, they are rounded to bfloat16, and the record
+# of the run says so. If there is no room even for that, the state is left out and its run starts again.
 #
 # `--collect` checks everything in the folder and brings finished runs into the store. A run that is stored already
 # remains as it is. A file that was damaged or edited is refused, and named.

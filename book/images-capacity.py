@@ -49,7 +49,9 @@ c = runs[0].config
 distance = estimate.quality(runs)
 glue("width-all", ", ".join(f"{w}" for w in sorted(set(scaling.sizes(runs, "width")))), display=False)
 glue("width-n", ", ".join(f"{n}" for n in sorted(set(scaling.sizes(runs)))), display=False)
-for name in ("side", "batch", "lr"):
+batch = scaling.batch_size(runs)
+glue("width-batch", batch, display=False)
+for name in ("side", "lr"):
     glue(f"width-{name}", f"{c[name]:g}", display=False)
 glue("width-good", f"{estimate.EARLY[distance]:g}", display=False)
 glue("width-copies", f"{scaling.F_MEM:g}", display=False)
@@ -71,7 +73,7 @@ glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", 
 # paper uses SGD. There are a few runs under SGD [below](sec-curvature), with the reason why they are few. The runs with
 # $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
 
-# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against training time and against $W$ times it (top); memorised fraction against training time and against $W$ times it over $n$ (bottom).", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
 plt.show()
 
@@ -97,7 +99,7 @@ glue("width-bounds", ", ".join(f"{v:.1f}" for v in slopes[:-1]) + f" and {slopes
 bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
 told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
 frame(
-    "Times by W, in steps; after > the run ended before, after < it was so at the first look",
+    "Times by W, in steps. >: the run ended before this time; <: this time lies before the first milestone",
     told.pivot(index=["time", "n"], columns="width", values="tau").rename(columns="W = {}".format),
 )
 
@@ -138,13 +140,13 @@ record([narrow], table_narrow, "capacity-narrow")
 every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
 a, b = scaling.visit_and_curvature_limits(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
-seen["looks"] = seen["tau"] * c["batch"] / seen["n"]
-by_width = seen.groupby("width")["looks"].agg(gmean)
+seen["draws"] = seen["tau"] * batch / seen["n"]
+by_width = seen.groupby("width")["draws"].agg(gmean)
 glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
-glue("width-share-looks", f"{1 / (1 + c['batch'] * b.value / a.value):.0%}", display=False)
-looks = seen.pivot(index="n", columns="width", values="looks").map("{:.0f}".format)
-frame("How often each image was seen until the first copies", looks.rename(columns="W = {}".format))
+glue("width-share-looks", f"{1 / (1 + batch * b.value / a.value):.0%}", display=False)
+draws = seen.pivot(index="n", columns="width", values="draws").map("{:.0f}".format, na_action="ignore").fillna("")
+frame("How often each image was seen until the first copies", draws.rename(columns="W = {}".format))
 
 # %% [markdown]
 # By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`.
@@ -157,7 +159,7 @@ frame("How often each image was seen until the first copies", looks.rename(colum
 #
 # ## Which sets are safe
 
-# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$, trained on $n$ digits for a multiple of its own generation time, copy? Bar: the boundary, interpolated between sizes. Pale: this width never reached its generation time, so that the panels hold a lower bound in its place.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$ copy if it is trained on $n$ digits for a multiple of its own $\\tau_\\mathrm{gen}$? Squares: it makes copies. Discs: it makes none. Open circles: not known. Bars: the boundary, interpolated between sizes. Pale marks: networks of this width never reached $\\tau_\\mathrm{gen}$, and a lower bound is used instead.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
 boundary = estimate.boundaries(runs, (1, 2, 4, 8))
 figure, table = draw.phases(runs, boundary, estimate.COPIES)
 plt.show()
@@ -201,7 +203,8 @@ frame(
 # (sec-curvature)=
 # ## What makes a wider network fast
 #
-# At a small learning rate $\eta$, gradient descent changes the $N$ numbers $f$ that a network predicts by
+# Let $f$ be the $N$ numbers that a network with weights $\theta$ predicts, and $\epsilon$ the noise that it should
+# predict. At a small learning rate $\eta$, gradient descent changes $f$ by
 #
 # ```{math}
 # :label: eq-kernel
@@ -288,9 +291,9 @@ estimates("Exponents in W", shown)
 # rates is {glue:text}`width-trace`. These runs are too short for copies.
 #
 # Near the edge of stability, a higher learning rate gains less than one would expect: at $W = 16$,
-# {glue:text}`width-rates` times the rate brings the loss to the same level {glue:text}`width-gain` times as soon. So
-# neither the number of steps nor $\eta \tau$ can carry a stopping time from one training to another. The
-# [losses](images.ipynb) of the training at hand can.
+# {glue:text}`width-rates` times the rate brings the loss to the same level {glue:text}`width-gain` times as soon. So a
+# stopping time cannot be carried from one training to another, neither as a number of steps nor as a value of $\eta
+# \tau$. Watch the [losses](images.ipynb) of your own training instead.
 #
 # ## Claims
 

@@ -44,7 +44,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 FULL, FIXED, DRAWS = "images-full", "images-sgd", "images-full-draws"
 full, fixed, several = sweep_results(FULL), sweep_results(FIXED), sweep_results(DRAWS)
 every = list({r.id: r for r in [*fixed, *full, *several]}.values())  # one of them has both kinds of batch
-c, batch = full[0].config, fixed[0].config["batch"]
+c, batch = full[0].config, scaling.batch_size(fixed)
 for name in ("width", "side", "lr", "momentum"):
     glue(f"full-{name}", f"{c[name]:g}", display=False)
 glue("full-batch", str(batch), display=False)
@@ -179,7 +179,11 @@ shown = pd.DataFrame(
 frame("First copies of every run", shown.set_index(["draws a step", "n"]))
 
 # %% tags=["remove-input"]
-shown = {"A, looks": a, "B, steps for each image": b, f"exponent of tau_mem in n at {m} draws a step": at_m}
+shown = {
+    "A, draws of each image": a,
+    "B, steps for each image": b,
+    f"exponent of tau_mem in n at {m} draws a step": at_m,
+}
 estimates("The fit", shown)
 
 # %% [markdown]

@@ -48,7 +48,8 @@ runs = sweep_results(estimate.SWEEP)
 c = runs[0].config
 n_values = sorted({r.config["n"] for r in runs})
 example = next(r for r in runs if r.config["n"] == 128)
-for name in ("side", "width", "batch", "samples", "sampling_steps", "dropout", "lr", "scale"):
+glue("images-batch", scaling.batch_size(runs), display=False)
+for name in ("side", "width", "samples", "sampling_steps", "dropout", "lr", "scale"):
     glue(f"images-{name}", f"{c[name]:g}", display=False)
 ends = sorted(r.config["steps"] / r.config["n"] for r in runs)
 glue("images-tau-n", f"{ends[0]:.0f} to {ends[-1]:.0f}", display=False)
@@ -139,10 +140,10 @@ estimates("Exponents in n, Adam", shown)
 
 # %% [markdown]
 # We take $\tau_\mathrm{gen}$ as the first time at which the distance (a running median of three values) is below
-# {glue:text}`images-good`. Its exponent in $n$ is {glue:text}`images-gen`. Of the runs, {glue:text}`images-reached`
-# come below that level; the others make copies first. We take $\tau_\mathrm{mem}$ as the first time at which
-# $f_\mathrm{mem}$ reaches {glue:text}`images-copies`. Its exponent is {glue:text}`images-mem`, and the curves collapse
-# best in $\tau/n^a$ with $a =$ {glue:text}`images-collapse`.
+# {glue:text}`images-good`. Its exponent in $n$ is {glue:text}`images-gen`. Its interval is wide if few runs come below
+# that level before they make copies; here {glue:text}`images-reached` do. We take $\tau_\mathrm{mem}$ as the first time
+# at which $f_\mathrm{mem}$ reaches {glue:text}`images-copies`. Its exponent is {glue:text}`images-mem`, and the curves
+# collapse best in $\tau/n^a$ with $a =$ {glue:text}`images-collapse`.
 #
 # The paper's exponent is 1, and its optimiser is SGD. With SGD, our networks on these digits have the exponent
 # {glue:text}`images-sgd` ([](images-adam.ipynb)). Adam divides every step by the size of the gradient, and this size

@@ -41,19 +41,21 @@ glue("first-claims", str(counts.sum()), display=False)
 first_page.show(runs)
 
 # %% [markdown]
-# *Twelve samples of a U-Net, each above the training image nearest to it. A sample is called a copy, and framed, if it is at
-# most a third as far from its nearest training image as from the second nearest. Green: the window between
-# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. [](images-adam) has the experiment.*
+# *Twelve samples of a U-Net, each above the training image nearest to it. A sample is called a copy, and framed, if it
+# is at most a third as far from its nearest training image as from the second nearest. Green: the window between
+# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$; some of the smaller training sets have none. [](images-adam) has the
+# experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
 
 # %% [markdown]
-# ## Three ways on
+# ## Where to go next
 #
 # **I have two minutes.** Read [](one-dimension), where both times are seen in a single curve, then the table of
-# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured. The
-# verdicts are {glue:text}`first-counts`. Another table leads [from each figure of the paper](sec-paper-figures) to ours.
+# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured.
+# Counted by verdict, there are: {glue:text}`first-counts`. Another table leads [from each figure of the
+# paper](sec-paper-figures) to ours.
 #
 # **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your browser
 # while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) have what the paper leaves open.
@@ -69,25 +71,28 @@ record(runs, first_page.curves(runs), "first-page")
 # from, and the $n$ training points themselves. The training loss prefers the second, whose score is known in closed form
 # and leads back to the training points. [](one-dimension) draws both.
 #
-# **What training learns first.** The score of the population is smooth. The score of the training set is the same on
-# large scales, plus a part that swings from point to point, the more finely the larger $n$. Gradient descent learns smooth
-# functions first. The coarse part is in place at $\tau_\mathrm{gen}$, and the fine part takes a time proportional to $n$.
-# Training itself is the regulariser: stopping in the window gives a good model, however large the network.
+# **What training learns first.** The score of the population is smooth. The score of the training set has the same
+# coarse shape, but it also swings from one training point to the next, and these swings become finer as $n$ grows.
+# Gradient descent learns smooth functions first. The coarse part is in place at $\tau_\mathrm{gen}$, and the fine part
+# takes a time proportional to $n$. Training itself is the regulariser: stopping in the window gives a good model,
+# however large the network.
 #
-# **What the experiments show.** On a [Gaussian mixture](mixture), where the distribution is known exactly, the divergence
-# falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when time is divided
-# by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not the cause there.
-# [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks how far the sampler
-# may be shortened before it changes what is measured. A U-Net on [images](images.ipynb), here digits, shows the same times,
-# and training and held-out loss part before anything is copied. [](images-adam.ipynb) trains it with both optimisers,
-# [](images-full-batch.ipynb) shows every image in every step and finds that repetition is a good part of the wait after
-# all, and [](images-capacity.ipynb) widens the network.
+# **What the experiments show.** On a [Gaussian mixture](mixture), where the distribution is known exactly, the
+# divergence falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when
+# time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not
+# the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks
+# how far the sampler may be shortened before it changes what is measured. A U-Net on [images](images.ipynb), here
+# digits, shows the same times, and the held-out loss separates from the training loss before anything is copied.
+# [](images-adam.ipynb) trains the network with both optimisers. [](images-full-batch.ipynb) shows every image in every
+# step, and finds that on these images repetition explains a good part of the delay after all. [](images-capacity.ipynb)
+# widens the network.
 #
-# **What theory adds.** For random features in high dimension the whole history of training is solvable, and the two times
-# are the inverse edges of two parts of a spectrum. [](features-dynamics) lays simulations on the exact curves,
-# [](features-spectrum) derives the spectrum, and [](score-error) has the losses at every training time.
-# [](frozen-noise.ipynb) asks in how many noises an image must be seen and whether weight decay can replace stopping, and
-# [](features-adam.ipynb) trains the same model by Adam.
+# **What theory adds.** For random features in high dimension the whole history of training can be computed exactly. The
+# eigenvalues of one matrix form two groups, one for the population and one for the training set, and each of the two
+# times is inversely proportional to the smallest eigenvalue of its group. [](features-dynamics) compares simulations
+# with the exact curves, [](features-spectrum) derives the spectrum, and [](score-error) has the losses at every
+# training time. [](frozen-noise.ipynb) asks with how many different noises an image must be seen, and whether weight
+# decay can replace early stopping, and [](features-adam.ipynb) trains the same model by Adam.
 #
 # ## What this book is
 #

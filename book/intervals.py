@@ -57,7 +57,7 @@ for name, values in (("low", min), ("high", max)):
     )
     glue(f"coverage-laws-{name}", f"{values(table.loc[of_laws, 'held']):.0%}", display=False)
 
-# %% mystnb={"figure": {"caption": "How often each interval contains the truth: one dot for each simulated case, with the 95% interval of that frequency itself. The line marks the promised 95%. A dot to its right belongs to an interval that is wider than necessary, a dot to its left to one that contains the truth less often than promised.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1; one group, the Fr\u00e9chet distance when taken for that between the distributions, lies far to the left."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "How often each interval contains the truth: one dot for each simulated case, with the 95% interval of that frequency itself. The line marks the promised 95%. A dot to its right belongs to an interval that is wider than necessary, a dot to its left to one that contains the truth less often than promised.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1. One dot, the collapse of the conditional sweep, lies further to the left, and one group, the Fr\u00e9chet distance when it is taken for the distance between the distributions, lies far to the left."}} tags=["remove-input"]
 figure, shown = coverages(table)
 plt.show()
 
@@ -81,12 +81,12 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # milestones adds to a time. It matters where runs scatter little and milestones are far apart, as in the conditional
 # sweep.
 #
-# **Exponents, means and predictions of times.** These have designs that people use, from three runs at three sizes to
-# fifteen runs, and unequal numbers of runs for each size. The logarithms of the times scatter by
-# {glue:text}`coverage-scatter`. In some simulations, some of the runs end before they cross the level, so that only a
-# bound is known. Predictions are tested where the true time is a power of $n$ and where it has an offset; `predict` is
-# not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes and allow a growth that becomes
-# steeper than $n$, so they are tested with such growth as well.
+# **Exponents, means and predictions of times.** Here we simulate experiments of the sizes that people make, from three
+# runs at three sizes to fifteen runs, some of them with unequal numbers of runs at each size. The logarithms of the
+# times scatter by {glue:text}`coverage-scatter`. In some simulations, some of the runs end before they cross the level,
+# so that only a bound is known. Predictions are tested where the true time is a power of $n$ and where it has an
+# offset; `predict` is not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes and allow a
+# growth that becomes steeper than $n$, so they are tested with such growth as well.
 #
 # **Shares of copies** are counts, so the coverage of Wilson's interval can be computed exactly. **Losses** are means
 # over a few noises. **KL by nearest neighbours** is tested on samples from known distributions. **The monitor** does
@@ -110,5 +110,12 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 listed = table.assign(
     held=table["held"].map("{:.1%}".format),
     trials=table["trials"].map(lambda count: f"{count:,}" if count else "exact"),
-)[["estimator", "world", "held", "trials"]]
+)[["estimator", "world", "held", "trials"]].rename(
+    columns={
+        "estimator": "interval of",
+        "world": "simulated case",
+        "held": "contains the truth",
+        "trials": "repetitions",
+    }
+)
 frame("Every case", listed)

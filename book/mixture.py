@@ -19,7 +19,7 @@
 #
 # **What you will see.** A small network learns a distribution that we know exactly, so the quality of its samples can
 # be measured instead of judged by eye. Its samples become good at a time that does not depend on the number $n$ of
-# training points; copies of training points appear at a time proportional to $n$. These are Figures 8 and 9 of
+# training points; copies of training points appear at a time proportional to $n$. This is Figure 9 of
 # {cite:t}`bonnaire2025`, redrawn from our own runs.
 #
 # **You need** the idea of a diffusion model and of its score. [](one-dimension) introduces both, in the simplest
@@ -111,10 +111,11 @@ record(runs, table, "mixture-n")
 #
 # To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence is below {glue:text}`good`
 # nats, and $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between them
-# lies $\tau_\mathrm{over}$, the time at which the test loss exceeds the training loss, both taken at diffusion time $t
-# = 0.01$, by {glue:text}`parted`.
+# lies $\tau_\mathrm{over}$ (called $\tau_\mathrm{overfit}$ on the pages about images). It is the time from which on the
+# test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken at
+# diffusion time $t = 0.01$.
 
-# %% mystnb={"figure": {"caption": "The three times of every run against $n$; a filled point is one run, an open triangle a run that ended before the time was reached (a lower bound), the line the geometric mean over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
 measured = {
     "tau_gen": estimate.tau_gen(runs),
     "tau_mem": scaling.tau_mem(runs),

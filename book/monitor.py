@@ -86,11 +86,13 @@ glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max
 # when the samples meet it more often than that.
 #
 # A test that is repeated often enough finds something in the end, whether there are copies or not. This test may be
-# repeated at every step. Of all trainings that make no more copies than fresh data would, it stops at most one in
-# twenty, *counting all its looks together* (`alpha=0.05`). It works like a gambler who bets that copies are more
-# frequent among the samples than among the held-out data. If they are not, no such bet gains on average, so the
-# gambler's capital reaches twenty times its start with a probability of at most one in twenty {cite:p}`ramdas2023`.
-# Where copies are clearly more frequent, the capital grows exponentially, and one or two looks decide.
+# repeated at every step. We call each call of `update` a *look*. Of all trainings that make no more copies than fresh
+# data would, the monitor stops at most one in twenty, however many looks it takes (`alpha=0.05`). It works like a
+# gambler who bets that copies are more frequent among the samples than among the held-out data. If they are not, no
+# such bet gains on average, so the gambler's capital reaches twenty times its start with a probability of at most one
+# in twenty {cite:p}`ramdas2023`. This capital, in units of its start, is what we call the *evidence*, and the monitor
+# says stop when it reaches twenty. Where copies are clearly more frequent, the capital grows exponentially, and one or
+# two looks decide.
 #
 # In the figure it watches a run of [](mixture) with $n = 128$. It is given the {glue:text}`stop-samples` stored samples
 # of each of {glue:text}`stop-looks` milestones, and {glue:text}`stop-held-out` held-out points, of which
@@ -112,9 +114,9 @@ record([example], table, "monitor")
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and at that step {glue:text}`stop-share` of all samples of
-# the run were copies. In {glue:text}`stop-late` of the other runs, copies appear only in the last fifth of the run. The
-# milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more samples at
-# each, stop sooner.
+# the run were copies. Of the runs in which it did not say stop, {glue:text}`stop-late` made copies only in their last
+# fifth. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more
+# samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(

@@ -109,10 +109,11 @@ record([run], run.curves, "one-dimension-scrubber")
 # %% [markdown]
 # ## The same in two numbers
 #
-# How far is the learned score from each of the two? We measure the mean of $\Delta_t\,|s - s'|^2$, over noised points
-# of the population for the first and of the training set for the second. A network that always predicts zero noise has
-# the error {glue:text}`none-population` against the population and {glue:text}`none-training` against the training set.
-# These two values are dotted: a curve below its dotted line has learned something.
+# How far is the learned score from each of the two? Let $s$ be the learned score and $s'$ one of the two others. We
+# measure the mean of $\Delta_t\,|s - s'|^2$. For the score of the population, the mean is over noised new points of the
+# population; for that of the training set, it is over noised training points. A network that always predicts zero noise
+# has the error {glue:text}`none-population` against the population and {glue:text}`none-training` against the training
+# set. These two values are dotted: a curve below its dotted line has learned something.
 
 # %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Dotted: the same errors of a network that predicts no noise. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, is below its dotted line for a while, then rises far above it. The error to the training set falls a little early, and much later to nearly nothing."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)

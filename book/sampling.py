@@ -47,7 +47,7 @@ early = int(gap.curve("kl_fisher").index[3])
 # best and at the end. From each we generate samples with two samplers. Euler-Maruyama follows the stochastic equation,
 # which the paper uses for the mixture. DDIM follows the deterministic equation, which the paper uses for images.
 
-# %% mystnb={"figure": {"caption": "Divergence (nearest neighbours) and memorised fraction of one network against the number of sampling steps, early, at the milestone of its smallest score gap, and at the end. Bars: 95% intervals over 1000 samples.", "name": "fig-sampling"}, "image": {"alt": "Early and at its best the network's divergence is small by Euler-Maruyama and larger by DDIM, whatever the number of steps. At the end Euler-Maruyama needs several hundred steps for its memorised fraction, DDIM a hundred, and they tend to different values."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence (nearest neighbours) and memorised fraction of one network against the number of sampling steps, early, at the milestone of its smallest score gap, and at the end. Bars: 95% intervals over 1000 samples.", "name": "fig-sampling"}, "image": {"alt": "Early and at its best the network's divergence is small by Euler-Maruyama and larger by DDIM, whatever the number of steps. At the end the values of Euler-Maruyama change up to the largest number of steps and those of DDIM up to about a hundred, and the two samplers tend to different values."}} tags=["remove-input"]
 tables = {
     f"early, step {early:,}": estimate.by_sampler(early),
     f"best, step {good:,}": estimate.by_sampler(good),

@@ -45,9 +45,10 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # **two** resolvents at once, since $g$ stands on both sides of $\tilde U$: $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T
 # R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. The paper does not take this step, which is short. Put two
 # copies of the resolvent into a $2\times2$ upper-triangular block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2
-# I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$. {eq}`eq-rf-q` then holds for $2\times2$ matrices, its diagonal is what we
-# know at $z_1$ and $z_2$, and its corner is linear in $\epsilon$: two equations, solved by hand, give $T = -\partial
-# M_{12}/\partial\epsilon$. Contour integrals around the spectrum turn traces of $R$ into traces of functions of $U$:
+# I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$. {eq}`eq-rf-q` then holds for $2\times2$ matrices. Their diagonal entries
+# are the solutions at $z_1$ and $z_2$, which we know. The upper right entries are linear in $\epsilon$ and obey two
+# linear equations, which can be solved by hand. They give $T = -\partial M_{12}/\partial\epsilon$. Contour integrals
+# around the spectrum turn traces of $R$ into traces of functions of $U$:
 #
 # ```{math}
 # :label: eq-rf-curves

@@ -78,21 +78,27 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 # %% [markdown]
 # ## How it was measured
 #
-# The task is the mixture of two Gaussians in $d =$ {glue:text}`knobs-d` dimensions, and the network is the residual MLP of
-# the paper with $W =$ {glue:text}`knobs-width`. It is trained as most people train, by Adam at {glue:text}`knobs-lr` in
-# batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
-# {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all.
+# The task is the mixture of two Gaussians in $d =$ {glue:text}`knobs-d` dimensions, and the network is the residual MLP
+# of the paper with $W =$ {glue:text}`knobs-width`. It is trained as most people train, by Adam at {glue:text}`knobs-lr`
+# in batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
+# {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all. Most of their
+# names explain themselves. A network that "predicts the velocity" has the target $e^{-t}\xi - \sqrt{\Delta_t}\,x_0$.
+# With "noise on the data", fresh Gaussian noise of standard deviation 0.2 is added to the training points at every
+# step. Where small (or large) times are "drawn more often", their density falls as the inverse square root of the
+# distance from that end of the schedule. A "frozen" noise is drawn once, together with its diffusion time, and kept for
+# the whole training.
 #
 # A changed training is compared with the unchanged one on the same $n$, from the same seed, which has the same training
 # points and, where the shape of the network allows it, the same first weights. The factor is the geometric mean over
 # {glue:text}`knobs-pairs` such pairs, with a 95% interval. As everywhere in this book, $\tau_\mathrm{mem}$ is the time
 # when {glue:text}`knobs-copies` of the samples are copies. The samples count as good, which defines
-# $\tau_\mathrm{gen}$, when their Kullback–Leibler divergence from the true distribution falls below
-# {glue:text}`knobs-good` nat. For comparison, a single Gaussian with the right mean and covariance has a divergence of
-# {glue:text}`knobs-gaussian` nats, and the unchanged trainings reach {glue:text}`knobs-best` nats at their best. So the
-# level is a loose one, which all of them pass.
+# $\tau_\mathrm{gen}$, when the nearest-neighbour estimate of their Kullback–Leibler divergence from the true
+# distribution falls below {glue:text}`knobs-good` nat. (The page on [the mixture](mixture.ipynb) uses another
+# estimator, the score gap, and another level, so its $\tau_\mathrm{gen}$ is not the same.) For comparison, a single
+# Gaussian with the right mean and covariance has a divergence of {glue:text}`knobs-gaussian` nats, and the unchanged
+# trainings reach {glue:text}`knobs-best` nats at their best. So the level is a loose one, which all of them pass.
 
-# %% mystnb={"figure": {"caption": "What each change multiplies the two times and their ratio by, and what it adds to the smallest divergence that a training reaches, with 95% intervals. Sorted by the time of copies, the earliest on top. Grey: the interval reaches what means no change. Not reached: the changed trainings never came there, or one alone did. An arrow: beyond the axis.", "name": "fig-knobs"}, "image": {"alt": "Four columns of dots with intervals, a row for each changed setting: factors on tau_gen, on tau_mem and on their ratio, and the difference of the smallest divergence. Rows are sorted by the factor on tau_mem."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The factor by which each change multiplies $\\tau_\\mathrm{gen}$, $\\tau_\\mathrm{mem}$ and their ratio, and the nats that it adds to the smallest divergence of a training, with 95% intervals. The rows are sorted by the factor on $\\tau_\\mathrm{mem}$, the smallest on top. Grey: the interval contains 1 (in the last column 0), so no change was seen. Not reached: at most one of the changed trainings reached that time. Arrow: the interval continues beyond the axis.", "name": "fig-knobs"}, "image": {"alt": "Four columns of dots with intervals, a row for each changed setting: factors on tau_gen, on tau_mem and on their ratio, and the difference of the smallest divergence. Rows are sorted by the factor on tau_mem."}} tags=["remove-input"]
 figure, shown = draw.factors(table)
 plt.show()
 
@@ -171,10 +177,11 @@ glue(
 # {glue:text}`knobs-target-gen`; the path alone, with the noise as the target, by {glue:text}`knobs-path-mem` and
 # {glue:text}`knobs-path-gen`.
 #
-# A network that predicts the noise must be right to a small part of it before the data that it implies are right at all:
-# at large times of diffusion the error of the noise is multiplied by the ratio of noise to signal. A network that has
-# learned nothing therefore makes samples that are far off. One that predicts the difference of noise and data starts from
-# samples that are noise of the right size, and has less to correct.
+# A network that predicts the noise implies a prediction of the data, in which the error of the noise is multiplied by
+# the ratio of noise to signal. At large diffusion times this ratio is large, so the network must predict the noise very
+# precisely before the implied data are even roughly right. A network that has learned nothing therefore makes samples
+# that are far off. One that predicts the difference of noise and data starts from samples that are noise of the right
+# size, and has less to correct.
 #
 # Does the time of copies grow with $n$ as it does for noise prediction? Here are trainings under the paper's own rule, SGD
 # with momentum in full batches, at $W =$ {glue:text}`knobs-flow-width`.
@@ -218,9 +225,10 @@ frame(
 #
 # ## Is there one clock?
 #
-# If a training were a flow in the time $\tau\,\eta B$, the product of steps, learning rate and batch, then a rate or a
-# batch twice as large would make everything happen in half the steps, and $\tau_\mathrm{mem}$ would be proportional to
-# the power $-1$ of either. Here is this rule beside what was measured:
+# Does a training with twice the learning rate simply run twice as fast? Suppose that its progress depended only on the
+# product $\tau\,\eta B$ of the number of steps $\tau$, the learning rate $\eta$ and the batch size $B$. Then doubling
+# the rate or the batch would halve the number of steps to every event, so $\tau_\mathrm{mem}$ would be proportional to
+# $\eta^{-1}$ and to $B^{-1}$. The table compares this rule with the measurements:
 
 # %% tags=["remove-input"]
 told = knobs.clock(table)

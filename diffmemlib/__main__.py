@@ -22,7 +22,7 @@ Size = Annotated[int, typer.Option(help="Side that images are brought to, in pix
 Grey = Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")]
 Column = Annotated[list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
-SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200}  # and how often
+SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200, "prediction": 300}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -156,6 +156,9 @@ def probe(
     model_steps_per_second: Annotated[
         float, typer.Option(help="Of a machine of yours, for an answer in its minutes.")
     ] = 0.0,
+    pilot: Annotated[
+        str, typer.Option(help="A stored run, by its digits, to take that rate from, if it is trained as the probe is.")
+    ] = "",
 ) -> None:
     """Tell how long a diffusion model may train on data of yours before it copies; the same command resumes."""
     from .probe.command import probe as make
@@ -165,7 +168,7 @@ def probe(
         check_device(device)
         make(
             source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
-            tell=typer.echo, model_steps_per_second=model_steps_per_second,
+            tell=typer.echo, model_steps_per_second=model_steps_per_second, pilot=pilot,
         )  # fmt: skip
 
 
@@ -322,7 +325,7 @@ def campaign(
 
 @app.command()
 def simulate(
-    what: Annotated[str, typer.Argument(help="theory, copying, coverage or precision.")],
+    what: Annotated[str, typer.Argument(help="theory, copying, coverage, precision or prediction.")],
     count: Annotated[
         int | None,
         typer.Option(
@@ -335,7 +338,7 @@ def simulate(
 
     theory: the spectrum and the learning curves, over a grid of ratios and times. copying: the measures of copying, on
     samples of which a known share are copies. coverage: how often each interval holds the truth. precision: samples
-    drawn in float32, TF32 and bfloat16.
+    drawn in float32, TF32 and bfloat16. prediction: how near the predictions of a probe come, by its trainings.
     """
     from .files import check_writable, to_json, write_atomic
     from .places import output_dir
@@ -359,6 +362,10 @@ def simulate(
             from .bench.precision import precision_report as report, precision_study
 
             found = precision_study(count)
+        elif what == "prediction":
+            from .companion.predictions import accuracy, accuracy_report as report
+
+            found = accuracy(count)
         else:
             from .companion.coverage import coverage, coverage_report as report
 

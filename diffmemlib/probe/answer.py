@@ -12,6 +12,7 @@ import pandas as pd
 from ..timescales.crossings import Timescale, first_crossing, share_crossing
 from ..timescales.power_laws import Interval, exponent, geometric_mean
 from ..timescales.prediction import STEEPER, predict
+from .pilot import Pilot
 from .training import Run
 
 WIDEST = 10.0  # ratio of value and low end of an interval that still says something
@@ -211,8 +212,8 @@ def plain(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
-def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
-    """Return what the answer is in minutes on a machine that makes so many steps a second, and for whom; else nothing.
+def at_your_rate(found: Answer, steps_per_second: float, pilot: Pilot | None = None) -> list[str]:
+    """Return what the answer is in minutes on another machine, and for whom; nothing where none is asked for.
 
     Parameters
     ----------
@@ -220,13 +221,26 @@ def at_your_rate(found: Answer, steps_per_second: float) -> list[str]:
         The answer.
     steps_per_second
         As given by the user; 0 where it was not.
+    pilot
+        A stored run, whose rate is taken instead.
     """
-    if not steps_per_second or found.tau_mem is None:
+    if found.tau_mem is None or not (steps_per_second or pilot):
         return []
+    rate = f"At the {steps_per_second:g} steps a second that you gave"
+    if pilot is not None:
+        steps_per_second = pilot.steps_per_second
+        rate = f"At the {plain(steps_per_second)} steps a second of run {pilot.name} ({pilot.device})"
+        if pilot.differs or not steps_per_second:
+            why = (
+                f"is trained otherwise than the probe ({'; '.join(pilot.differs)})" if pilot.differs else "has no rate"
+            )
+            return [
+                f"The rate of run {pilot.name} does not turn this answer into minutes, since it {why}. Such a training "
+                "needs another number of steps until copies come: put a MemorizationMonitor into its loop."
+            ]
     stop, copies = (steps / steps_per_second / 60 for steps in (found.tau_mem[1], found.tau_mem[0]))
     return [
-        f"At the {steps_per_second:g} steps a second that you gave, the low end of the time of copies is reached after "
-        f"{plain(stop)} minutes, and its middle after {plain(copies)}. That is so for the probe's own network, batch "
-        "and optimizer on your machine. A network of your own needs another number of steps, which its rate does not "
-        "tell: put a MemorizationMonitor into its loop."
+        f"{rate}, the low end of the time of copies is reached after {plain(stop)} minutes, and its middle after "
+        f"{plain(copies)}. That is so for the probe's own network, batch and optimizer on that machine. A network of "
+        "your own needs another number of steps, which its rate does not tell: put a MemorizationMonitor into its loop."
     ]

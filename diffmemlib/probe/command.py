@@ -16,6 +16,7 @@ from . import report
 from .answer import Answer, answer
 from .data import read
 from .model import choose_model
+from .pilot import read_pilot
 from .plan import Plan, at_once
 
 SHORTEST = 1.0  # minutes
@@ -25,7 +26,7 @@ EVERY = 5.0  # seconds between two records of the time used
 def probe(
     source: str, out: Path, minutes: float = 20.0, *, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (),
     skip_bad: bool = False, device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
-    model_steps_per_second: float = 0.0,
+    model_steps_per_second: float = 0.0, pilot: str = "",
 ) -> Answer:  # fmt: skip
     """Tell how long one may train on the data of a source; writes report.html and report.json into a folder.
 
@@ -48,6 +49,9 @@ def probe(
         What is said along the way is handed to it.
     model_steps_per_second
         Of a machine of yours, for an answer in its minutes; 0 for none.
+    pilot
+        A stored run, by its digits: its rate is taken for that of your machine, if it is trained as the probe is; see
+        `pilot.read_pilot`.
 
     Returns
     -------
@@ -59,7 +63,7 @@ def probe(
     SourceError
         Where the data cannot be taken.
     ValueError
-        For minutes out of range.
+        For minutes out of range, and for a pilot that is not stored, or given beside a rate.
     RunBusyError
         Where another process is at the same folder.
     ChildProcessError
@@ -69,6 +73,8 @@ def probe(
         raise ValueError(f"--minutes {minutes:g}: give {SHORTEST:g} or more, and less than a million")
     if not 0 <= model_steps_per_second < 1e9:
         raise ValueError(f"--model-steps-per-second {model_steps_per_second:g}: give a positive number")
+    if pilot and model_steps_per_second:
+        raise ValueError("--pilot and --model-steps-per-second both tell a rate: give one of them")
     out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
@@ -77,6 +83,7 @@ def probe(
         data = read(source, out, size, grey, columns, skip_bad)
         tell("\n".join(data.found))
         model = choose_model(data.kind, device, len(data.pool))
+        known = read_pilot(pilot, model, data) if pilot else None
         state = out / "probe.json"
         key = digest(to_json({"data": data.checksum, "model": asdict(model), "device": device.split(":")[0]}))
         spent = _spent(state, key)
@@ -97,6 +104,8 @@ def probe(
         facts = {"seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__}
         if model_steps_per_second:
             facts["model_steps_per_second"] = model_steps_per_second
+        if known:
+            facts["pilot"] = asdict(known)
         page, told = report.write(out, name, data, model, runs, found, facts)
         for sentence in told:
             tell(sentence)

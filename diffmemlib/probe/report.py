@@ -15,6 +15,7 @@ from .answer import Answer, at_your_rate, sentences, times
 from .backtest import FACTOR, Backtest, backtests
 from .data import Data, Kind
 from .model import FEATURES, Model
+from .pilot import Pilot
 from .training import COPIES, ERRORS, Run
 
 VERDICTS = {
@@ -61,7 +62,8 @@ def write(
         Seconds used, device, version and the like, for both.
     """
     rate = steps_per_second(runs)
-    told = sentences(found, model.batch, rate) + at_your_rate(found, facts.get("model_steps_per_second", 0.0))
+    pilot = Pilot(**facts["pilot"]) if "pilot" in facts else None
+    told = sentences(found, model.batch, rate) + at_your_rate(found, facts.get("model_steps_per_second", 0.0), pilot)
     html_file, content = out / "report.html", out / "report.json"
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),

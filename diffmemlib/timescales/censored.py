@@ -23,7 +23,7 @@ EXACT = 1e-12  # the smallest error that is told from rounding
 
 @dataclass(frozen=True)
 class Fitted:
-    """A linear combination of coefficients, its 95% interval, and what it was found with.
+    """A linear combination of coefficients, its interval, and what it was found with.
 
     Attributes
     ----------
@@ -45,13 +45,13 @@ class Fitted:
     quantile: float
 
 
-def fit(design: Floats, y: Floats, bound: Bounds, combination: Floats) -> Fitted:
+def fit(design: Floats, y: Floats, bound: Bounds, combination: Floats, confidence: float = 0.95) -> Fitted:
     """Return one combination of the coefficients of y = design @ coefficients + normal errors, some y being bounds.
 
     The interval holds the values a of the combination with
     2 (log-likelihood - largest log-likelihood at a) <= N log(1 + t^2 / (N - p)), N the number of exact values, p that
-    of coefficients and t Student's 97.5% quantile for N - p degrees of freedom. Without bounds this is the textbook's
-    interval exactly.
+    of coefficients and t Student's two-sided quantile for N - p degrees of freedom. Without bounds this is the
+    textbook's interval exactly.
 
     Parameters
     ----------
@@ -63,6 +63,8 @@ def fit(design: Floats, y: Floats, bound: Bounds, combination: Floats) -> Fitted
         (m,): 0 for a value, 1 where the value is at least y, -1 where it is at most y.
     combination
         Weights of the coefficients, (p,).
+    confidence
+        Of the interval.
 
     Raises
     ------
@@ -80,16 +82,20 @@ def fit(design: Floats, y: Floats, bound: Bounds, combination: Floats) -> Fitted
     if free <= 0:  # the exact values are met, and tell nothing of errors
         coefficients = maximum(design[exact], y[exact], bound[exact]).coefficients
         return Fitted(float(combination @ coefficients), -inf, inf, coefficients, inf, inf)
-    quantile = float(stats.t.ppf(0.975, free))
-    best = maximum(design, y, bound)
-    low, high = interval(design, y, bound, combination, best, best.likelihood - allowed(count, free))
+    best, quantile = maximum(design, y, bound), student(free, confidence)
+    low, high = interval(design, y, bound, combination, best, best.likelihood - allowed(count, free, confidence))
     sigma = best.sigma * (count / free) ** 0.5
     return Fitted(float(combination @ best.coefficients), low, high, best.coefficients, sigma, quantile)
 
 
-def allowed(count: int, free: float) -> float:
+def student(free: float, confidence: float = 0.95) -> float:
+    """Return Student's two-sided quantile for a confidence and a number of degrees of freedom."""
+    return float(stats.t.ppf((1 + confidence) / 2, free))
+
+
+def allowed(count: int, free: float, confidence: float = 0.95) -> float:
     """Return by how much the log-likelihood falls at the ends of an interval; see `fit`."""
-    return count * float(np.log1p(stats.t.ppf(0.975, free) ** 2 / free)) / 2
+    return count * float(np.log1p(student(free, confidence) ** 2 / free)) / 2
 
 
 def interval(

@@ -7,9 +7,9 @@ from math import inf
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize, stats
+from scipy import optimize
 
-from .censored import Floats, Maximum, allowed, fit, interval, maximum
+from .censored import Floats, Maximum, allowed, fit, interval, maximum, student
 from .power_laws import Interval, Times, runs_and_bounds
 
 CHOICE = 0.5  # coefficients that the choice between two laws counts for, by simulation of both; less of three runs
@@ -19,9 +19,9 @@ SHARES = np.linspace(0, 1, 41)  # of tau_0 in the time at the middle of the size
 
 def predict(
     x: ArrayLike, tau: Times, at: float, censored: ArrayLike | None = None, slope: float | None = None,
-    offset: bool = True, powers: Sequence[float] = (1.0,),
+    offset: bool = True, powers: Sequence[float] = (1.0,), confidence: float = 0.95,
 ) -> Interval:  # fmt: skip
-    """Return where one more run, at x = ``at``, will cross, from the times of the others, and its 95% interval.
+    """Return where one more run, at x = ``at``, will cross, from the times of the others, with an interval.
 
     Two laws are fitted in log tau: the power law tau = C x^a, and tau = tau_0 + C x with tau_0 >= 0, which looks like
     a smaller power at small x. Which of the two holds can hardly be told from a few sizes, and far from these they
@@ -45,6 +45,8 @@ def predict(
     powers
         Exponents b of the laws tau_0 + C x^b that the interval allows. Above 1 the upper end holds a growth that
         becomes steeper; the value is still that of the first power and of the power law.
+    confidence
+        Of the interval: how often it should hold the time of that run.
 
     Raises
     ------
@@ -68,6 +70,8 @@ def predict(
         raise ValueError(f"slope = {slope}: must be a finite number, or None to fit it")
     if not powers or not all(0 < b < np.inf for b in powers):
         raise ValueError(f"powers = {tuple(powers)}: give one or more, positive and finite")
+    if not 0 < confidence < 1:
+        raise ValueError(f"confidence = {confidence}: must lie between 0 and 1, as 0.95 does")
     ratio, y, count = x / at, np.log(tau), int((bound == 0).sum())
     sizes, fewest = len(np.unique(x[bound == 0])), 1 if slope is not None else 2
     if sizes < fewest:
@@ -76,7 +80,7 @@ def predict(
     if slope is not None or count <= fewest:
         line = ones if slope is not None else np.column_stack([ones, np.log(ratio)])
         shifted = y - slope * np.log(ratio) if slope is not None else y
-        fitted = fit(line, shifted, bound, np.eye(line.shape[1])[0])
+        fitted = fit(line, shifted, bound, np.eye(line.shape[1])[0], confidence)
         return _of_one_more(fitted.value, fitted.low, fitted.high, fitted.quantile * fitted.sigma)
     # Each law, as a linear one for log tau whose first coefficient is the logarithm of the predicted time.
     laws = [(np.column_stack([ones, np.log(ratio)]), y)]
@@ -97,7 +101,8 @@ def predict(
     found: list[Maximum] = [maximum(design, values, bound) for design, values in laws]
     best = max(found[: 2 + len(SHARES)], key=lambda one: one.likelihood)
     free = count - fewest - (min(CHOICE, (count - fewest) / 4) if offset else 0)
-    least = best.likelihood - allowed(count, free)  # of the first laws: others widen the interval, and never narrow it
+    # Of the first laws: others widen the interval, and never narrow it.
+    least = best.likelihood - allowed(count, free, confidence)
     ends = [
         interval(design, values, bound, np.eye(design.shape[1])[0], one, least)
         for (design, values), one in zip(laws, found, strict=True)
@@ -105,7 +110,7 @@ def predict(
     ]
     low, high = min(low for low, _ in ends), max(high for _, high in ends)
     sigma = best.sigma * (count / free) ** 0.5
-    return _of_one_more(float(best.coefficients[0]), low, high, float(stats.t.ppf(0.975, free)) * sigma)
+    return _of_one_more(float(best.coefficients[0]), low, high, student(free, confidence) * sigma)
 
 
 def _of_one_more(value: float, low: float, high: float, noise: float) -> Interval:

@@ -125,6 +125,22 @@ def test_another_tier_is_announced_on_every_page(tier: str, announced: bool, mon
     assert ("runs of tier gpu" in config.html_theme_options["announcement"]) == announced
 
 
+# A number that a page computed and that cannot be meant: a full batch is stored as 0, and a mean of nothing is nan.
+SENSELESS = re.compile(
+    r"\bbatch(?:es)? of 0(?! ?\.\d)\b|\b(?:nan|NaN|None)\b"
+    r"|(?<![\d.,])\b0 (?:images|points|steps|runs|samples|draws|hours|minutes)\b"
+)
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.startswith("book/") and "/api" not in page])
+def test_no_number_on_a_page_is_senseless(html: Path, page: str) -> None:
+    article = bs4.BeautifulSoup(str(parse(html / page).find("article")), "html.parser")
+    for code in article.find_all(["script", "style", "pre", "code"]):
+        code.decompose()
+    text = re.sub(r"\s+", " ", article.get_text(" "))
+    none_of([text[max(0, hit.start() - 60) : hit.end() + 30] for hit in SENSELESS.finditer(text)])
+
+
 def test_every_page_of_the_toc_is_built(html: Path) -> None:
     missing = [page for page in PAGES if not (html / page.partition("?")[0]).is_file()]
     none_of(missing)

@@ -7,15 +7,18 @@ from scipy import stats
 from diffmemlib.timescales.prediction import STEEPER, predict
 
 
-def test_a_power_law_is_predicted_as_the_textbook_does():
+@pytest.mark.parametrize("confidence", [0.95, 0.9, 0.5])
+def test_a_power_law_is_predicted_as_the_textbook_does(confidence: float):
     """scipy's line, and its interval for one more observation written out."""
     g = np.random.Generator(np.random.Philox(4))
     x = np.array([32.0, 32, 64, 64, 128, 256])
     y = 3 + 0.9 * np.log(x) + 0.1 * g.standard_normal(6)
-    value, low, high = predict(x, np.exp(y), 1024, offset=False)
+    value, low, high = predict(x, np.exp(y), 1024, offset=False, confidence=confidence)
     line, lx = stats.linregress(np.log(x), y), np.log(x)
     s = np.sqrt(((y - line.intercept - line.slope * lx) ** 2).sum() / 4)
-    half = stats.t.ppf(0.975, 4) * s * np.sqrt(1 + 1 / 6 + (np.log(1024) - lx.mean()) ** 2 / (6 * lx.var()))
+    half = (
+        stats.t.ppf((1 + confidence) / 2, 4) * s * np.sqrt(1 + 1 / 6 + (np.log(1024) - lx.mean()) ** 2 / (6 * lx.var()))
+    )
     at_1024 = line.intercept + line.slope * np.log(1024)
     np.testing.assert_allclose(np.log([value, low, high]), [at_1024, at_1024 - half, at_1024 + half], rtol=1e-9)
 
@@ -53,15 +56,16 @@ def test_the_choice_between_two_laws_costs_part_of_a_coefficient():
     assert inside / 400 >= 0.93
 
 
+@pytest.mark.parametrize("confidence", [0.95, 0.8])
 @pytest.mark.parametrize(("slope", "offset"), [(None, False), (1.0, True)])
-def test_a_prediction_by_a_given_law_holds_as_often_as_it_says(slope, offset):
+def test_a_prediction_by_a_given_law_holds_as_often_as_it_says(slope, offset, confidence):
     g, inside, trials = np.random.Generator(np.random.Philox(5)), 0, 2000
     x = np.array([32.0, 32, 64, 64, 128])
     for _ in range(trials):
         tau = 20 * np.append(x, 512) * np.exp(0.15 * g.standard_normal(6))
-        _, low, high = predict(x, tau[:-1], 512, slope=slope, offset=offset)
+        _, low, high = predict(x, tau[:-1], 512, slope=slope, offset=offset, confidence=confidence)
         inside += low <= tau[-1] <= high
-    assert abs(inside / trials - 0.95) < 4 * np.sqrt(0.95 * 0.05 / trials)
+    assert abs(inside / trials - confidence) < 4 * np.sqrt(confidence * (1 - confidence) / trials)
 
 
 def test_an_offset_is_found_where_there_is_one():
@@ -115,6 +119,20 @@ def test_growth_that_becomes_steeper_is_held_by_the_powers_that_allow_it(b):
         held += predict(x, tau[:-1], 128, powers=STEEPER)[2] > tau[-1]
         narrow += predict(x, tau[:-1], 128)[2] > tau[-1]
     assert held >= 0.9 * trials and (narrow < held if b == 2 else narrow <= held)
+
+
+@pytest.mark.parametrize("steeper", [(1.0,), STEEPER])
+def test_an_interval_of_less_confidence_lies_within(steeper):
+    x = np.array([16.0, 16, 32, 32, 64, 64])
+    tau = WORLDS["900 + 12 n"](x) * np.exp(0.1 * np.array([1.0, -1, 0.2, 0.7, -0.8, 0.1]))
+    wide, narrow = (predict(x, tau, 256, powers=steeper, confidence=c) for c in (0.95, 0.9))
+    assert wide[0] == narrow[0] and wide[1] < narrow[1] < narrow[0] < narrow[2] < wide[2]
+
+
+@pytest.mark.parametrize("confidence", [0.0, 1.0, 95, np.nan])
+def test_a_confidence_that_cannot_be_is_refused(confidence):
+    with pytest.raises(ValueError, match="confidence"):
+        predict([16, 32, 64], [1.0, 2.0, 4.0], 128, confidence=confidence)
 
 
 @pytest.mark.parametrize("powers", [(), (0.0,), (1.0, np.inf)])

@@ -41,8 +41,10 @@ def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
-def by_todays_rule(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+def by_todays_rule(found: Sequence[dict[str, Any]], confidence: float = 0.95) -> pd.DataFrame:
     """The same tests, predicted again from the stored curves by the library as it is: columns data, n, seed, low, high.
+
+    confidence: of the interval.
 
     Stored predictions are those that were made before the larger training had ended, and stay as they were told.
     """
@@ -51,7 +53,9 @@ def by_todays_rule(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
         times = [(run["n"], _copies_from(run, report["model"]["samples"])) for run in report["runs"] if run["curves"]]
         for test in report.get("backtests", []):
             used = [(n, time) for n, time in times if n in test["sizes"]]
-            _, low, high = predict([n for n, _ in used], [time for _, time in used], test["n"], powers=STEEPER)
+            _, low, high = predict(
+                [n for n, _ in used], [time for _, time in used], test["n"], powers=STEEPER, confidence=confidence
+            )
             rows.append((report["source"], test["n"], test["seed"], low, high))
     return pd.DataFrame(rows, columns=["data", "n", "seed", "low", "high"])
 

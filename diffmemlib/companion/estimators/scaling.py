@@ -121,6 +121,11 @@ def in_common(runs: Sequence[Result], others: Sequence[Result]) -> tuple[list[Re
     return chosen, [other[r.config["n"], r.config["seed"]] for r in chosen]
 
 
+def batch_size(runs: Sequence[Result]) -> int:
+    """Images in a step of the runs of a sweep; a training set that is smaller is one batch, and its run has a 0."""
+    return max(min(r.config["batch"] or r.config["n"], r.config["n"]) for r in runs)
+
+
 def draws_a_step(run: Result) -> int:
     """How many points, each with a time and a noise of its own, a training step averages over."""
     c = run.config
