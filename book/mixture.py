@@ -36,9 +36,11 @@ from diffmemlib.companion.estimators import baseline, gmm as estimate, scaling
 from diffmemlib.companion.figures import gmm as draw
 from diffmemlib.companion.figures.curves import quality_and_memory, thresholds, times
 from diffmemlib.companion.figures.interactive import show
-from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.network import residual_mlp
+from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import estimates, frame
 from diffmemlib.companion.figures.tiers import beside
+from diffmemlib.nets.mlp import ResidualMLP
 
 runs = estimate.sweep_n()
 n_values = sorted({r.config["n"] for r in runs})
@@ -74,11 +76,23 @@ glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 36
 # \nabla \log P_t(x) = m_t \tanh(m_t\, \mathbf 1 \cdot x)\, \mathbf 1 - x, \qquad m_t = \mu e^{-t} .
 # ```
 #
-# The network is the paper's (Fig. 8): a linear layer from $d$ to $W$, three residual blocks $x \mapsto
-# \mathrm{LayerNorm}(x + \mathrm{Linear}(\mathrm{GELU}(\mathrm{Linear}(x + \mathrm{emb}(t)))))$, and a linear layer
-# back: 102 024 parameters at $W = 128$. It predicts the noise $\xi$ and is trained on full batches by SGD with momentum
-# {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in $\log\tau$ we pause the
-# training, generate samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure two things:
+# The network is the paper's: a linear layer from $d$ to $W$, three residual blocks, and a linear layer back. An embedding
+# of the diffusion time enters every block.
+
+# %% mystnb={"figure": {"caption": "The network (top) and one of its blocks (bottom), drawn from the code; redraws the paper's Fig. 8.", "name": "fig-mixture-network"}, "image": {"alt": "Two rows of boxes joined by arrows. Top: the noised point goes through a linear layer, three blocks and a linear layer to the predicted noise; the embedding of time enters each block. Bottom: in a block the embedding is added, a linear layer, GELU and a linear layer follow, the input is added again, and LayerNorm gives the output."}} tags=["remove-input"]
+figure, table = residual_mlp(ResidualMLP(d=runs[0].config["d"], width=runs[0].config["width"]))
+plt.show()
+
+# %% tags=["remove-input"]
+glue("parameters", f"{table['parameters'].sum():,}", display=False)
+glue("width", runs[0].config["width"], display=False)
+record_live("diffmemlib.companion.figures.network.residual_mlp(ResidualMLP(d=8, width=128))", table, "mixture-network")
+
+# %% [markdown]
+# It has {glue:text}`parameters` parameters at $W =$ {glue:text}`width`. It predicts the noise $\xi$ and is trained on full
+# batches by SGD with momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in
+# $\log\tau$ we pause the training, generate samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure
+# two things:
 #
 # - **the memorised fraction** $f_\mathrm{mem}$: the share of samples whose nearest training point is less than
 #   $k = 1/3$ as far away as the second nearest (Eq. 6), with the 95% interval of Wilson {cite:p}`brown2001`;

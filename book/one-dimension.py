@@ -21,7 +21,7 @@
 # learns the score of the distribution that the data came from. Much later, it learns the score of the data points
 # themselves. This is the left part of Fig. 1 of {cite:t}`bonnaire2025`, from a real training run.
 #
-# **You need** only calculus. **Reading time**: five minutes.
+# **You need** only calculus. ([](notation.md) lists all symbols of this book.) **Reading time**: five minutes.
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt

@@ -10,3 +10,18 @@ function reachByKeyboard() {
 }
 window.addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachByKeyboard));
 window.addEventListener("resize", reachByKeyboard);
+
+// Parts of the book fold in the side bar, all but the one that is read, so that the search and this page stay in view.
+function foldParts() {
+  for (const caption of document.querySelectorAll(".bd-docs-nav p.caption")) {
+    const chapters = caption.nextElementSibling;
+    if (chapters?.tagName !== "UL") continue;
+    const part = document.createElement("details"), title = document.createElement("summary");
+    part.className = "part";
+    part.open = chapters.classList.contains("current") || !document.querySelector(".bd-docs-nav ul.current");
+    title.textContent = caption.textContent;
+    caption.replaceWith(part);
+    part.append(title, chapters);
+  }
+}
+document.addEventListener("DOMContentLoaded", foldParts);

@@ -125,9 +125,9 @@ def test_another_tier_is_announced_on_every_page(tier: str, announced: bool, mon
     assert ("runs of tier gpu" in config.html_theme_options["announcement"]) == announced
 
 
-# A number that a page computed and that cannot be meant: a full batch is stored as 0, and a mean of nothing is nan.
+# What a page computed and cannot mean: a full batch is stored as 0, a mean of nothing is nan, numpy names its types.
 SENSELESS = re.compile(
-    r"\bbatch(?:es)? of 0(?! ?\.\d)\b|\b(?:nan|NaN|None)\b"
+    r"\bbatch(?:es)? of 0(?! ?\.\d)\b|\b(?:nan|NaN|None)\b|\b(?:np\.\w+|tensor)\("
     r"|(?<![\d.,])\b0 (?:images|points|steps|runs|samples|draws|hours|minutes)\b"
 )
 
@@ -208,3 +208,21 @@ def test_controls_change_what_is_shown(facts: Facts) -> None:
 @pytest.mark.parametrize("page", PAGES)
 def test_dark_mode_is_dark(page: str, look: Callable[[str, str], Facts]) -> None:
     assert (look(page, "light").seen["theme"], look(page, "dark").seen["theme"]) == ("light", "dark")
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("page", ["book/index.html", "book/training-time.html", "book/api/probe.html"])
+def test_search_and_this_page_are_in_view_in_the_side_bar(page: str, html: Path, chromium: Any) -> None:
+    """Of a window of 900 px, where all chapters at once do not fit; the keyboard opens the other parts."""
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    opened = context.new_page()
+    opened.goto((html / page).as_uri())
+    for what in (".search-button-field", ".bd-docs-nav li.active:not(:has(li.active)) > a"):
+        box = opened.locator(f".bd-sidebar-primary {what}").first.bounding_box()
+        assert box and 0 <= box["y"] and box["y"] + box["height"] <= 900, f"{what}: {box}"
+    closed = opened.locator("details.part:not([open])")
+    if page != "book/index.html":
+        count = closed.count()
+        closed.first.locator("> summary").press("Enter")
+        assert count == 4 and closed.count() == 3
+    context.close()

@@ -115,3 +115,15 @@ def test_scrubbers_hold_a_frame_for_every_milestone(experiment, module, options)
     assert "cdn" not in html
     assert "said &quot;so&quot;" in html
     assert len(html) < 600_000
+
+
+def test_the_drawn_network_has_all_parameters_of_the_network():
+    from diffmemlib.companion.figures.network import residual_mlp
+    from diffmemlib.nets.mlp import ResidualMLP
+
+    net = ResidualMLP(d=4, width=16, blocks=2)
+    figure, table = residual_mlp(net)
+    assert table["parameters"].sum() == sum(p.numel() for p in net.parameters())
+    texts = [text.get_text() for axis in figure.axes for text in axis.texts]
+    assert [t for t in texts if t.startswith("block")] == ["block 1", "block 2"]
+    assert "Linear\n4 to 16" in texts and "Linear\n16 to 4" in texts and texts.count("Linear\n16 to 16") == 2

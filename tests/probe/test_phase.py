@@ -140,7 +140,7 @@ from diffmemlib.files import run_lock
 from diffmemlib.probe import diagram, model
 model.MODELS["vectors", "cpu"] = model.Model("vectors", 64, 64, 3e-3, 8, 100, "ddim", 10, 0.0, 20, 6)
 if __name__ == "__main__":
-    diagram.phase(sys.argv[1], Path(sys.argv[2]), (16, 32), (8, 16, 32), steps=2000, workers=int(sys.argv[3]))
+    diagram.phase(sys.argv[1], Path(sys.argv[2]), (16, 32), (8, 16), steps=300, workers=int(sys.argv[3]))
 """
 
 
@@ -154,13 +154,13 @@ def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path
         for workers in "12"
     ]
     for task in tasks:
-        _, error = task.communicate(timeout=300)
+        _, error = task.communicate(timeout=900)
         assert task.returncode == 0, error.decode()
     _, again = diagram.phase(
-        str(vectors), tmp_path / "alone", (16, 32), (8, 16, 32), steps=2000, workers=1, tell=lambda text: None
+        str(vectors), tmp_path / "alone", (16, 32), (8, 16), steps=300, workers=1, tell=lambda text: None
     )
     assert not again
-    for width, n in ((16, 8), (32, 32)):
+    for width, n in ((16, 8), (32, 16)):
         model = phase.models_of(TINY, (width,))[width]
         steps = [
             sorted(file.name[:9] for file in (run_folder(tmp_path / out, model, data, n, 0) / "milestones").iterdir())

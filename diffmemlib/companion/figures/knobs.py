@@ -12,11 +12,11 @@ from ..estimators import Estimate
 from .style import LEARNED, MEMORY, QUALITY, subplots
 
 GREY = "0.65"  # where the interval reaches what means no change
-PANELS = (  # column, label, colour, limits of the axis, ticks
-    ("gen", r"$\times\ \tau_\mathrm{gen}$", QUALITY, (0.01, 100), (0.01, 0.1, 1, 10, 100)),
-    ("mem", r"$\times\ \tau_\mathrm{mem}$", MEMORY, (0.2, 5), (0.25, 0.5, 1, 2, 4)),
-    ("window", r"$\times\ \tau_\mathrm{mem}/\tau_\mathrm{gen}$", LEARNED, (0.01, 100), (0.01, 0.1, 1, 10, 100)),
-    ("quality", "+ smallest KL (nats)", "#009e73", (-0.6, 0.9), (-0.5, 0, 0.5)),
+PANELS = (  # column, title, colour, limits of the axis, ticks
+    ("gen", "samples good\n" r"$\times\ \tau_\mathrm{gen}$", QUALITY, (0.01, 100), (0.1, 1, 10)),
+    ("mem", "copies appear\n" r"$\times\ \tau_\mathrm{mem}$", MEMORY, (0.2, 5), (0.25, 0.5, 1, 2, 4)),
+    ("window", "window\n" r"$\times\ \tau_\mathrm{mem}/\tau_\mathrm{gen}$", LEARNED, (0.01, 100), (0.1, 1, 10)),
+    ("quality", "smallest KL\n+ nats", "#009e73", (-0.6, 0.9), (-0.5, 0, 0.5)),
 )
 
 
@@ -26,13 +26,14 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     table: as of `estimators.knobs.factors`. Grey: the interval reaches what means no change. Not reached: by no changed
     training, or by one.
     """
-    figure, axes = subplots(1, len(PANELS), figsize=(9.5, 0.36 * len(table) + 1.3), sharey=True)
+    figure, axes = subplots(1, len(PANELS), figsize=(9.5, 0.36 * len(table) + 1.9), sharey=True)
     rows: list[tuple[Any, ...]] = []
-    for axis, (key, label, color, limits, ticks) in zip(axes, PANELS, strict=True):
+    for axis, (key, title, color, limits, ticks) in zip(axes, PANELS, strict=True):
         none = 0.0 if key == "quality" else 1.0
         for y, (name, found) in enumerate(zip(table["name"], table[key], strict=True)):
             if found is None:
                 options = {"ha": "center", "va": "center", "fontsize": 9, "color": "0.4"}
+                options["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
                 axis.text(0.5, y, "not reached", transform=axis.get_yaxis_transform(), **options)
                 continue
             _dot(axis, y, found, GREY if found.low <= none <= found.high else color, limits)
@@ -41,8 +42,8 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         axis.set(xlim=limits, xscale="linear" if key == "quality" else "log")
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-        axis.set_xlabel(label, fontsize=11)
-        axis.tick_params(axis="x", labelsize=9)
+        axis.set_title(title, fontsize=11, color=color)
+        axis.tick_params(axis="x", labelsize=9, top=True, labeltop=True)
     axes[0].set_yticks(range(len(table)), list(table["name"]), fontsize=10)
     axes[0].set_ylim(len(table) - 0.4, -0.6)
     return figure, pd.DataFrame(rows, columns=["change", "of", "value", "low", "high", "pairs"])
