@@ -155,8 +155,8 @@ def new_context(browser: Any, mode: str) -> Any:
     return browser.new_context(color_scheme=scheme, viewport={"width": width, "height": height})
 
 
-def visit(context: Any, address: str, mode: str) -> Facts:
-    """Load one page once and gather every fact about it. `address` is its http or file URL."""
+def visit(context: Any, address: str, mode: str, whole: bool = True) -> Facts:
+    """Load one page once and gather every fact about it, by axe if `whole`. `address` is its http or file URL."""
     facts, home, axe_options = Facts(), urlsplit(address), MODES[mode][-1]
 
     def on_request(request: Any) -> None:
@@ -183,7 +183,7 @@ def visit(context: Any, address: str, mode: str) -> Facts:
         facts.seen = page.evaluate(LOOK)
         if mode != "dark":  # a colour scheme does not change what a control does
             move_controls(page, facts)
-        if axe_options is not None:
+        if axe_options is not None and whole:
             # axe tests by loading things itself: what it causes is not the page's doing.
             recorded = facts.console[:], facts.foreign[:], facts.failed[:]
             page.add_style_tag(content=AT_REST)

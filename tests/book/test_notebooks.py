@@ -64,11 +64,11 @@ def test_the_table_of_public_names_is_the_librarys():
     assert all((BOOK / "api" / f"{page}.md").exists() for *_, page in table)
 
 
-def pythons() -> list[str]:
-    """This Python, and those on the path of other versions that have what builds the book."""
+def other_pythons() -> list[str]:
+    """Those on the path, of other versions than this one, that have what builds the book."""
     needed = "import jupyter_book, sphinx_proof, sphinxcontrib.bibtex, torch, scipy, pandas, pyarrow, plotly, filelock"
-    others = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13)]
-    return [sys.executable] + [
+    others = [shutil.which(f"python3.{minor}") for minor in (11, 12, 13) if minor != sys.version_info.minor]
+    return [
         python
         for python in others
         if python and subprocess.run([python, "-c", needed], capture_output=True).returncode == 0
@@ -76,8 +76,10 @@ def pythons() -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_pages_of_the_library_build_alone_without_a_warning(tmp_path: Path):
-    """How an annotation is shown depends on the version of Python, and none may be a reference that is not found."""
+def test_the_pages_of_the_library_build_in_other_versions_of_python_without_a_warning(tmp_path: Path):
+    """How an annotation is shown depends on the version, and none may be a reference that is not found."""
+    if not other_pythons():
+        pytest.skip("no other version of Python here has what builds the book; make book builds it in this one")
     for name in ("_config.yml", "book/_ext", "book/_static", "book/api", "book/api.md", "book/references.bib"):
         target = tmp_path / name
         target.parent.mkdir(exist_ok=True)
@@ -85,7 +87,7 @@ def test_the_pages_of_the_library_build_alone_without_a_warning(tmp_path: Path):
     pages = "".join(f"  - file: book/api/{page.stem}\n" for page in sorted((BOOK / "api").glob("*.md")))
     (tmp_path / "_toc.yml").write_text(f"format: jb-book\nroot: book/api\nchapters:\n{pages}")
     main = "from jupyter_book.cli.main import main; main()"
-    for python in pythons():
+    for python in other_pythons():
         build = subprocess.run(
             [python, "-c", main, "build", tmp_path, "--all", "-W", "-n", "--keep-going"],
             env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True, timeout=600,
