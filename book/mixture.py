@@ -17,10 +17,23 @@
 # %% [markdown]
 # # The Gaussian mixture
 #
+# ```{index} memorisation
+# ```
+# ```{index} memorization
+# ```
+# ```{index} memorised fraction
+# ```
+# ```{index} f_mem
+# ```
+# ```{index} tau_mem
+# ```
+# ```{index} tau_gen
+# ```
+#
 # **What you will see.** A small network learns a distribution that we know exactly, so the quality of its samples can
 # be measured instead of judged by eye. Its samples become good at a time that does not depend on the number $n$ of
-# training points; copies of training points appear at a time proportional to $n$. This is Figure 9 of
-# {cite:t}`bonnaire2025`, redrawn from our own runs.
+# training points; copies of training points appear at a time proportional to $n$. These are Figures 8 and 9 of
+# {cite:t}`bonnaire2025`, redrawn from our own code and runs.
 #
 # **You need** the idea of a diffusion model and of its score. [](one-dimension) introduces both, in the simplest
 # possible case. **Reading time**: fifteen minutes.

@@ -17,6 +17,11 @@
 # %% [markdown]
 # # Stop in time: a monitor for your own loop
 #
+# ```{index} early stopping
+# ```
+# ```{index} stop training in time
+# ```
+#
 # **What you will see.** You train a diffusion model with your own network and your own code, and want to stop before it
 # copies its training set. Three lines in your loop watch it for you, and say when. (Which settings delay that moment is
 # the subject of [another page](training-time.ipynb).)

@@ -3,7 +3,8 @@ if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = f
 
 // What scrolls sideways must be reachable by keyboard. The theme sees to code and outputs, not to these.
 function reachByKeyboard() {
-  for (const box of document.querySelectorAll("mjx-container[display], .pst-scrollable-table-container")) {
+  const scroll = "mjx-container[display], .pst-scrollable-table-container, .picture";
+  for (const box of document.querySelectorAll(scroll)) {
     if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
   }
@@ -25,3 +26,14 @@ function foldParts() {
   }
 }
 document.addEventListener("DOMContentLoaded", foldParts);
+
+// On a phone a figure keeps a size at which its words can be read, and scrolls in a box of its own.
+function boxPictures() {
+  for (const image of document.querySelectorAll(".bd-article figure > img, .bd-article figure > a > img")) {
+    const box = document.createElement("div"), whole = image.closest("a") ?? image;
+    box.className = "picture";
+    whole.replaceWith(box);
+    box.append(whole);
+  }
+}
+document.addEventListener("DOMContentLoaded", boxPictures);

@@ -235,3 +235,20 @@ def test_search_and_this_page_are_in_view_in_the_side_bar(page: str, html: Path,
         closed.first.locator("> summary").press("Enter")
         assert count == 4 and closed.count() == 3
     context.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize(
+    ("query", "page"),
+    [
+        ("early stopping", "monitor"), ("how long to train", "your-data"), ("memorisation", "mixture"),
+        ("memorization", "mixture"), ("tau_mem", "mixture"), ("learning rate", "training-time"),
+    ],
+)  # fmt: skip
+def test_the_search_finds_the_right_page_first(query: str, page: str, html: Path, chromium: Any) -> None:
+    opened = chromium.new_page()
+    opened.goto(f"{(html / 'search.html').as_uri()}?q={query.replace(' ', '+')}")
+    first = opened.locator("#search-results ul.search li a").first
+    first.wait_for(timeout=30_000)
+    assert f"book/{page}.html" in first.get_attribute("href")
+    opened.close()
