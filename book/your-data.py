@@ -138,7 +138,10 @@ for i in range(3):
 # {glue:text}`probe-width` channels, and Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). With
 # another network, learning rate or augmentation, copies come at another step, which no probe can tell; for those, put a
 # [monitor](monitor.ipynb) into your own training loop. Where the data do not support a prediction, because nothing was
-# memorised in the time given, or in too few trainings, the command says so instead of guessing.
+# memorised in the time given, or in too few trainings, the command says so instead of guessing. The minutes are those
+# of the machine that it ran on. For those of another machine give its rate, `--model-steps-per-second 120` for example,
+# or name a stored run that was made there, `--pilot` with the digits of its folder. Its rate is used only if that run
+# was trained as the probe trains; otherwise the report says what differs.
 #
 # ## Is it right?
 #
