@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import hashlib
 import json
 import os
@@ -90,9 +91,11 @@ def explain_write_errors(path: Path) -> Iterator[None]:
     except OSError as error:
         variable = place_variable(path)
         elsewhere = f", or let {variable} name a place that can be written," if variable else ""
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO, None)
+        remedy = "make room" if full else "make the place writable, or name another"
         raise OSError(
             error.errno,
-            f"{path} could not be written ({error.strerror or error}); what was written before is whole: make room"
+            f"{path} could not be written ({error.strerror or error}); what was written before is whole: {remedy}"
             f"{elsewhere} and run the same again",
         ) from error
 

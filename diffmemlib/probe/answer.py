@@ -95,6 +95,7 @@ def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
     """Return when samples become good at the largest n at which they did, with its interval; None where they did not.
 
     That n is nearest to all data. The value is the geometric mean of its runs; the interval is infinite for one run.
+    Where a run on more points went on past that time and its samples were not good, they did not become good.
     """
     found = [(r.n, good_from(r)) for r in runs]
     largest = max((n for n, time in found if time.status != "censored"), default=0)
@@ -102,9 +103,10 @@ def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
     if 2 * sum(time.status != "censored" for time in at_largest) <= len(at_largest):
         return None
     try:
-        return geometric_mean(at_largest)
+        value = geometric_mean(at_largest)
     except ValueError:
-        return max(time.tau for time in at_largest if time.status != "censored"), 0.0, inf
+        value = max(time.tau for time in at_largest if time.status != "censored"), 0.0, inf
+    return None if any(n > largest and time.tau > value[0] for n, time in found) else value
 
 
 def good_later_with_more(runs: Sequence[Run]) -> bool:

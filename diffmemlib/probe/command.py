@@ -16,7 +16,7 @@ from . import report
 from .answer import Answer, answer
 from .data import read
 from .model import choose_model
-from .pilot import read_pilot
+from .pilot import find_pilot, read_pilot
 from .plan import Plan, at_once
 
 SHORTEST = 1.0  # minutes
@@ -75,6 +75,8 @@ def probe(
         raise ValueError(f"--model-steps-per-second {model_steps_per_second:g}: give a positive number")
     if pilot and model_steps_per_second:
         raise ValueError("--pilot and --model-steps-per-second both tell a rate: give one of them")
+    if pilot:
+        find_pilot(pilot)  # before the data are read, which may take minutes
     out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
@@ -87,6 +89,8 @@ def probe(
         state = out / "probe.json"
         key = digest(to_json({"data": data.checksum, "model": asdict(model), "device": device.split(":")[0]}))
         spent = _spent(state, key)
+        if state.exists() and not spent and (out / "report.html").exists():
+            tell(f"{out.name} holds a report on other data, or by another model; this one will be written over it.")
         plan = Plan(out, model, data, device, workers or at_once(device))
         left = 60 * minutes - spent
         if left > 0:
@@ -99,6 +103,8 @@ def probe(
                     write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             spent += used
+            if following := plan.following(left - used):
+                tell(following)
         runs = plan.known()
         found = answer(runs, data.count)
         facts = {"seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__}

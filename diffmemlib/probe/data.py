@@ -223,6 +223,10 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
             left_out = f"{count_of} columns that never change were" if several else "1 column that never changes was"
             x, found = x[:, ~constant], [*found, f"{left_out} left out."]
         centre, spread = x.mean(axis=0), x.std(axis=0, ddof=1)
+        if not (spread > np.finfo(np.float32).tiny).all():
+            raise SourceError(
+                f"{name} holds columns that vary by less than {np.finfo(np.float32).tiny:.1g}: rescale them"
+            )
         found = [*found, "Each column was brought to mean 0 and standard deviation 1, and distances are taken there."]
     if (repeats := count - len(different)) > 0:
         found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]

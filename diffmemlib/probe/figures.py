@@ -89,9 +89,14 @@ def window(runs: Sequence[Run], found: Answer) -> Figure:
         axis.annotate("all your data", (found.n, 0.02), xycoords=("data", "axes fraction"), ha="right",
                       xytext=(-4, 0), textcoords="offset points", fontsize=9)  # fmt: skip
         axis.plot([], [], "o", color=GOOD, label="samples are good from here on")
-        axis.plot([], [], "o", color=MEMORY, label="copies come here (line and band: predicted, 95%)")
+        predicted = " (line and band: predicted, 95%)" if told else ""
+        axis.plot([], [], "o", color=MEMORY, label="copies come here" + predicted)
         axis.plot([], [], "^", color="#666666", mfc="none", label="not before here: the run ended")
+        axis.plot([], [], "v", color="#666666", mfc="none", label="here or before: seen at the first look")
         axis.set(xscale="log", yscale="log", xlabel="training points n", ylabel="training steps")
+        marked = sorted({*(r.n for r in runs), found.n})
+        axis.set_xticks(marked, [f"{n:,}" for n in marked])
+        axis.minorticks_off()
         axis.legend(frameon=False, fontsize=9)
     return figure
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ..experiments.registry import EXPERIMENTS
@@ -44,28 +45,40 @@ class Pilot:
     differs: tuple[str, ...]
 
 
+def find_pilot(name: str) -> Path:
+    """Return the folder of a stored run by its twelve digits, or as many of the first as only one run has.
+
+    Raises
+    ------
+    ValueError
+        Where no stored run has this name, or several have.
+    """
+    matching = [folder for folder in stored_folders() if name and folder.name.startswith(name)]
+    if len(matching) != 1:
+        many = f"{len(matching)} stored runs begin so: give more of its digits" if matching else "no stored run is it"
+        raise ValueError(f"--pilot {name}: {many}; a pilot is named by the twelve digits of its folder in results")
+    return matching[0]
+
+
 def read_pilot(name: str, model: Model, data: Data) -> Pilot:
     """Read a stored run, and compare its training with that of a probe.
 
     Parameters
     ----------
     name
-        Its twelve digits, or as many of the first as only one run has.
+        As of `find_pilot`.
     model, data
         Of the probe.
 
     Raises
     ------
     ValueError
-        Where no stored run has this name, or several have, or it trained no network on such data.
+        As of `find_pilot`, and where the run trained no network on such data.
     ResultError
         Where it is damaged.
     """
-    matching = [folder for folder in stored_folders() if name and folder.name.startswith(name)]
-    if len(matching) != 1:
-        many = f"{len(matching)} stored runs begin so: give more of its digits" if matching else "no stored run is it"
-        raise ValueError(f"--pilot {name}: {many}; a pilot is named by the twelve digits of its folder in results")
-    result = read_result(matching[0])
+    folder = find_pilot(name)
+    result = read_result(folder)
     experiment, wanted = result.config["experiment"], EXPERIMENT[model.kind]
     if experiment != wanted:
         raise ValueError(f"--pilot {name}: it is a run of {experiment}, and {model.kind} are trained as in {wanted}")
@@ -76,4 +89,4 @@ def read_pilot(name: str, model: Model, data: Data) -> Pilot:
     differs = [f"{key} {settings[key]} instead of {value}" for key, value in own.items() if settings[key] != value]
     told = result.provenance
     rate = told["last_milestone"] / told["seconds"] if told["seconds"] > 0 else 0.0
-    return Pilot(matching[0].name, rate, str(told["device"]), tuple(differs))
+    return Pilot(folder.name, rate, str(told["device"]), tuple(differs))

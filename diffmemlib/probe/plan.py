@@ -131,6 +131,26 @@ class Plan:
         ]
         return [run for run in found if run is not None]
 
+    def following(self, left: float) -> str:
+        """Return what more minutes would bring, in a sentence: the next training, where the seconds left are too few.
+
+        Parameters
+        ----------
+        left
+            Of the time given.
+        """
+        runs = self.known()
+        done = {(r.n, r.seed): r.seconds for r in runs if r.ended == "time"}
+        ended = {(r.n, r.seed) for r in runs if r.ended != "time"}
+        for n, seed in order(self.model.smallest, len(self.data.pool)):
+            if (n, seed) not in ended and (expected := expected_seconds(n, runs)) is not None:
+                more = max(expected - done.get((n, seed), 0.0), 0.1 * expected) * SPARE - max(left, 0.0)
+                return (
+                    f"The next training, on n = {n}, takes about {expected / 60:.1f} minutes, and "
+                    f"{max(left, 0) / 60:.1f} are left: with {max(more, 60) / 60:.0f} more it is made."
+                )
+        return ""
+
     def carry_out(self, seconds: float, stream: TextIO | None = None) -> Iterator[float]:
         """Make trainings until the seconds are over or nothing more fits; yields seconds used, now and then.
 

@@ -35,6 +35,7 @@ figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { max-width: 
 .pixels { image-rendering: pixelated; width: 100% }
 table { border-collapse: collapse; font-size: .95rem } td, th { padding: .25rem .8rem; text-align: right;
   border-bottom: 1px solid var(--line) } input[type=range] { width: 100% } .wide { overflow-x: auto }
+@media (max-width: 40rem) { figure svg { max-width: none; width: 40rem } }
 """
 SCRIPT = """
 const frames = JSON.parse(document.getElementById('frames').textContent);
@@ -64,11 +65,13 @@ def write(
     rate = steps_per_second(runs)
     pilot = Pilot(**facts["pilot"]) if "pilot" in facts else None
     told = sentences(found, model.batch, rate) + at_your_rate(found, facts.get("model_steps_per_second", 0.0), pilot)
+    tests = backtests(runs)
+    told += outcome(tests)
     html_file, content = out / "report.html", out / "report.json"
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
         "steps_per_second": rate, "runs": [_as_json(run) for run in runs],
-        "backtests": [asdict(test) | {"verdict": test.verdict} for test in backtests(runs)], **facts,
+        "backtests": [asdict(test) | {"verdict": test.verdict} for test in tests], **facts,
     }))  # fmt: skip
     write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
     return html_file, told
@@ -150,6 +153,26 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
     ]
+
+
+def outcome(tests: Sequence[Backtest]) -> list[str]:
+    """Return how the prediction did where it was put to the test, in a sentence; nothing where it was not.
+
+    Parameters
+    ----------
+    tests
+        Of the probe.
+    """
+    verdicts = [test.verdict for test in tests if test.verdict != "not told"]
+    if not verdicts:
+        return []
+    wrong = [f"{verdicts.count(v)} {v}" for v in ("earlier", "later") if v in verdicts]
+    told = (
+        f"Of {len(verdicts)} larger trainings that were predicted in this way, {verdicts.count('inside')} came inside"
+    )
+    if not wrong:
+        return [told + " the interval."]
+    return [f"{told} the interval and {' and '.join(wrong)}: do not rely on the interval above, and give more minutes."]
 
 
 def _of_tests(tests: Sequence[Backtest]) -> list[str]:

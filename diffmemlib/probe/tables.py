@@ -17,6 +17,7 @@ from ..files import read_text
 
 SUFFIXES = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet")
 MOST_BYTES = 2**33  # of a file
+MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}  # at the beginning of a file
 HEAD = 2**16  # characters in which the separator is looked for
 
 
@@ -48,12 +49,16 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
         raise SourceError(f"{name} cannot be read as {suffix} ({error})") from None
     if len(columns) > 1:
         raise SourceError(f"{name}: give one --column, the name of an array, not {len(columns)}")
+    if columns and list(arrays) == [""]:
+        raise SourceError(f"{name} holds one array, without a name: leave --column out")
     if columns and columns[0] not in arrays:
         raise SourceError(f"{name} holds no array {quoted(columns[0])!r}; it has {_listed(list(arrays))}")
     if not columns and len(arrays) != 1:
         raise SourceError(f"{name} holds {len(arrays)} arrays ({_listed(list(arrays))}): choose one with --column NAME")
     array = arrays[columns[0] if columns else next(iter(arrays))]
-    if array.dtype.kind not in "fiub" or array.size == 0:
+    if array.size == 0:
+        raise SourceError(f"{name} holds no points: its shape is {array.shape}")
+    if array.dtype.kind not in "fiub":
         raise SourceError(f"{name} holds {array.dtype} of shape {array.shape}: give numbers, a point a row")
     return array
 
@@ -65,8 +70,18 @@ def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
         tensors = safetensors.torch.load_file(path)
         return {name: (t.float() if t.is_floating_point() else t).numpy() for name, t in tensors.items()}
     with open(path, "rb") as file:
-        loaded = np.load(file, allow_pickle=False)
-        return {name: loaded[name] for name in loaded.files} if suffix == ".npz" else {"": loaded}
+        if not file.read(6).startswith(MAGIC[suffix]):
+            raise SourceError(f"{quoted(path.name)} is no {suffix} file, whatever its name says: write it by numpy")
+        file.seek(0)
+        try:
+            loaded = np.load(file, allow_pickle=False)
+            return {name: loaded[name] for name in loaded.files} if suffix == ".npz" else {"": loaded}
+        except ValueError as error:
+            if "pickle" not in str(error):
+                raise
+            raise SourceError(
+                f"{quoted(path.name)} holds Python objects, which are not read, since they may run code: give numbers"
+            ) from None
 
 
 def _table(path: Path, suffix: str) -> pd.DataFrame:

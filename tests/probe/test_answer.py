@@ -20,6 +20,7 @@ from diffmemlib.probe.answer import (
     times,
 )
 from diffmemlib.probe.backtest import Backtest, backtests
+from diffmemlib.probe.report import outcome
 from diffmemlib.probe.training import copies_level
 from diffmemlib.timescales.crossings import Timescale
 
@@ -102,7 +103,8 @@ def test_the_time_of_good_samples_is_that_of_the_largest_trainings():
     found = answer(runs, 2048)
     assert found.later_with_more and "may be later on all points" in sentences(found, 16, 50.0)[1]
     assert not answer(several(), 2048).later_with_more
-    assert tau_gen_of([made(32), *(made(64, seed, gen=1e9) for seed in (0, 1))])[0] == pytest.approx(500, rel=0.03)
+    assert tau_gen_of([made(32), made(64, gen=1e9, end=300.0)])[0] == pytest.approx(500, rel=0.03), "it ended before"
+    assert tau_gen_of([made(32), made(64, gen=1e9, end=900.0)]) is None, "it went on past that time"
     assert tau_gen_of([made(32), *(made(32, seed, gen=1e9) for seed in (1, 2))]) is None, "one of three is luck"
     assert tau_gen_of([made(32)])[1:] == (0.0, inf)
 
@@ -175,3 +177,16 @@ def test_a_rate_of_yours_turns_steps_into_minutes_and_says_for_whom():
 )
 def test_numbers_are_plain(value: float, text: str):
     assert plain(value) == text
+
+
+def test_an_answer_says_how_the_prediction_did_where_it_was_tested():
+    def one(tau: float, status: str = "interpolated") -> Backtest:
+        good = Timescale(10, "interpolated")
+        return Backtest(256, 0, (32, 64), (200.0, 100.0, 400.0), Timescale(tau, status), None, good)
+
+    assert outcome([]) == outcome([one(50, "censored")]) == []
+    (held,) = outcome([one(200), one(300), one(50, "censored")])
+    assert held == "Of 2 larger trainings that were predicted in this way, 2 came inside the interval."
+    (missed,) = outcome([one(200), one(50), one(900), one(901)])
+    assert "Of 4 larger trainings" in missed and "1 came inside the interval and 1 earlier and 2 later" in missed
+    assert missed.endswith("do not rely on the interval above, and give more minutes.")

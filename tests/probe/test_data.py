@@ -172,8 +172,14 @@ BAD = {
     "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 different points, and {FEWEST} are the fewest"),
     "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "1 different points"),
     "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "1 different points"),
-    "pickle": (lambda p: p.write_bytes(pickle.dumps(VECTORS)), ".npy", "cannot be read as .npy"),
-    "objects": (lambda p: np.save(p, np.array([{"a": 1}] * 9), allow_pickle=True), ".npy", "cannot be read as .npy"),
+    "tiny": (lambda p: np.save(p, 1e-200 * VECTORS), ".npy", "columns that vary by less than 1e-38: rescale them"),
+    "none": (lambda p: np.save(p, VECTORS[:0]), ".npy", r"holds no points: its shape is \(0, 4\)"),
+    "pickle": (lambda p: p.write_bytes(pickle.dumps(VECTORS)), ".npy", "is no .npy file, whatever its name says"),
+    "no zip": (lambda p: p.write_bytes(b"PK"), ".npz", "is no .npz file, whatever its name says"),
+    "half a zip": (lambda p: p.write_bytes(b"PK\x03\x04"), ".npz", "cannot be read as .npz"),
+    "objects": (lambda p: np.save(p, np.array([{"a": 1}] * 9), allow_pickle=True), ".npy", "holds Python objects"),
+    "objects of an archive": (
+        lambda p: np.savez(p, a=np.array([{"a": 1}] * 9)), ".npz", "holds Python objects, which are not read"),
     "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", "leave the alpha channel out"),
     "range": (lambda p: np.save(p, 1000 * RNG.random((200, 8, 8))), ".npy", "as bytes, in .0, 1. or in"),
     "shape": (lambda p: np.save(p, RNG.random(200)), ".npy", "has shape .200,.: give vectors"),
@@ -205,6 +211,7 @@ def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
         ("few", {"columns": ("a",)}, "--column is for tables and arrays"),
         ("few", {"size": 10}, "--size 10: the U-Net takes sides that are multiples of 4"),
         ("x.csv", {"columns": ("z",)}, "has no column z; it has a, b, c, d"),
+        ("x.npy", {"columns": ("z",)}, "holds one array, without a name: leave --column out"),
         ("", {}, "the source is empty"),
     ],
 )
@@ -212,6 +219,7 @@ def test_a_source_that_cannot_be_taken_is_told_with_what_to_give(tmp_path, monke
     (tmp_path / "empty").mkdir()
     pictures(tmp_path / "few", 20)
     save(tmp_path / "x.csv", VECTORS)
+    np.save(tmp_path / "x.npy", VECTORS)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=sentence):
         probe_data(source, tmp_path / "out", **options)

@@ -74,6 +74,8 @@ def test_a_name_that_is_no_run_is_refused(store, data, name):
     stored()
     with pytest.raises(ValueError, match="no stored run is it"):
         read_pilot(name, PROBE, data)
+    done = CliRunner().invoke(app, ["probe", "no-such-file", "--pilot", name or "x"])
+    assert done.exit_code == 1 and "no stored run is it" in done.output.replace("\n", " "), "before data are read"
 
 
 def test_a_run_of_another_kind_and_an_unclear_name_are_refused(data):

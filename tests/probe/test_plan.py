@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 from known import made
 
-from diffmemlib.probe.plan import GROWTH, LEAST_GROWTH, SPARE, choose, expected_seconds, order, progress_line
+from diffmemlib.probe.model import MODELS
+from diffmemlib.probe.plan import GROWTH, LEAST_GROWTH, SPARE, Plan, choose, expected_seconds, order, progress_line
 
 
 def test_two_sizes_and_their_repetitions_come_before_larger_ones():
@@ -58,3 +59,17 @@ def test_a_training_that_was_interrupted_costs_what_is_left_of_it():
     whole = 40.0 * 2**GROWTH
     assert choose(jobs, taken, [runs[0]], (whole - 60.0) * SPARE + 1) is None
     assert choose(jobs, taken, runs, (whole - 60.0) * SPARE + 1) == (64, 0)
+
+
+def test_what_does_not_fit_any_more_is_told_with_the_minutes_it_needs(tmp_path, data, monkeypatch):
+    plan = Plan(tmp_path, MODELS["vectors", "cpu"], data, "cpu", 1)
+    runs = [replace(made(n, s), seconds=60.0) for n, s in ((32, 0), (64, 0))]
+    monkeypatch.setattr(Plan, "known", lambda self: runs)
+    assert plan.following(30.0) == (
+        "The next training, on n = 32, takes about 1.0 minutes, and 0.5 are left: with 1 more it is made."
+    )
+    assert choose(order(32, 150), {(32, 0), (64, 0)}, runs, 30.0) is None and "with 1 more" in plan.following(-5.0)
+    monkeypatch.setattr(Plan, "known", lambda self: [])
+    assert plan.following(30.0) == "", "nothing is known of its time"
+    monkeypatch.setattr(Plan, "known", lambda self: [made(n, s) for n, s in order(32, len(data.pool))])
+    assert plan.following(30.0) == "", "all are through"
