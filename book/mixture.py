@@ -17,17 +17,17 @@
 # %% [markdown]
 # # The Gaussian mixture
 #
-# ```{index} memorisation
+# ```{index} ! memorisation
 # ```
-# ```{index} memorization
+# ```{index} ! memorization
 # ```
-# ```{index} memorised fraction
+# ```{index} ! memorised fraction
 # ```
-# ```{index} f_mem
+# ```{index} ! f_mem
 # ```
-# ```{index} tau_mem
+# ```{index} ! tau_mem
 # ```
-# ```{index} tau_gen
+# ```{index} ! tau_gen
 # ```
 #
 # **What you will see.** A small network learns a distribution that we know exactly, so the quality of its samples can

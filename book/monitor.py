@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Stop in time: a monitor for your own loop
 #
-# ```{index} early stopping
+# ```{index} ! early stopping
 # ```
-# ```{index} stop training in time
+# ```{index} ! stop training in time
 # ```
 #
 # **What you will see.** You train a diffusion model with your own network and your own code, and want to stop before it

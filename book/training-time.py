@@ -17,6 +17,13 @@
 # %% [markdown]
 # # What buys training time
 #
+# ```{index} ! learning rate
+# ```
+# ```{index} ! batch size
+# ```
+# ```{index} ! flow matching
+# ```
+#
 # **What you will see.** You can train until copies appear, and no longer. Which of the settings that people turn move that
 # moment: the learning rate, the batch, what the network predicts, its width, weight decay? Here each is changed alone, and
 # its factor on both times is measured.

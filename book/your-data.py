@@ -17,11 +17,11 @@
 # %% [markdown]
 # # Your own data
 #
-# ```{index} how long to train
+# ```{index} ! how long to train
 # ```
-# ```{index} how long may I train
+# ```{index} ! how long may I train
 # ```
-# ```{index} small data set
+# ```{index} ! small data set
 # ```
 #
 # **What you will see.** You have a small data set of your own. How long may you train on it before the model memorises?

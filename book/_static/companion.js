@@ -37,3 +37,10 @@ function boxPictures() {
   }
 }
 document.addEventListener("DOMContentLoaded", boxPictures);
+
+// The search's own function returns null where the place of a result holds no text, and then fails to append it.
+document.addEventListener("DOMContentLoaded", () => {
+  if (typeof Search === "undefined") return;
+  const summary = Search.makeSearchSummary;
+  Search.makeSearchSummary = (...found) => summary.apply(Search, found) ?? document.createTextNode("");
+});
