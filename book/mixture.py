@@ -249,6 +249,7 @@ estimates("Exponent of tau_mem in n", by_k)
 # %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
 figure, table = quality_and_memory(wide, key="width", scale=-1)
+figure.set_dpi(90)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
@@ -261,6 +262,7 @@ record(wide, table, "mixture-width")
 # %% mystnb={"figure": {"caption": "The fall of the divergence for four widths $W$ at $n = 256$, against training time and against $W$ times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
 wide_256 = estimate.sweep_width(256)
 figure, table = quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
+figure.set_dpi(90)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
