@@ -148,10 +148,15 @@ def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[
     if array.size > MOST:
         raise SourceError(f"{name} holds {array.size / 1e9:.1f} billion numbers; take a part of the points")
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
-        raise SourceError(f"{name} holds NaN or infinite numbers in {bad} of {len(array)} points: leave these out")
+        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
+        raise SourceError(
+            f"{name} holds NaN or infinite numbers in {len(bad)} of {len(array)} points, the first of them point "
+            f"{bad[0] + 1}: leave these out"
+        )
     if array.dtype.kind == "f" and np.abs(array).max() > LARGEST:
         raise SourceError(f"{name} holds numbers above {LARGEST:g}: rescale the data")
+    if array.ndim == 2 and grey:
+        raise SourceError(f"--grey is for pictures, and {name} holds vectors: leave it out")
     if array.ndim == 2:
         return array.astype(np.float64), [*found, f"Each row is a vector of {array.shape[1]} numbers."]
     if array.ndim not in (3, 4):

@@ -145,8 +145,8 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[
     if (gaps := table.isna().any(axis=1)).any():
         worst = table.columns[table.isna().any()]
         raise SourceError(
-            f"{name} has gaps in {int(gaps.sum())} of {len(table)} rows, in the columns {_listed(list(worst))}: leave "
-            "those rows or columns out, or fill them"
+            f"{name} has gaps in {int(gaps.sum())} of {len(table)} rows, in the columns {_listed(list(worst))}, first "
+            f"in row {int(gaps.to_numpy().argmax()) + 1}: leave those rows or columns out, or fill them"
         )
     return table.to_numpy(float)
 

@@ -160,7 +160,7 @@ def rows(first: str, other: str) -> str:
 
 BAD = {
     "text": (csv(rows("1,x", "")), ".csv", "columns without numbers: b. Choose those to take.*such as a"),
-    "gaps": (csv(rows("1,", "\n,7")), ".csv", "gaps in 2 of 162 rows, in the columns a, b"),
+    "gaps": (csv(rows("1,", "\n,7")), ".csv", "gaps in 2 of 162 rows, in the columns a, b, first in row 1:"),
     "empty": (csv(""), ".csv", "is empty: give a line of names"),
     "ragged": (csv("a,b\n1,2,3,4\n1\n"), ".csv", "line 2 has 4 fields, and the first has 2"),
     "header": (csv("a,b\n"), ".csv", "is empty: give a line of names"),
@@ -168,7 +168,7 @@ BAD = {
     "twice": (csv("a,a\n" + COUNT * "1,2\n"), ".csv", "two columns of the name a"),
     "photo": (lambda p: np.save(p, RNG.random((480, 640, 3))), ".npy", "480 images of 640 x 3"),
     "huge": (lambda p: np.save(p, 1e200 * VECTORS), ".npy", "numbers above 1e.30: rescale"),
-    "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", "holds NaN or infinite numbers in"),
+    "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", r"the first of them point \d+:"),
     "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 different points, and {FEWEST} are the fewest"),
     "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "1 different points"),
     "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "1 different points"),
@@ -212,6 +212,7 @@ def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
         ("few", {"size": 10}, "--size 10: the U-Net takes sides that are multiples of 4"),
         ("x.csv", {"columns": ("z",)}, "has no column z; it has a, b, c, d"),
         ("x.npy", {"columns": ("z",)}, "holds one array, without a name: leave --column out"),
+        ("x.npy", {"grey": True}, "--grey is for pictures, and x.npy holds vectors"),
         ("", {}, "the source is empty"),
     ],
 )
