@@ -220,7 +220,7 @@ def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
         (["x.npy", "--out", "x.npy"], "--out x.npy is a file: give a folder"),
         (["x.npy", "--device", "cuda"], "cuda"),
         (["nothing.npy"], "nothing.npy does not exist"),
-        (["x.npy", "--column", "a"], "holds no array 'a'"),
+        (["x.npy", "--column", "a"], "holds one array, without a name: leave --column out"),
     ],
 )
 def test_arguments_that_cannot_be_end_in_one_sentence(tmp_path, vectors, arguments, sentence, monkeypatch):
