@@ -37,8 +37,8 @@ def store(tmp_path, monkeypatch):
     return tmp_path
 
 
-def snakemake(*options: str) -> subprocess.CompletedProcess:
-    return subprocess.run([*SNAKEMAKE, *options], cwd=ROOT, capture_output=True, text=True, timeout=900)
+def snakemake(*options: str, python: str = sys.executable) -> subprocess.CompletedProcess:
+    return subprocess.run([python, *SNAKEMAKE[1:], *options], cwd=ROOT, capture_output=True, text=True, timeout=900)
 
 
 @pytest.mark.slow
@@ -62,8 +62,12 @@ def test_the_workflow_makes_what_is_missing_and_nothing_else(store, monkeypatch)
 
 @pytest.mark.slow
 def test_a_run_that_fails_is_told_once_and_not_begun_again(store, monkeypatch):
+    """By a Python whose path holds a space, as in a clone of such a name."""
     table(store, monkeypatch, "{ n = 16, lr = 1e30, samples = 100, kept = 20 }")
-    failed = snakemake("--cores", "1", "--config", "tier=smoke", "budget=60")  # a budget allows many attempts
+    (store / "a place").symlink_to(Path(sys.prefix), target_is_directory=True)
+    python = str(store / "a place" / "bin" / Path(sys.executable).name)
+    # A budget allows many attempts.
+    failed = snakemake("--cores", "1", "--config", "tier=smoke", "budget=60", python=python)
     assert failed.returncode != 0
     assert "1 runs failed; why stands in executed/smoke/gmm-" in failed.stderr
     (config,) = sweep_configs("x", "smoke")
