@@ -64,8 +64,7 @@ def test_the_workflow_makes_what_is_missing_and_nothing_else(store, monkeypatch)
 def test_a_run_that_fails_is_told_once_and_not_begun_again(store, monkeypatch):
     """By a Python whose path holds a space, as in a clone of such a name."""
     table(store, monkeypatch, "{ n = 16, lr = 1e30, samples = 100, kept = 20 }")
-    (store / "a place").symlink_to(Path(sys.prefix), target_is_directory=True)
-    python = str(store / "a place" / "bin" / Path(sys.executable).name)
+    python = python_with_a_space(store)
     # A budget allows many attempts.
     failed = snakemake("--cores", "1", "--config", "tier=smoke", "budget=60", python=python)
     assert failed.returncode != 0
@@ -89,6 +88,12 @@ def test_a_run_cut_by_its_budget_is_begun_again_until_it_is_whole(store, monkeyp
 
 
 SHORT = 'steps = 2, first = 1, milestones = 2, samples = 100, kept = 20, sampler = "ddim"'
+
+
+def python_with_a_space(store: Path) -> str:
+    """This Python, by a path with a space."""
+    (store / "a place").symlink_to(Path(sys.prefix), target_is_directory=True)
+    return str(store / "a place" / "bin" / Path(sys.executable).name)
 
 
 def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
@@ -250,3 +255,10 @@ def test_every_table_of_every_tier_names_runs_that_can_be_made():
 def test_settings_of_the_workflow_that_cannot_be_are_told(store, setting: str, sentence: str):
     done = snakemake("--cores", "1", "--config", "tier=smoke", setting)
     assert done.returncode != 0 and sentence in done.stderr
+
+
+def test_a_cluster_is_not_given_a_python_that_its_jobs_cannot_begin(store):
+    python = python_with_a_space(store)
+    done = snakemake("--cores", "1", "--config", "tier=smoke", "walltime=5", python=python)
+    assert done.returncode != 0 and "since its path holds a space: clone into another folder" in done.stderr
+    assert python in done.stderr
