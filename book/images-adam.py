@@ -148,7 +148,7 @@ estimates("SGD", shown)
 # At the same $n$, SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam until the first copies. In the
 # paper, too, Adam takes far fewer steps. How many fewer depends on the two learning rates, which differ by a factor of
 # {glue:text}`adam-paper-apart` in the paper and of {glue:text}`adam-apart` here. The claim below therefore asks only
-# for a factor of 3 or more, far below the paper's.
+# for a factor that is far below the paper's.
 #
 # ## Claims
 

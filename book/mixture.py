@@ -93,13 +93,15 @@ glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 36
 # of the diffusion time enters every block.
 
 # %% mystnb={"figure": {"caption": "The network (top) and one of its blocks (bottom), drawn from the code; redraws the paper's Fig. 8.", "name": "fig-mixture-network"}, "image": {"alt": "Two rows of boxes joined by arrows. Top: the noised point goes through a linear layer, three blocks and a linear layer to the predicted noise; the embedding of time enters each block. Bottom: in a block the embedding is added, a linear layer, GELU and a linear layer follow, the input is added again, and LayerNorm gives the output."}} tags=["remove-input"]
-figure, table = residual_mlp(ResidualMLP(d=runs[0].config["d"], width=runs[0].config["width"]))
+shape = {name: runs[0].config[name] for name in ("d", "width")}
+figure, table = residual_mlp(ResidualMLP(**shape))
 plt.show()
 
 # %% tags=["remove-input"]
 glue("parameters", f"{table['parameters'].sum():,}", display=False)
-glue("width", runs[0].config["width"], display=False)
-record_live("diffmemlib.companion.figures.network.residual_mlp(ResidualMLP(d=8, width=128))", table, "mixture-network")
+glue("width", shape["width"], display=False)
+made = f"ResidualMLP(d={shape['d']}, width={shape['width']})"
+record_live(f"diffmemlib.companion.figures.network.residual_mlp({made})", table, "mixture-network")
 
 # %% [markdown]
 # It has {glue:text}`parameters` parameters at $W =$ {glue:text}`width`. It predicts the noise $\xi$ and is trained on full

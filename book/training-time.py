@@ -90,10 +90,10 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 # in batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
 # {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all. Most of their
 # names explain themselves. A network that "predicts the velocity" has the target $e^{-t}\xi - \sqrt{\Delta_t}\,x_0$.
-# With "noise on the data", fresh Gaussian noise of standard deviation 0.2 is added to the training points at every
-# step. Where small (or large) times are "drawn more often", their density falls as the inverse square root of the
-# distance from that end of the schedule. A "frozen" noise is drawn once, together with its diffusion time, and kept for
-# the whole training.
+# With "noise on the data", fresh Gaussian noise of the standard deviation in its name is added to the training points
+# at every step. Where small (or large) times are "drawn more often", their density falls as the inverse square root of
+# the distance from that end of the schedule. A "frozen" noise is drawn once, together with its diffusion time, and kept
+# for the whole training.
 #
 # A changed training is compared with the unchanged one on the same $n$, from the same seed, which has the same training
 # points and, where the shape of the network allows it, the same first weights. The factor is the geometric mean over

@@ -40,6 +40,7 @@ import json
 from math import fsum
 
 import matplotlib.pyplot as plt
+import pandas as pd
 from myst_nb import glue
 
 from diffmemlib.companion import coverage, predictions
@@ -211,25 +212,37 @@ frame(
 # ## How sharp can such a prediction be?
 #
 # How near the middle of the interval comes depends on how the time of copies grows, and on the number of trainings. A
-# simulation shows how much: it makes up trainings whose growth is known, predicts one on four times the largest $n$ from
-# them, and repeats this {glue:text}`sharp-trials` times. In four of the simulated worlds the time is a power of $n$, or
-# proportional to $n$ after an offset. In two others its growth steepens, up to $n^2$. The logarithms of the times scatter
-# by {glue:text}`sharp-scatter` from one training to the next. The table has the lowest and the highest share over these
-# worlds.
+# simulation shows how much: it makes up trainings whose growth is known, predicts one on four times the largest $n$
+# from them, and repeats this {glue:text}`sharp-trials` times. In {glue:text}`sharp-worlds` of the simulated worlds the
+# time is a power of $n$, or proportional to $n$ after an offset. In {glue:text}`sharp-steep` others its growth
+# steepens, up to $n^2$. The logarithms of the times scatter by {glue:text}`sharp-scatter` from one training to the
+# next. The table has the lowest and the highest share over these worlds.
 
 # %% tags=["remove-input"]
 sharp = json.loads((checkout() / "book" / "measured" / "prediction.json").read_text())
 glue("sharp-trials", sharp["rows"][0]["trials"], display=False)
 glue("sharp-scatter", f"{coverage.SCATTER:g}", display=False)
+rows = pd.DataFrame(sharp["rows"])
+held, near, steep = (
+    rows["held"].str[0] / rows["trials"],
+    rows["near"] / rows["trials"],
+    rows["growth"].isin(coverage.STEEP),
+)
+glue("sharp-worlds", len(coverage.LAWS), display=False)
+glue("sharp-steep", len(coverage.STEEP), display=False)
+glue("sharp-held", f"{held.min():.0%} to {held.max():.0%}", display=False)
+glue("sharp-near", f"{near[~steep].min():.0%} to {near[~steep].max():.0%}", display=False)
+glue("sharp-near-steep", f"{near[steep].min():.0%} to {near[steep].max():.0%}", display=False)
 frame(
     "How often a simulated training lies where it was predicted, and how wide the 95% interval is",
     predictions.by_design(sharp),
 )
 
 # %% [markdown]
-# The intervals contain the training about as often as they promise, whatever the growth. They become narrower with every
-# size that is added. The middle of the interval is a different matter. Where the growth steepens, it is nearly always too
-# early, and no number of small trainings can tell this in advance. This error is on the safe side.
+# The 95% intervals contain the training in {glue:text}`sharp-held` of the cases, over all growths and designs. The
+# middle of the interval is a different matter. Where the growth does not steepen, it is near the measured time in
+# {glue:text}`sharp-near` of the cases. Where it steepens, it is near in {glue:text}`sharp-near-steep`, and more
+# trainings on few points do not help, because they cannot show how the growth continues.
 #
 # ## How many points does a larger network need?
 #

@@ -122,3 +122,15 @@ def test_the_smallest_score_gap_is_that_of_each_run_and_has_an_exponent(runs):
     assert estimate.smallest_kl_exponent().value == pytest.approx(
         np.polyfit(np.log(table["n"]), np.log(table["kl"]), 1)[0]
     )
+
+
+def test_the_batch_of_a_sweep_is_that_of_its_larger_sets():
+    """A set of one batch is stored with a batch of 0, and a page that read it there spoke of batches of 0."""
+    from diffmemlib.companion.sweeps.tables import sweep_results
+
+    runs = sweep_results("images-sgd")
+    assert min(r.config["batch"] for r in runs) == 0
+    assert scaling.batch_size(runs) == max(r.config["batch"] for r in runs) > 1
+    assert scaling.batch_size(sweep_results("images-full-draws")) == max(
+        r.config["n"] for r in sweep_results("images-full-draws")
+    ), "a point that is drawn several times is in the batch once"

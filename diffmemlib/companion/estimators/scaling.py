@@ -123,7 +123,7 @@ def in_common(runs: Sequence[Result], others: Sequence[Result]) -> tuple[list[Re
 
 def batch_size(runs: Sequence[Result]) -> int:
     """Images in a step of the runs of a sweep; a training set that is smaller is one batch, and its run has a 0."""
-    return max(min(r.config["batch"] or r.config["n"], r.config["n"]) for r in runs)
+    return max(draws_a_step(r) // int(r.config.get("draws", 1)) for r in runs)
 
 
 def draws_a_step(run: Result) -> int:
