@@ -18,7 +18,9 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pret
 Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
 EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
-Size = Annotated[int, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4.")]
+Size = Annotated[
+    int | None, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4; 16 unless given.")
+]
 Grey = Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")]
 Column = Annotated[list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
@@ -50,7 +52,7 @@ def run(
     from .runs.config import check_device
     from .runs.launch import launch
 
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         check_device(device)
         _check_budget(budget)
         parameters = _parameters(parameter or [])
@@ -101,7 +103,7 @@ def sweep(
     from .training.loop import DivergedError
 
     status = 0
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         check_device(device)
         _check_budget(budget)
         for id, result in run_sweep(name, tier, together, device, budget):
@@ -148,7 +150,7 @@ def probe(
     ],
     out: Annotated[Path, typer.Option(help="A folder for the report and what it is made from.")] = Path("report"),
     minutes: Annotated[float, typer.Option(help="Of training, all calls together.")] = 20.0,
-    size: Size = 16,
+    size: Size = None,
     grey: Grey = False,
     column: Column = None,
     skip_bad: SkipBad = False,
@@ -164,7 +166,7 @@ def probe(
     from .probe.command import probe as make
     from .runs.config import check_device
 
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         check_device(device)
         make(
             source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
@@ -180,7 +182,7 @@ def phase(
     sizes: Annotated[str, typer.Option(help="Numbers of training points, such as 32,64,128; four unless given.")] = "",
     minutes: Annotated[float | None, typer.Option(help="Stop then, with status 75, to be called again.")] = None,
     steps: Annotated[int, typer.Option(help="That a training makes at most.")] = 20_000,
-    size: Size = 16,
+    size: Size = None,
     grey: Grey = False,
     column: Column = None,
     skip_bad: SkipBad = False,
@@ -194,7 +196,7 @@ def phase(
     from .runs.config import check_device
     from .runs.launch import UNFINISHED
 
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         check_device(device)
         _, again = make(
             source, out, _numbers(widths, "--widths"), _numbers(sizes, "--sizes"), minutes, steps=steps, size=size,
@@ -225,7 +227,7 @@ def celeba(
     """Turn CelebA's images into one array of grey bytes with a manifest; the same command resumes."""
     from .data.celeba import prepare
 
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         path = prepare(source, typed_path(out, "--out"), size, count)
         typer.echo(f"wrote {path} and {path.name}.json")
 
@@ -242,7 +244,7 @@ def images(
     """Turn images of your own into a data set that runs can name; the same command resumes."""
     from .data import own
 
-    with exit_on_user_error():
+    with exit_on_user_error(resumes=True):
         colour = False if grey else None
         path = own.prepare(source, name, size, skip_bad=skip_bad, most_pixels=most_pixels, colour=colour)
         typer.echo(f"wrote {path} and {path.name}.json\n{own.summary(name, size)}")
@@ -433,12 +435,22 @@ def rename_results(tier: Tier = "laptop") -> None:
 
 
 @contextmanager
-def exit_on_user_error() -> Iterator[None]:
-    """End with one sentence and status 1 on an error that the user can mend."""
+def exit_on_user_error(resumes: bool = False) -> Iterator[None]:
+    """End with one sentence and status 1 on an error that the user can mend, and with 130 on Ctrl-C.
+
+    Parameters
+    ----------
+    resumes
+        Whether the same command goes on where it was interrupted, which is then said.
+    """
     from .runs.store import ResultError  # not above: it brings torch, which --help can do without
 
     try:
         yield
+    except KeyboardInterrupt:
+        again = " Run the same command again to go on; what was trained or read is kept." if resumes else ""
+        typer.echo(f"Interrupted.{again}", err=True)
+        raise typer.Exit(130) from None
     except ModuleNotFoundError as error:
         if str(error.name).startswith("diffmemlib"):
             raise

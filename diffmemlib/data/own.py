@@ -13,7 +13,7 @@ from torch import Tensor
 from ..metrics.memorization import near_duplicates
 from . import prepared
 from .idx import open_idx
-from .inventory import LISTED, Inventory, Source, SourceError, files, open_source, quoted
+from .inventory import Inventory, Source, SourceError, files, open_source, quoted
 from .picture import MOST_PIXELS
 from .prepared import check_options, prepared_path
 
@@ -182,9 +182,11 @@ def summary(name: str, side: int) -> str:
         lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines()]
     if skipped := manifest.get("skipped"):
         lines += [f"{files(len(skipped))} left out that cannot be taken:"]
-        lines += [f"  {one['reason']}" for one in skipped[:LISTED]]
+        lines += [f"  {line}" for line in prepared.reasons({one["name"]: one["reason"] for one in skipped})]
     if frames := manifest.get("with_frames"):
         lines += [f"{files(frames)} with several frames or pages, of which the first was taken"]
+    if clear := manifest.get("transparent"):
+        lines += [f"{files(clear)} with transparent parts, which were made white"]
     if (channels := manifest.get("channels")) and (tinted := manifest["coloured"]):
         what = "kept: three channels" if channels == 3 else "turned to grey"
         lines += [f"{files(tinted)} with colours, {what}"]

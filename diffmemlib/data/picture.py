@@ -85,15 +85,20 @@ def coloured(pictures: np.ndarray) -> int:
     return found
 
 
-def holds_frames(data: bytes, most_pixels: int = MOST_PIXELS) -> bool:
-    """Return whether a file holds several frames or pages, of which `shrink` takes the first; False if unreadable."""
+def loses(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[bool, bool]:
+    """Return whether a file holds more than `shrink` keeps: further frames or pages, and transparent parts.
+
+    Both are False of a file that cannot be read.
+    """
     from PIL import Image
 
     try:
         with _decoder("", most_pixels), Image.open(io.BytesIO(data), formats=[_format(data)]) as picture:
-            return picture.format != "MPO" and bool(getattr(picture, "is_animated", False))  # MPO: a camera's preview
+            frames = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))  # MPO: camera's preview
+            clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
+            return frames, bool(clear)
     except SourceError:
-        return False
+        return False, False
 
 
 def _small(data: bytes, size: int, most_pixels: int) -> Picture:

@@ -18,10 +18,11 @@ from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
 from ..places import data_dir
 from ..training.memory import free_memory
 from .inventory import LISTED, Source, SourceError, name_digest, quoted
-from .picture import MOST_PIXELS, coloured, holds_frames, shrink
+from .picture import MOST_PIXELS, coloured, loses, shrink
 
+FIRST = 3  # files of one reason that are named in a message
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
-Rows = dict[str, tuple[np.ndarray, bool]]  # of each picture that was read: its bytes, and whether it has more frames
+Rows = dict[str, tuple[np.ndarray, list[bool]]]  # of each picture that was read: its bytes, and what of it was lost
 
 
 def prepared_path(dataset: str, side: int) -> Path:
@@ -78,7 +79,9 @@ def prepare(
     """
     _check_memory(len(source.names), size)
     identity = {"source": quoted(source.name), "size": size}
-    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4}))[:12], ".npz")
+    parts = NumberedFiles(
+        out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4, "lost": 2}))[:12], ".npz"
+    )
     with run_lock(parts.folder.parent / out.name):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
         if bad and not skip_bad:
@@ -100,7 +103,8 @@ def prepare(
             "first": quoted(taken[0]), "last": quoted(taken[-1]), "sha256": digest(packed.getvalue()),
             "inventory": source.inventory.as_dict(),
             "channels": whole.shape[1], "coloured": in_colour,
-            "with_frames": sum(rows[_key(source, name)][1] for name in taken),
+            "with_frames": sum(rows[_key(source, name)][1][0] for name in taken),
+            "transparent": sum(rows[_key(source, name)][1][1] for name in taken),
             "skipped": [{"name": quoted(name), "reason": reason} for name, reason in bad.items()],
             "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; "
             f"{'' if keep_colour else 'grey; '}rounded to bytes",
@@ -120,9 +124,7 @@ def _read_all(
     for number in parts.paths():
         if (data := parts.read(number)) is not None:
             with np.load(io.BytesIO(data), allow_pickle=False) as part:
-                rows |= zip(
-                    part["keys"].tolist(), zip(part["pixels"], part["frames"].tolist(), strict=True), strict=True
-                )
+                rows |= zip(part["keys"].tolist(), zip(part["pixels"], part["lost"].tolist(), strict=True), strict=True)
     missing = [name for name in source.names if _key(source, name) not in rows]
     bad: dict[str, str] = {}
     bar = tqdm(total=len(source.names), initial=len(source.names) - len(missing), desc=quoted(source.name),
@@ -135,7 +137,7 @@ def _read_all(
                     try:
                         data = source.read(name)
                         pixels = shrink(data, name, size, most_pixels, True)
-                        fresh[_key(source, name)] = pixels, holds_frames(data, most_pixels)
+                        fresh[_key(source, name)] = pixels, list(loses(data, most_pixels))
                     except SourceError as error:
                         bad[name] = str(error)
                     bar.update()
@@ -148,8 +150,8 @@ def _read_all(
 
 def _keep(rows: Rows, parts: NumberedFiles) -> None:
     packed = io.BytesIO()
-    pixels, frames = zip(*rows.values(), strict=True)
-    np.savez(packed, allow_pickle=False, keys=list(rows), pixels=np.stack(pixels), frames=frames)
+    pixels, lost = zip(*rows.values(), strict=True)
+    np.savez(packed, allow_pickle=False, keys=list(rows), pixels=np.stack(pixels), lost=lost)
     parts.write(max(parts.paths(), default=-1) + 1, packed.getvalue())
 
 
@@ -159,14 +161,26 @@ def _key(source: Source, name: str) -> str:
 
 
 def _complaint(source: Source, bad: dict[str, str]) -> str:
-    reasons = list(bad.values())
     if len(bad) == 1:
-        return f"{reasons[0]}; replace or remove it and run the same again, or leave it out with --skip-bad"
-    more = f"\n  and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
+        return (
+            f"{next(iter(bad.values()))}; replace or remove it and run the same again, or leave it out with --skip-bad"
+        )
     return (
         f"{len(bad)} of the {len(source.names)} files in {quoted(source.name)} cannot be taken; replace or remove them "
-        "and run the same again, or leave them out with --skip-bad:\n  " + "\n  ".join(reasons[:LISTED]) + more
+        "and run the same again, or leave them out with --skip-bad:\n  " + "\n  ".join(reasons(bad))
     )
+
+
+def reasons(bad: dict[str, str]) -> list[str]:
+    """Return why files cannot be taken, those of one reason in one line, from their names and what was said of each."""
+    alike: dict[str, list[str]] = {}
+    for name, sentence in bad.items():
+        alike.setdefault(sentence.removeprefix(quoted(name)).strip(), []).append(quoted(name))
+    lines = []
+    for reason, names in sorted(alike.items(), key=lambda item: -len(item[1])):
+        more = f" and {len(names) - FIRST} more" if len(names) > FIRST else ""
+        lines.append(f"{', '.join(names[:FIRST])}{more} {reason}")
+    return lines[:LISTED] + ([f"and {len(lines) - LISTED} reasons more"] if len(lines) > LISTED else [])
 
 
 def _check_memory(count: int, size: int) -> None:

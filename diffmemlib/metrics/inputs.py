@@ -35,7 +35,10 @@ def as_points(x: Any, name: str) -> Tensor:
     if not isinstance(x, Tensor):
         if np.ma.isMaskedArray(x):
             raise ValueError(f"{name} is a masked array: leave masked points out, and give x.data")
-        array = np.asarray(x)
+        try:
+            array = np.asarray(x)
+        except ValueError as error:  # a list of lists of different length
+            raise ValueError(f"{name} is no array of points of one shape ({error})") from None
         if array.dtype.kind not in "fiub":
             raise ValueError(f"{name} holds {array.dtype} and no numbers: give a tensor, an array or a list of numbers")
         x = torch.as_tensor(np.ascontiguousarray(array.astype(OF_TORCH.get(array.dtype.name, array.dtype.name))))

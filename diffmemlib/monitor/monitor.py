@@ -27,6 +27,9 @@ PART = 256  # points whose features are taken at once
 LOOKED_AT = 2000  # training points that are looked at for near-duplicates
 NEAR = 0.01  # share of training points with a near-duplicate from which on that is said
 POWER = 2000  # trainings that `power` simulates
+USUAL = 512  # samples at a look, for which held-out data must suffice
+MOST_NEEDED = 0.15  # share of them above the baseline that may have to be copies before the monitor says stop
+MOST_COMMON = 0.5  # share of the held-out data that may equal training points
 
 
 @dataclass(frozen=True)
@@ -99,8 +102,8 @@ class MemorizationMonitor:
     Raises
     ------
     ValueError
-        For fewer than two training points, sets of different layout or scale, numbers that are not finite, and
-        parameters out of range.
+        For fewer than two training points, sets of different layout or scale, numbers that are not finite, held-out
+        data of which more than half are training points, and parameters out of range.
 
     Examples
     --------
@@ -124,6 +127,8 @@ class MemorizationMonitor:
         if not 0 < k < 1:
             raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
         self.k, self.alpha, self.tolerance = k, alpha, tolerance
+        if features is not None and not callable(features):
+            raise ValueError(f"features = {features!r}: give a function from points to features, or leave it out")
         self.features = features
         self.milestones = _milestones(milestones)
         points = self._points(train, "train")
@@ -144,6 +149,29 @@ class MemorizationMonitor:
         found = self._count(fresh, "held_out")
         self.baseline_copies, self.baseline_size = found.copies, found.samples
         self.looks: list[Look] = []
+        self._check_held_out(found)
+
+    def _check_held_out(self, found: _Counted) -> None:
+        """Refuse held-out data that are training points; warn of some that are, and of too few to tell copies by."""
+        if found.equal > MOST_COMMON * found.samples:
+            raise ValueError(
+                f"{found.equal} of {found.samples} held-out points equal a training point: give data that the network "
+                "never sees"
+            )
+        if found.equal:
+            warnings.warn(
+                f"{found.equal} of {found.samples} held-out points equal a training point and count as copies, so the "
+                "monitor stops later than it should; leave them out",
+                stacklevel=3,
+            )
+        needed = self.copies_to_stop(USUAL)
+        if needed is None or needed > (self.baseline + MOST_NEEDED) * USUAL:
+            number = "no number of" if needed is None else str(needed)
+            warnings.warn(
+                f"with {found.samples} held-out points, {found.copies} of which meet the criterion of copies, it takes "
+                f"{number} copies among {USUAL} samples to say stop; hold out more, to be told earlier",
+                stacklevel=3,
+            )
 
     @property
     def baseline(self) -> float:
@@ -176,12 +204,14 @@ class MemorizationMonitor:
         ValueError
             For a step that is not larger, and samples that cannot be compared with the training set.
         """
+        if not isinstance(step, int | np.integer):
+            raise ValueError(f"step = {step!r}: give the number of steps of the training so far, a whole number")
         if self.looks and step <= self.looks[-1].step:
             raise ValueError(f"step {step} comes after step {self.looks[-1].step}: steps increase")
         if samples is None and loss_train is None and loss_test is None:
             raise ValueError(f"step {step}: give samples, losses, or both")
-        losses = [float("nan") if loss is None else float(loss) for loss in (loss_train, loss_test)]
-        seen = _Counted(0, 0, 0) if samples is None else self._count(self._points(samples, "samples"), "samples")
+        losses = [_loss(loss_train, "loss_train"), _loss(loss_test, "loss_test")]
+        seen = _Counted(0, 0) if samples is None else self._count(self._points(samples, "samples"), "samples")
         value = seen.copies / seen.samples if seen.samples else float("nan")
         low, high = wilson_interval(value, seen.samples) if seen.samples else (np.nan, np.nan)
         log_e = self._log_evidence([*self._seen, seen])
@@ -228,7 +258,7 @@ class MemorizationMonitor:
 
         def stops(copies: tuple[int, ...]) -> bool:
             if copies not in stopped:
-                seen = [*self._seen, *(_Counted(samples, c, 0) for c in copies)]
+                seen = [*self._seen, *(_Counted(samples, c) for c in copies)]
                 stopped[copies] = (len(copies) > 1 and stops(copies[:-1])) or (
                     self._log_evidence(seen) >= -log(self.alpha)
                 )
@@ -301,19 +331,28 @@ class MemorizationMonitor:
         new = sorted(set(nearest) - set(self._near_duplicate))
         self._near_duplicate |= zip(new, self._index.has_near_duplicate(np.array(new, int), self.k), strict=True)
         blind = sum(bool(self._near_duplicate[i]) for i in nearest)
-        return _Counted(len(points), int(near.memorized(self.k).sum()), blind)
+        equal = int((near.distance[:, 0] == 0).sum())
+        return _Counted(len(points), int(near.memorized(self.k).sum()), blind, equal)
 
 
 @dataclass(frozen=True)
 class _Counted:
     samples: int
     copies: int
-    blind: int
+    blind: int = 0
+    equal: int = 0  # to a training point
 
 
 def _digest(x: Any, name: str) -> str:
     """Of the numbers as they are handed over, before any features."""
     return digest(as_points(x, name).cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
+
+
+def _loss(loss: Any, name: str) -> float:
+    try:
+        return float("nan") if loss is None else float(loss)
+    except (TypeError, ValueError, RuntimeError):
+        raise ValueError(f"{name} = {loss!r}: give one number, the mean of the losses") from None
 
 
 def _milestones(steps: Iterable[int] | None) -> tuple[int, ...]:

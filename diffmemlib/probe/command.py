@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
-from ..files import digest, run_lock, to_json, write_atomic
+from ..files import RunBusyError, digest, run_lock, to_json, write_atomic
 from ..places import typed_path
 from ..runs.provenance import device_name
 from . import report
@@ -24,9 +25,9 @@ EVERY = 5.0  # seconds between two records of the time used
 
 
 def probe(
-    source: str, out: Path, minutes: float = 20.0, *, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (),
-    skip_bad: bool = False, device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
-    model_steps_per_second: float = 0.0, pilot: str = "",
+    source: str, out: Path, minutes: float = 20.0, *, size: int | None = None, grey: bool = False,
+    columns: tuple[str, ...] = (), skip_bad: bool = False, device: str = "cpu", workers: int | None = None,
+    tell: Callable[[str], object] = print, model_steps_per_second: float = 0.0, pilot: str = "",
 ) -> Answer:  # fmt: skip
     """Tell how long one may train on the data of a source; writes report.html and report.json into a folder.
 
@@ -81,7 +82,7 @@ def probe(
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
     name = quoted(Path(source).expanduser().resolve().name)
-    with run_lock(out / "probe"):
+    with _alone(out):
         data = read(source, out, size, grey, columns, skip_bad)
         tell("\n".join(data.found))
         model = choose_model(data.kind, device, len(data.pool))
@@ -117,6 +118,22 @@ def probe(
             tell(sentence)
         tell(f"The report: {page}")
     return found
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Hold the folder's lock; data that cannot be taken leave no folder behind that was not there before."""
+    lock = out / "probe.lock"
+    try:
+        with run_lock(out / "probe"):
+            yield
+    except RunBusyError:
+        raise RunBusyError(f"another probe is working in the folder {out.name}: wait for it, or stop it") from None
+    except SourceError:
+        if out.is_dir() and list(out.iterdir()) == [lock]:
+            lock.unlink()
+            out.rmdir()
+        raise
 
 
 def _spent(state: Path, key: str) -> float:

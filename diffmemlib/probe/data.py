@@ -23,6 +23,15 @@ Kind = Literal["images", "vectors"]
 MOST = 2**31  # numbers that are taken from an array
 LARGEST = 1e30  # of them
 ROUNDING = 1e-3  # by which fractions may exceed 1
+OTHER_KINDS = {  # of files that people hand in, and what to do with them
+    **dict.fromkeys(own.SUFFIXES, "one picture: give the folder that holds all of them"),
+    **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet: save it as .csv"),
+    **dict.fromkeys((".pt", ".pth", ".pkl", ".pickle", ".joblib"),
+                    "a file of Python objects, which are not read, since they may run code: save the numbers as .npy"),
+    **dict.fromkeys((".h5", ".hdf5", ".mat", ".json", ".txt", ".arrow", ".feather"),
+                    "of a kind that is not read: save the numbers as .npy, .csv or .parquet"),
+}  # fmt: skip
+SIDE = 16  # that images are brought to unless another is given
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,8 @@ class Data:
 
 
 def read(
-    source: str, out: Path, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (), skip_bad: bool = False,
-    progress: bool = True,
+    source: str, out: Path, size: int | None = None, grey: bool = False, columns: tuple[str, ...] = (),
+    skip_bad: bool = False, progress: bool = True,
 ) -> Data:  # fmt: skip
     """Return the data of a folder or zip of images, or of a file with an array or a table.
 
@@ -94,7 +103,7 @@ def read(
     out
         Folder of the probe, where prepared images are kept.
     size
-        Side that images are brought to, a multiple of 4.
+        Side that images are brought to, a multiple of 4 (default SIDE).
     grey
         Whether colours are turned to grey.
     columns
@@ -109,15 +118,18 @@ def read(
     SourceError
         Where it cannot be taken, with what to do.
     """
-    prepared.check_options(out / "data.npy", size)
+    prepared.check_options(out / "data.npy", size or SIDE)
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in SUFFIXES:
-        array = read_array(path, columns)
+        array, told = read_array(path, columns)
         points, found = _from_array(array, quoted(path.name), size, grey)
+        found += told
     else:
+        if path.is_file() and (kind := OTHER_KINDS.get(path.suffix.lower())):
+            raise SourceError(f"{quoted(path.name)} is {kind}")
         if columns:
             raise SourceError(f"--column is for tables and arrays ({', '.join(SUFFIXES)}), not for {quoted(source)}")
-        points, found = _from_images(source, out, size, grey, skip_bad, progress)
+        points, found = _from_images(source, out, size or SIDE, grey, skip_bad, progress)
     return _split(points, found, quoted(path.name))
 
 
@@ -134,14 +146,18 @@ def _from_images(
     done = f"The shorter side of each was brought to {size} pixels (--size) and the central square cut out."
     colours = f"{manifest['coloured']} have colours, which were {'turned to grey' if array.shape[1] == 1 else 'kept'}"
     found = [images.inventory.lines(), done]
+    if manifest["with_frames"]:
+        found += [f"{manifest['with_frames']} have several frames or pages, of which the first was taken."]
     if manifest["coloured"]:
         found += [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
+    if manifest["transparent"]:
+        found += [f"{manifest['transparent']} have transparent parts, which were made white."]
     if manifest["skipped"]:
         found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."]
     return array, found
 
 
-def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[NDArray[Any], list[str]]:
+def _from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> tuple[NDArray[Any], list[str]]:
     found = [f"{name} holds {array.dtype} of shape {array.shape}."]
     if array.dtype.kind == "f":
         array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)  # also of another order of bytes
@@ -155,8 +171,9 @@ def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[
         )
     if array.dtype.kind == "f" and np.abs(array).max() > LARGEST:
         raise SourceError(f"{name} holds numbers above {LARGEST:g}: rescale the data")
-    if array.ndim == 2 and grey:
-        raise SourceError(f"--grey is for pictures, and {name} holds vectors: leave it out")
+    if array.ndim == 2 and (grey or size):
+        option = "--grey" if grey else "--size"
+        raise SourceError(f"{option} is for pictures, and {name} holds vectors: leave it out")
     if array.ndim == 2:
         return array.astype(np.float64), [*found, f"Each row is a vector of {array.shape[1]} numbers."]
     if array.ndim not in (3, 4):
@@ -177,7 +194,7 @@ def _from_array(array: NDArray[Any], name: str, size: int, grey: bool) -> tuple[
             f"{name} has shape {array.shape}, which would be {len(images)} images of {images.shape[2]} x "
             f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other"
         )
-    return _as_bytes(images, name, size, grey, found)
+    return _as_bytes(images, name, size or SIDE, grey, found)
 
 
 def _as_bytes(
@@ -215,7 +232,10 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     _, first = np.unique(flat, axis=0, return_index=True)
     different = points[np.sort(first)]
     if len(different) < own.FEWEST:
-        raise SourceError(f"{name} holds {len(different)} different points, and {own.FEWEST} are the fewest")
+        raise SourceError(
+            f"{name} holds {count} points, {len(different)} of which differ, and {own.FEWEST} different ones are the "
+            "fewest"
+        )
     images = points.dtype == np.uint8 and points.ndim == 4
     # By numpy, whose sums do not depend on the number of threads, as torch's do.
     x = different / 255.0 if images else different.astype(np.float64)

@@ -36,8 +36,8 @@ SIZES = 4  # of n, unless given: the smallest and its doubles
 
 def phase(
     source: str, out: Path, widths: Sequence[int] = (), sizes: Sequence[int] = (), minutes: float | None = None, *,
-    steps: int = 20_000, size: int = 16, grey: bool = False, columns: tuple[str, ...] = (), skip_bad: bool = False,
-    device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
+    steps: int = 20_000, size: int | None = None, grey: bool = False, columns: tuple[str, ...] = (),
+    skip_bad: bool = False, device: str = "cpu", workers: int | None = None, tell: Callable[[str], object] = print,
 ) -> tuple[list[Row], bool]:  # fmt: skip
     """Make the (n, p) diagram of a data set (Fig. 3, right); writes phase.html and phase.json into a folder.
 
@@ -261,6 +261,8 @@ def html(name: str, grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run], fa
         "</sub> on its samples are good. The line of a colour is the smallest n with which no copies are made until "
         "then, and until 3 and 8 times that; to its right you may train that long."
     )
+    if missing := len(grid.open(runs)):
+        intro += f" {missing} of {len(grid.jobs)} trainings have not been made, or not to their end, yet."
     return page(f"The (n, p) diagram of {name}", [
         f"<h1>How many points does a network of each size need? {escape(name)}</h1>", f"<p>{intro}</p>",
         f"<figure>{drawn}<figcaption>Arrows point to where the boundary lies when it is beyond the sizes tried. "

@@ -55,6 +55,7 @@ def curves(runs: Sequence[Run]) -> Figure:
             right.plot(f_mem["step"] / run.n, f_mem["value"], color=shades[run.n], lw=1.4)
             if (good := good_from(run)).status == "interpolated":
                 left.plot(good.tau, good_level(run), "o", color=GOOD, ms=5, zorder=3)
+        left.axhline(float(np.median([good_level(r) for r in runs])), color=GOOD, ls="--", lw=1)
         left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance to held-out data")
         left.legend(frameon=False, fontsize=9)
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):

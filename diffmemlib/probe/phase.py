@@ -14,6 +14,7 @@ from typing import TextIO
 
 from ..files import RunBusyError
 from ..timescales.crossings import Boundary, Timescale, boundary_of_times
+from ..training.stopping import undisturbed_children
 from .answer import copies_from, good_from
 from .data import Data
 from .model import Model
@@ -184,8 +185,6 @@ def work(grid: Grid, seconds: float, parent: int) -> None:
         grid.carry_out(seconds, should_stop=lambda: os.getppid() != parent)
     except (OSError, MemoryError, ValueError) as error:
         sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:  # of the terminal, which reaches all of its processes
-        sys.exit(130)
 
 
 def together(grid: Grid, workers: int, seconds: float, stream: TextIO | None = None) -> None:
@@ -216,8 +215,9 @@ def together(grid: Grid, workers: int, seconds: float, stream: TextIO | None = N
     arguments = (grid, seconds, os.getpid())
     processes = [context.Process(target=work, args=arguments, daemon=True) for _ in range(workers)]
     try:
-        for process in processes:
-            process.start()
+        with undisturbed_children():
+            for process in processes:
+                process.start()
         while any(process.is_alive() for process in processes):
             if failed := next((process.exitcode for process in processes if process.exitcode), None):
                 break

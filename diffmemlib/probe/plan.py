@@ -15,6 +15,7 @@ from typing import TextIO
 
 import numpy as np
 
+from ..training.stopping import undisturbed_children
 from .data import Data
 from .model import Model
 from .training import Run, read_run, run_folder, train_one, work
@@ -201,7 +202,8 @@ class Plan:
                         yield used
                         continue
                     running[following] = context.Process(target=work, args=(*arguments, os.getpid()), daemon=True)
-                    running[following].start()
+                    with undisturbed_children():
+                        running[following].start()
                 if not running:
                     yield time.monotonic() - began
                     return

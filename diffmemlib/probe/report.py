@@ -36,6 +36,8 @@ figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { max-width: 
 table { border-collapse: collapse; font-size: .95rem } td, th { padding: .25rem .8rem; text-align: right;
   border-bottom: 1px solid var(--line) } input[type=range] { width: 100% } .wide { overflow-x: auto }
 @media (max-width: 40rem) { figure svg { max-width: none; width: 40rem } }
+/* Charts are drawn on white: light and dark change places, colours keep their hue. Photographs stay as they are. */
+@media (prefers-color-scheme: dark) { figure svg, img.chart { filter: invert(.91) hue-rotate(180deg) } }
 """
 SCRIPT = """
 const frames = JSON.parse(document.getElementById('frames').textContent);
@@ -139,16 +141,16 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f"<figure>{figures.svg(figures.window(runs, found))}<figcaption>Both times of every training that was made, "
         "against the number of points it learned.</figcaption></figure>",
         "<h2>Watch it happen</h2>",
-        f'<figure><img id="frame" class="{"pixels" if data.kind == "images" else ""}" src="{frames[-1][1]}" '
+        f'<figure><img id="frame" class="{"pixels" if data.kind == "images" else "chart"}" src="{frames[-1][1]}" '
         f'alt="{frames[-1][2]}"><input id="slider" type="range" min="0" max="{len(frames) - 1}" '
         f'value="{len(frames) - 1}" aria-label="training time"><p id="now" aria-live="polite">{frames[-1][2]}</p>'
         f"<figcaption>{kind}</figcaption></figure>",
         f'<script type="application/json" id="frames">{_json_in_html(frames)}</script>',
         f"<script>{SCRIPT}</script>",
         "<h2>The trainings</h2>",
-        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data; a dot where "
-        "samples become good. Middle and right: share of copies; dashed, the level at which copies "
-        "have come.</figcaption></figure>",
+        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data; dashed, the "
+        "middle of the levels at which samples count as good, and a dot where those of a training do. Middle and "
+        "right: share of copies; dashed, the level at which copies have come.</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",

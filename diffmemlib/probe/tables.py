@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,11 +19,14 @@ from ..files import read_text
 SUFFIXES = (".npy", ".npz", ".safetensors", ".csv", ".tsv", ".parquet")
 MOST_BYTES = 2**33  # of a file
 MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}  # at the beginning of a file
+IDENTITY = re.compile(r"(.*[_ ])?(id|index|idx|no|nr|number|row|key)", re.IGNORECASE)  # names of columns that count
 HEAD = 2**16  # characters in which the separator is looked for
 
 
-def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
-    """Return the numbers of a file: an array as it is stored, of a table its columns, (rows, columns).
+def read_array(path: Path, columns: Sequence[str] = ()) -> tuple[NDArray[Any], list[str]]:
+    """Return the numbers of a file, and what was left out of it, as sentences.
+
+    They are an array as it is stored, or the columns of a table, (rows, columns).
 
     Parameters
     ----------
@@ -60,7 +64,7 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> NDArray[Any]:
         raise SourceError(f"{name} holds no points: its shape is {array.shape}")
     if array.dtype.kind not in "fiub":
         raise SourceError(f"{name} holds {array.dtype} of shape {array.shape}: give numbers, a point a row")
-    return array
+    return array, []
 
 
 def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
@@ -125,7 +129,7 @@ def _is_number(cell: str) -> bool:
     return True
 
 
-def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[np.float64]:
+def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[NDArray[np.float64], list[str]]:
     table = table.rename(columns=str)
     first = table.columns[0] if len(table.columns) else ""
     if first in ("", "Unnamed: 0") and (table.iloc[:, 0] == np.arange(len(table))).all():  # the index of pandas
@@ -135,7 +139,9 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[
     columns = list(dict.fromkeys(columns))
     if missing := [c for c in columns if c not in table.columns]:
         raise SourceError(f"{name} has no column {_listed(missing)}; it has {_listed(list(table.columns))}")
-    table = table[columns] if columns else table
+    counting = [] if columns else [c for c in table.columns if _counts(table[c], c)]
+    told = [f"The column {quoted(c)} only numbers the rows and was left out (--column takes it)." for c in counting]
+    table = table[columns] if columns else table.drop(columns=counting)
     if text := [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]:
         numbers = [c for c in table.columns if c not in text]
         raise SourceError(
@@ -148,7 +154,17 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> NDArray[
             f"{name} has gaps in {int(gaps.sum())} of {len(table)} rows, in the columns {_listed(list(worst))}, first "
             f"in row {int(gaps.to_numpy().argmax()) + 1}: leave those rows or columns out, or fill them"
         )
-    return table.to_numpy(float)
+    if table.empty:
+        raise SourceError(f"{name} has no column of measurements: give one or more")
+    return table.to_numpy(float), told
+
+
+def _counts(column: pd.Series, name: str) -> bool:
+    """Whether a column tells rows apart and measures nothing: 0, 1, 2 and so on, or any such whole numbers by name."""
+    if not pd.api.types.is_numeric_dtype(column) or column.isna().any() or (column % 1 != 0).any():
+        return False
+    steps = np.diff(column.to_numpy(float))
+    return bool(len(steps) and (steps == 1).all()) or (IDENTITY.fullmatch(name) is not None and column.is_unique)
 
 
 def _listed(names: list[str]) -> str:

@@ -251,5 +251,3 @@ def work(out: Path, model: Model, data: Data, n: int, seed: int, seconds: float,
                 time.sleep(1)
     except (OSError, MemoryError, RunBusyError, ValueError) as error:
         sys.exit(f"Error: {error}")
-    except KeyboardInterrupt:  # of the terminal, which reaches all of its processes
-        sys.exit(130)

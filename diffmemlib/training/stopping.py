@@ -17,6 +17,22 @@ def time_budget(seconds: float | None) -> Callable[[], bool]:
     return lambda: time.monotonic() >= end
 
 
+@contextmanager
+def undisturbed_children() -> Iterator[None]:
+    """Let processes that are started within the block ignore Ctrl-C, which a terminal sends to all of them at once.
+
+    So the parent alone ends on it, and ends them. Outside the main thread, where it cannot be arranged, nothing is.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 _waiting: list[threading.Event] = []  # of every `stop_when_asked` that is open
 
 

@@ -50,6 +50,45 @@ def test_the_number_that_stops_is_the_one_it_gave(monitor):
     assert monitor.update(100, samples(points(300), needed, seed=2)).stop
 
 
+def test_held_out_data_that_the_network_sees_are_refused_or_told():
+    train, fresh = points(300), points(1000, seed=1)
+    with pytest.raises(
+        ValueError, match="300 of 300 held-out points equal a training point: give data that the network"
+    ):
+        MemorizationMonitor(train, train)
+    with pytest.warns(UserWarning, match="7 of 1007 held-out points equal a training point and count as copies"):
+        monitor = MemorizationMonitor(train, torch.cat([fresh, train[:7]]))
+    assert monitor.baseline_copies == 7
+
+
+def test_too_few_held_out_points_are_told():
+    with pytest.warns(
+        UserWarning, match="with 30 held-out points, 0 .* it takes (1[0-9][0-9]) copies among 512"
+    ) as told:
+        monitor = MemorizationMonitor(points(300), points(30, seed=1))
+    assert f"it takes {monitor.copies_to_stop(512)} copies" in str(told[0].message)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        MemorizationMonitor(points(300), points(200, seed=1))
+
+
+@pytest.mark.parametrize(
+    ("call", "sentence"),
+    [
+        (lambda m: m.update("a", points(10)), "step = 'a': give the number of steps"),
+        (lambda m: m.update(None, points(10)), "step = None"),
+        (lambda m: m.update(10, loss_train="low"), "loss_train = 'low': give one number"),
+        (lambda m: m.update(10, loss_test=torch.ones(3)), "loss_test = .*: give one number, the mean"),
+        (lambda m: m.update(10, [[1.0, 2.0], [1.0]]), "samples is no array of points of one shape"),
+        (lambda m: MemorizationMonitor(points(9), points(9), features="vgg"), "features = 'vgg': give a function"),
+    ],
+)
+def test_what_is_no_step_loss_or_function_is_told(monitor, call, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        call(monitor)
+    assert monitor.looks == []
+
+
 def test_power_is_that_of_the_binomial_distribution(monitor):
     from scipy import stats
 

@@ -185,6 +185,27 @@ def test_a_command_that_is_killed_goes_on_at_once_though_its_trainings_are_still
     assert (tmp_path / "report" / "report.html").exists() and "The report: " in done.stdout
 
 
+@pytest.mark.slow
+def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, vectors):
+    """A terminal sends it to all processes of the command: none of them may print a traceback."""
+    start, _ = SCRIPT.split("    command.SHORTEST")
+    call = '    from diffmemlib.__main__ import app\n    app(["probe", sys.argv[1], "--out", sys.argv[2]])\n'
+    (tmp_path / "script.py").write_text(start + call)
+    line = [sys.executable, str(tmp_path / "script.py"), str(vectors), str(tmp_path / "report")]
+    first = subprocess.Popen(line, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    milestones = tmp_path / "report" / "runs"
+    end = time.monotonic() + 150
+    while time.monotonic() < end and len(list(milestones.glob("*/milestones/*.npz"))) < 2:
+        time.sleep(0.2)
+    os.killpg(first.pid, signal.SIGINT)
+    _, said = first.communicate(timeout=60)
+    assert first.returncode == 130 and "Traceback" not in said
+    assert said.splitlines()[-1] == (
+        "Interrupted. Run the same command again to go on; what was trained or read is kept."
+    )
+    assert len(list(milestones.glob("*/milestones/*.npz"))) >= 2
+
+
 def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path, vectors, tiny, monkeypatch):
     from diffmemlib import files
 
@@ -207,7 +228,10 @@ def test_a_full_disk_ends_in_a_sentence_and_loses_nothing(tmp_path, vectors, tin
 
 
 def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
-    with run_lock(tmp_path / "report" / "probe"), pytest.raises(RunBusyError, match="another process"):
+    with (
+        run_lock(tmp_path / "report" / "probe"),
+        pytest.raises(RunBusyError, match="another probe is working in the folder report"),
+    ):
         command.probe(str(vectors), tmp_path / "report", 1.0, workers=1, tell=lambda text: None)
 
 
@@ -220,6 +244,7 @@ def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
         (["x.npy", "--out", "x.npy"], "--out x.npy is a file: give a folder"),
         (["x.npy", "--device", "cuda"], "cuda"),
         (["nothing.npy"], "nothing.npy does not exist"),
+        (["x.npy", "--size", "8"], "--size is for pictures"),
         (["x.npy", "--column", "a"], "holds one array, without a name: leave --column out"),
     ],
 )
@@ -230,6 +255,7 @@ def test_arguments_that_cannot_be_end_in_one_sentence(tmp_path, vectors, argumen
         pytest.skip("a CUDA device is here")
     done = CliRunner().invoke(app, ["probe", *arguments])
     assert done.exit_code == 1 and done.output.startswith("Error: ") and sentence in done.output, done.output
+    assert os.listdir(tmp_path) == ["x.npy"], "nothing is left of a command that could not begin"
 
 
 def test_the_directions_of_the_scatter_are_the_same_for_every_frame(data):

@@ -169,9 +169,9 @@ BAD = {
     "photo": (lambda p: np.save(p, RNG.random((480, 640, 3))), ".npy", "480 images of 640 x 3"),
     "huge": (lambda p: np.save(p, 1e200 * VECTORS), ".npy", "numbers above 1e.30: rescale"),
     "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", r"the first of them point \d+:"),
-    "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 different points, and {FEWEST} are the fewest"),
-    "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "1 different points"),
-    "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "1 different points"),
+    "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 of which differ, and {FEWEST} different"),
+    "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "holds 500 points, 1 of which differ"),
+    "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "500 points, 1 of which differ"),
     "tiny": (lambda p: np.save(p, 1e-200 * VECTORS), ".npy", "columns that vary by less than 1e-38: rescale them"),
     "none": (lambda p: np.save(p, VECTORS[:0]), ".npy", r"holds no points: its shape is \(0, 4\)"),
     "pickle": (lambda p: p.write_bytes(pickle.dumps(VECTORS)), ".npy", "is no .npy file, whatever its name says"),
@@ -197,7 +197,7 @@ def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
     path = tmp_path / f"x{suffix}"
     write(path)
     with pytest.raises(SourceError, match=sentence) as told:
-        probe_data(path, tmp_path / "out", size=8)
+        probe_data(path, tmp_path / "out")
     assert "x" + suffix in str(told.value)
     assert not (tmp_path / "out" / "data.npy").exists()
 
@@ -213,6 +213,11 @@ def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
         ("x.csv", {"columns": ("z",)}, "has no column z; it has a, b, c, d"),
         ("x.npy", {"columns": ("z",)}, "holds one array, without a name: leave --column out"),
         ("x.npy", {"grey": True}, "--grey is for pictures, and x.npy holds vectors"),
+        ("x.npy", {"size": 8}, "--size is for pictures, and x.npy holds vectors"),
+        ("few/000.png", {}, "000.png is one picture: give the folder"),
+        ("x.xlsx", {}, "x.xlsx is a spreadsheet: save it as .csv"),
+        ("x.pt", {}, "x.pt is a file of Python objects, which are not read, since they may run code"),
+        ("x.h5", {}, "x.h5 is of a kind that is not read: save the numbers as .npy"),
         ("", {}, "the source is empty"),
     ],
 )
@@ -221,9 +226,56 @@ def test_a_source_that_cannot_be_taken_is_told_with_what_to_give(tmp_path, monke
     pictures(tmp_path / "few", 20)
     save(tmp_path / "x.csv", VECTORS)
     np.save(tmp_path / "x.npy", VECTORS)
+    for suffix in ("xlsx", "pt", "h5"):
+        (tmp_path / f"x.{suffix}").write_bytes(b"PK\x03\x04")
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SourceError, match=sentence):
         probe_data(source, tmp_path / "out", **options)
+
+
+@pytest.mark.parametrize(
+    ("name", "values", "left_out"),
+    [
+        ("id", range(1000, 1000 + 3 * COUNT, 3), True),
+        ("patient_ID", np.random.default_rng(1).permutation(COUNT), True),
+        ("anything", range(7, 7 + COUNT), True),  # it counts
+        ("ids", range(1000, 1000 + 3 * COUNT, 3), False),
+        ("id", np.arange(COUNT) + 0.5, False),
+        ("id", np.arange(COUNT) // 2, False),
+    ],
+)
+def test_a_column_that_numbers_the_rows_is_left_out_and_told(tmp_path, name: str, values, left_out: bool):
+    table = pd.DataFrame(VECTORS, columns=list("abcd"))
+    table.insert(2, name, list(values))
+    table.to_csv(tmp_path / "x.csv", index=False)
+    data = probe_data(tmp_path / "x.csv", tmp_path / "out")
+    assert data.shape == (4 if left_out else 5,)
+    sentence = f"The column {name} only numbers the rows and was left out (--column takes it)."
+    assert (sentence in data.found) == left_out
+    asked = probe_data(tmp_path / "x.csv", tmp_path / "out", columns=("a", name))
+    assert asked.shape == (2,)
+
+
+def test_a_table_that_only_numbers_its_rows_is_refused(tmp_path):
+    (tmp_path / "x.csv").write_text("id\n" + "\n".join(map(str, range(COUNT))))
+    with pytest.raises(SourceError, match="no column of measurements"):
+        probe_data(tmp_path / "x.csv", tmp_path / "out")
+
+
+def test_transparent_parts_and_further_frames_are_told(tmp_path):
+    folder = pictures(tmp_path / "sprites", COUNT)
+    from PIL import Image
+
+    clear = np.full((9, 9, 4), 200, np.uint8)
+    clear[:4, :, 3] = 0
+    Image.fromarray(clear).save(folder / "000.png")
+    opaque = clear.copy()
+    opaque[..., 3] = 255
+    Image.fromarray(opaque).save(folder / "001.png")
+    Image.fromarray(clear[..., 0]).save(folder / "a.gif", save_all=True, append_images=[Image.fromarray(clear[..., 3])])
+    found = "\n".join(probe_data(folder, tmp_path / "out", size=8).found)
+    assert "\n1 have transparent parts, which were made white." in found
+    assert "\n1 have several frames or pages, of which the first was taken." in found
 
 
 @pytest.mark.parametrize("kind", ["images", "vectors"])
