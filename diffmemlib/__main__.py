@@ -263,6 +263,19 @@ def letters(
 
 
 @data.command()
+def ideographs(
+    font: Annotated[Path, typer.Argument(help="A font that has them, such as HanaMinA.ttf of Hanazono.")],
+    folder: Annotated[Path, typer.Argument(help="A folder for 4000 small PNG files.")],
+) -> None:
+    """Draw pictures of Chinese characters, of which one sees at a glance whether a sample is a new one."""
+    from .data.ideographs import draw_ideographs
+
+    with exit_on_user_error():
+        folder = typed_path(folder, "The folder for the characters")
+        typer.echo(f"wrote {draw_ideographs(typed_path(font, 'The font'), folder)} images to {folder}")
+
+
+@data.command()
 def features() -> None:
     """Train the small network behind the digits' Frechet distance again, and write its weights."""
     from .experiments.digit_classifier import write
