@@ -25,7 +25,8 @@
 # range, such as that of the exponents between neighbouring sizes, to which no probability belongs. A number with a
 # range can be consistent with a claim or contradict it, but it cannot reproduce it.
 #
-# - **reproduced**: the whole interval lies within the range that agrees with the claim;
+# - **reproduced**: the whole interval lies within the range that agrees with the claim, at every level that the row
+#   names;
 # - **consistent**: a part of the interval does, and it contains no number that would say the opposite;
 # - **inconclusive**: a part of the interval does, but it also contains numbers five times as far from the claim as the
 #   range allows. It says neither yes nor no, and more runs are needed;

@@ -62,7 +62,7 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 #
 # ## Both times, and the collapse
 
-# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; the memorised fractions of all n fall on one curve against tau/n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; against tau/n the memorised fractions fan out, and larger n rises earlier."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"))
 plt.show()
 

@@ -47,7 +47,7 @@ figure, table = draw.adam(runs)
 plt.show()
 
 # %% tags=["remove-input"]
-record(runs, table, "random-features-adam")
+record(runs, table, "rf-adam")
 
 # %% tags=["remove-input"]
 e = estimate.adam_exponent()

@@ -18,7 +18,7 @@
 # # Random features: the dynamics
 #
 # **What you will see.** This page presents a score network that is simple enough to be solved, and yet shows both
-# times. Its whole training history follows from one eigendecomposition. Simulations at $d = 100$ lie on the exact
+# times. Its whole training history follows from one eigendecomposition. Simulations at $d = 100$ lie close to the exact
 # curves for infinite dimension, and these curves tell how large a data set must be before $\tau_\mathrm{mem}$ is
 # proportional to it. It covers Figs. 5, 11 and 12 of {cite:t}`bonnaire2025`.
 #
@@ -96,7 +96,7 @@ figure, table = draw.dynamics(runs)
 plt.show()
 
 # %% tags=["remove-input"]
-record(runs, table, "random-features-dynamics")
+record(runs, table, "rf-dynamics")
 
 # %% [markdown]
 # Up to $\tau$ of order ten the four training sets cannot be told apart: train and test loss fall together, and
@@ -115,7 +115,7 @@ figure, table = draw.times_of_diffusion(by_time)
 plt.show()
 
 # %% tags=["remove-input"]
-record(by_time, table, "random-features-times")
+record(by_time, table, "rf-times")
 
 # %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
 by_variance = sweep_results("rfnn-variance")
@@ -123,7 +123,7 @@ figure, table = draw.variances(by_variance)
 plt.show()
 
 # %% tags=["remove-input"]
-record(by_variance, table, "random-features-variance")
+record(by_variance, table, "rf-variance")
 
 # %% tags=["remove-input"]
 delta, of_n, mem, limit = (
@@ -158,7 +158,7 @@ plt.show()
 record_live(
     "diffmemlib.companion.figures.rfnn.overfitting_times((64, 65536), psi_n, 0.1, (0.05, 0.1, 0.3), (4, 32))",
     table,
-    "random-features-overfitting",
+    "rf-overfitting",
 )
 
 # %% [markdown]
@@ -216,7 +216,7 @@ figure, table = draw.gap_map(psi, 0.1, (1e3, 1e4), 0.1)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.figures.rfnn.gap_map(psi, 0.1, (1e3, 1e4), 0.1)", table, "random-features-map")
+record_live("diffmemlib.companion.figures.rfnn.gap_map(psi, 0.1, (1e3, 1e4), 0.1)", table, "rf-map")
 
 # %% [markdown]
 # At the earlier time, the boundary becomes vertical where there are many features: adding more of them does no harm,

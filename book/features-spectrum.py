@@ -122,13 +122,13 @@ for name in ("masses", "losses"):
 #
 # ## True features
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
 runs = sweep_results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
 
 # %% tags=["remove-input"]
-record(runs, table, "random-features-spectrum")
+record(runs, table, "rf-spectrum")
 
 # %% tags=["remove-input"]
 edges = spectrum(psi_p=64, psi_n=8, t=0.01).rho_2
@@ -180,7 +180,7 @@ figure, table = draw.small_spectra(cases)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.figures.rfnn_spectrum.small_spectra(cases)", table, "random-features-regimes")
+record_live("diffmemlib.companion.figures.rfnn_spectrum.small_spectra(cases)", table, "rf-regimes")
 
 # %% [markdown]
 # The finite dimension is visible where many eigenvalues lie close together: the delta is widened, and the sharp edge of

@@ -17,7 +17,7 @@
 # %% [markdown]
 # # Frozen noise and weight decay
 #
-# **What you will see.** How many different noises must a picture be seen with, before more of them make no difference?
+# **What you will see.** How many different noises does each training point need before more of them make no difference?
 # And can weight decay widen the window between the two times, or even replace early stopping? The random-features model
 # answers both questions exactly, at every training time.
 #
@@ -242,7 +242,7 @@ frame(
 # weight. The curves of the other pages have one or two atoms. Are a few atoms enough for a real data set? The figure
 # shows the digits of [](images.ipynb), at $16 \times 16$ pixels, with more and more atoms for their covariance:
 
-# %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. Left: score error relative to its start. Right: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls late and steeply; with more atoms the curves fall earlier and more gradually, and those of sixteen atoms and of all eigenvalues lie on one another and on the points."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. Left: score error relative to its start. Right: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls first, and rises highest afterwards; with more atoms the curves fall later and more gradually, and end lower. Those of sixteen atoms and of all eigenvalues lie on one another, and the points close to them."}} tags=["remove-input"]
 images = digits("train", 16)[0].double().flatten(1).numpy()
 images /= np.sqrt(images.var(0, ddof=1).mean())
 spread = np.linalg.eigvalsh(np.cov(images.T))

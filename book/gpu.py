@@ -38,7 +38,7 @@ import pandas as pd
 from myst_nb import glue
 
 from diffmemlib.bench import sharing
-from diffmemlib.campaign import command, folder, plan
+from diffmemlib.campaign import checks, command, folder, plan
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.places import checkout_root
 
@@ -46,6 +46,7 @@ first = json.loads((checkout_root("This page") / "book" / "measured" / "first-gp
 limits = {
     "checks": command.LONGEST["checks"], "bench": command.LONGEST["bench"], "files": folder.MOST_FILES,
     "bytes": folder.MOST_BYTES / 2**20, "room": command.ROOM, "together": plan.TOGETHER, "every": command.EVERY,
+    "parts": len(checks.PARTS), "hung": command.HUNG,
     "shortest": round(command.SHORTEST / command.SHARES["sharing"] / 60),
 }  # fmt: skip
 for name, limit in limits.items():
@@ -57,22 +58,26 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # %% [markdown]
 # ## What happens in a lease
 #
-# 1. **Checks.** The device has to give the same results as the CPU: networks, gradients, samplers, neighbours, the
-#    divergence, and the exact dynamics of random features, each to a stated tolerance. Steps that are replayed or
-#    compiled have to equal plain steps, and a run that is killed has to continue to the same end. This takes
-#    {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no runs are made with it.
-# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop. The
-#    shortest time that the hardware allows and a profile of one step are recorded as well. This takes
-#    {glue:text}`gpu-bench` seconds at most.
-# 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made. First come those that determine the
-#    number of steps of others, then those that complete a figure soonest. Mixture networks of the same shape are
-#    trained together.
+# 1. **Checks.** The device has to give the same results as the CPU: networks, gradients, samplers, neighbours, both
+#    distances, and the exact dynamics of random features, each to a stated tolerance. Steps that are replayed or
+#    compiled have to equal plain steps up to rounding, and a run that is killed has to continue to the same end. The
+#    checks are made in {glue:text}`gpu-parts` processes at once; another process compiles meanwhile what the runs will
+#    use. This takes {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no runs are made
+#    with it.
+# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop, first
+#    those that need no compiler. The shortest time that the hardware allows, a profile of one step and the time of
+#    sampling are recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
+# 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made, in the order of that file. A
+#    training that determines the number of steps of others comes before the first of these. Mixture networks of the
+#    same shape are trained together.
 #
-# A lease on the same device and with the same code as the one before skips the first two phases.
+# A lease on the same device and with the same code as the one before makes only the checks that have not passed yet,
+# and no second benchmark.
 #
 # Each phase is a process of its own. A phase that hangs is killed when its time is over, a phase that crashes is noted
-# in the log, and in both cases the next one begins. If a process crashed during a run, later leases make that run last.
-# The end of each lease is reserved for saving, so that the command ends within the minutes given.
+# in the log, and in both cases the next one begins. If a process crashed during a run, or wrote nothing during it for
+# more than {glue:text}`gpu-hung` seconds, later leases make that run last. The end of each lease is reserved for
+# saving, so that the command ends within the minutes given.
 #
 # The folder holds at most {glue:text}`gpu-files` files of at most {glue:text}`gpu-bytes` MiB, and {glue:text}`gpu-room`
 # MiB in all (`--room`): the log, the benchmark, the profile, the runs that this chain of leases has finished, and the
@@ -105,9 +110,9 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #
 # **Several trainings at once.** Mixture networks of the same shape are stacked and trained together, up to
 # {glue:text}`gpu-together` in one graph; before each replay, the random generator of every network is seeded. Trainings
-# on few images leave a large GPU half idle. A lease of {glue:text}`gpu-shortest` minutes or more tries whether
-# {glue:text}`gpu-counts` processes together make more steps per second than one, and if so, lets that many share the
-# GPU.
+# on few images leave a large GPU half idle, and U-Nets cannot be stacked in this way, because their convolutions would
+# become slower ones. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
+# processes together make more steps per second than one, and if so, lets that many share the GPU.
 #
 # ## What has been measured, and what has not
 #
@@ -123,13 +128,17 @@ rows = [(f"a step: {way}", f"{ms:g} ms", "") for way, ms in first["milliseconds"
 rows[-1] = (*rows[-1][:2], f"{aims['step_milliseconds']} ms")
 rows += [
     (f"a step: what the hardware allows ({floor['gigabytes']} GB at {floor['terabytes_per_second']} TB/s, "
-     f"{floor['teraflop']} TFLOP at {floor['teraflop_per_second']} TFLOP/s)", f"{floor['milliseconds']} ms", ""),
+     f"{floor['teraflop']} TFLOP at {floor['teraflop_per_second']} TFLOP/s)", f"{floor['milliseconds']} ms",
+     f"a step within {aims['floor_times']} times that"),
+    (f"a compiled run of {first['smoke_run']['steps']} steps", f"{first['smoke_run']['seconds']} s",
+     f"{aims['smoke_run_seconds']} s"),
     (f"{samples['count']} samples in {samples['steps']} steps of DDIM", f"{samples['seconds']} s",
      f"{aims['samples_seconds']} s"),
     (f"their neighbours among {first['neighbours']['among']} images",
      f"{first['neighbours']['seconds']} s, the same as the CPU's", "held"),
     (f"a step of one mixture network, n = {first['mixture']['n']}", f"{first['mixture']['milliseconds']} ms",
      f"{aims['mixture_milliseconds']} ms"),
+    ("many mixture networks together", "not reached", f"{aims['together_times']} times as fast as in turn"),
     ("exact dynamics of random features, GPU against CPU", f"apart by {first['gradient_flow_apart']:.0e}", "held"),
     (f"a mixture run that was stopped {first['resumed']['stops']} times", "bit for bit the unbroken one", "held"),
     ("the benchmark", f"had not ended in {first['benchmark']['seconds']} s", f"{aims['benchmark_seconds']} s"),

@@ -76,8 +76,8 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, those of the largest n last."}} tags=["remove-input"]
-figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"))
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, those of the largest n last."}} tags=["remove-input"]
+figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"), good=estimate.GOOD[distance])
 plt.show()
 
 # %% tags=["remove-input"]
@@ -88,10 +88,10 @@ record(sgd, table, "adam-sgd")
 # On the right, against $\tau/n$, the first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to
 # the largest. They come nearly together, but somewhat later than in proportion to $n$ for the largest sets. In the
 # upper panels the distance swings: from one milestone to the next it changes by a factor of {glue:text}`adam-swing`
-# (one standard deviation), compared with {glue:text}`adam-swing-other` under Adam. The swings come with swings of
-# brightness. The changes of the distance have a rank correlation of {glue:text}`adam-brightness` with the changes of
-# the difference in mean brightness between samples and their nearest training digits. We therefore read
-# $\tau_\mathrm{gen}$ off a running median of three milestones, at the level {glue:text}`adam-good`.
+# (one standard deviation), compared with {glue:text}`adam-swing-other` under Adam. The distance swings because the
+# brightness of the samples does: the changes of the distance have a rank correlation of {glue:text}`adam-brightness`
+# with the changes of the difference in mean brightness between samples and their nearest training digits. We therefore
+# read $\tau_\mathrm{gen}$ off a running median of three milestones, at the level {glue:text}`adam-good`.
 # [](images-capacity.ipynb) gives a reason why brightness swings.
 #
 # ## Side by side
@@ -139,14 +139,14 @@ estimates("SGD", shown)
 # exponent {glue:text}`adam-mem` in $n$, where 1 would mean proportional to $n$. Under Adam, with the same training sets
 # and the same small batches, the exponent is {glue:text}`adam-adam-mem`.
 #
-# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`; its interval is wide because of the swings. Some runs
-# have no window, since their samples become good only after the first copies: {glue:text}`adam-closed`. The held-out
-# loss at $t = 0.01$ needs no samples and does not swing in this way. The time at which it falls to
+# The exponent of $\tau_\mathrm{gen}$ is {glue:text}`adam-gen`; its interval is wide because of the swings. In
+# {glue:text}`adam-closed` runs the samples become good only after the first copies, so these runs have no window. The
+# held-out loss at $t = 0.01$ needs no samples and does not swing in this way. The time at which it falls to
 # {glue:text}`adam-level`, which is {glue:text}`adam-above` above the lowest value that every $n$ reaches, has the
 # exponent {glue:text}`adam-loss`.
 #
-# At the same $n$, SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam until the first copies. In the
-# paper, too, Adam takes far fewer steps. How many fewer depends on the two learning rates, which differ by a factor of
+# At the same $n$, SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam until the first copies. The paper
+# reports far fewer steps under Adam. The learning rates of the two optimisers differ by a factor of
 # {glue:text}`adam-paper-apart` in the paper and of {glue:text}`adam-apart` here. The claim below therefore asks only
 # for a factor that is far below the paper's.
 #

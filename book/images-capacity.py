@@ -39,6 +39,7 @@ from diffmemlib.companion.figures import capacity as draw
 from diffmemlib.companion.figures.images import grid
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
+from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.experiments.unet import LAPTOP_RATE, LEARNING_RATE, laptop_learning_rate
 
@@ -78,9 +79,10 @@ figure, table = draw.capacity(runs)
 plt.show()
 
 # %% tags=["remove-input"]
+beside(estimate.CAPACITY, draw.capacity)
 record(runs, table, "capacity")
 
-# %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, losses separate, first copies appear. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n, which all fall less steeply than the dotted 1/W, or not at all; the narrowest network has only bounds in the first panel."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The times of every run against $W$: samples become good, losses separate, first copies appear. Full lines: the fitted power of $W$, each $n$ with its own prefactor. Dotted: $1/W$.", "name": "fig-capacity-times"}, "image": {"alt": "Three panels of lines, one colour for each n. tau_gen falls more steeply than the dotted 1/W from the narrowest network on, for which there are only bounds; tau_mem falls less steeply; tau_overfit hardly changes."}} tags=["remove-input"]
 figure, table = draw.against_width(runs, {name: find(runs) for name, find in estimate.WIDTH_TIMES.items()})
 plt.show()
 
@@ -95,6 +97,8 @@ by_n = table[table["time"] == "tau_gen"].pivot(index="n", columns="width", value
 narrowest, second_width = by_n.columns[:2]
 slopes = np.log(by_n[second_width] / by_n[narrowest]) / np.log(second_width / narrowest)
 glue("width-narrowest", str(narrowest), display=False)
+wider = [r for r in runs if r.config["width"] > narrowest]
+glue("width-wider", str(scaling.exponent_of(estimate.tau_early(wider), wider, "width", each="n")), display=False)
 glue("width-bounds", ", ".join(f"{v:.1f}" for v in slopes[:-1]) + f" and {slopes.iloc[-1]:.1f}", display=False)
 bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
 told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
@@ -114,11 +118,12 @@ estimates("Exponents in W, Adam", fits)
 # {glue:text}`width-level` of the lowest value that every run reaches. Here $\tau_\mathrm{gen}$ is the first time at
 # which the distance is below {glue:text}`width-good`. That is a milder level than the one of [](images.ipynb), which
 # hardly any of these networks reach before they copy. Even the milder level was not reached by $W =$
-# {glue:text}`width-narrowest`, so the first exponent rests on the other widths. The lower bounds of that width, drawn
-# as open triangles, imply an exponent of {glue:text}`width-bounds` or steeper from there to the next width. So no
-# single power describes all three widths.
+# {glue:text}`width-narrowest`. Its lower bounds, drawn as open triangles, enter the fit as bounds, and imply an
+# exponent of {glue:text}`width-bounds` or steeper from there to the next width. Without that width the exponent of
+# $\tau_\mathrm{gen}$ is {glue:text}`width-wider`. So no single power describes all three widths, which is why the
+# fitted lines of the first panel miss its points.
 
-# %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest $n$, before its first copies and at its end, each above the training digit nearest to it; copies are framed.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest $n$, before its first copies and at its end, each above the training digit nearest to it. Samples that count as copies are framed, if there is one among those shown.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))
 milestones = narrow.samples["step"].tolist()
 figure, table_narrow = grid(
@@ -131,7 +136,7 @@ record([narrow], table_narrow, "capacity-narrow")
 
 # %% [markdown]
 # Why did the distance of the narrowest network not fall that far? The samples show it: some starting noises lead to a
-# digit, while others end in noise or in a white image. The distance counts these failures, and the loss at one small
+# digit, while others end in noise or in an empty image. The distance counts these failures, and the loss at one small
 # $t$ does not see them. Such a network makes copies before its samples as a whole are good.
 #
 # ## Does a wider network need fewer draws?

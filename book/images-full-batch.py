@@ -105,7 +105,7 @@ estimates("Exponents in n, SGD", shown)
 # each size to the next it is {glue:text}`full-local`. The runs of the [mixture](mixture.ipynb) have full batches, too,
 # and the exponent {glue:text}`full-mixture`.
 
-# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
 figure, table = quality_and_memory(full, metrics=(estimate.quality(full), "f_mem"))
 plt.show()
 
@@ -142,7 +142,7 @@ glue("full-first-step", str(first.index[0]), display=False)
 # change $m$ without changing $n$, further runs use every image two or four times in each step, each time with another
 # noise.
 
-# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the number of draws of time and noise in one step, for runs under SGD with fixed batches, with full batches, and with full batches that draw each image two or four times. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off; at equal draws the smallest n lies highest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the number of draws of time and noise in one step, for runs under SGD with fixed batches, with full batches, and with full batches that draw each image two or four times. Line: the fit of the equation, and its two parts.", "name": "fig-full-looks"}, "image": {"alt": "Points of all n lie near one curve that falls with the draws of a step and levels off. At few draws the largest n lies highest, at more draws the smallest."}} tags=["remove-input"]
 figure, table = visits(every)
 plt.show()
 

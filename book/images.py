@@ -17,12 +17,12 @@
 # %% [markdown]
 # # Images: training-set size
 #
-# **What you will see.** A U-Net learns images. The distance between its samples and real images falls at a time that
-# hardly depends on the number $n$ of training images. Copies appear at a time that grows with $n$, and before them the
-# held-out loss separates from the training loss. The smallest training sets have no window between the two times; for
-# larger ones the window opens and widens. A stricter judge, which looks at the samples one by one, sees them become
-# good later when the training set is larger. The page redraws Figures 2 and 6 of {cite:t}`bonnaire2025`, with digits in
-# place of faces.
+# **What you will see.** A U-Net learns images. The curves of the distance between its samples and real images fall
+# together for all numbers $n$ of training images, although too few runs reach a strict level to put a number to that.
+# Copies appear at a time that grows with $n$, and before them the held-out loss separates from the training loss. The
+# smallest training sets have no window in which samples are good and new; for larger ones the window opens and widens.
+# A stricter judge, which looks at the samples one by one, sees them become good later when the training set is larger.
+# The page redraws Figures 2 and 6 of {cite:t}`bonnaire2025`, with digits in place of faces.
 #
 # **You need** [the mixture](mixture), where the same happens with data whose distribution is known. **Reading time**:
 # ten minutes.
@@ -89,8 +89,8 @@ glue("images-floor", f"{floor:.3f}", display=False)
 #
 # ## Both times
 
-# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n; the memorised fraction rises later for larger n, and against tau over n the rises coincide."}} tags=["remove-input"]
-figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
+# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n. The memorised fraction rises later for larger n; against tau over n the rises come closer, and larger n still rises somewhat later."}} tags=["remove-input"]
+figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"), good=estimate.GOOD[distance])
 plt.show()
 
 # %% tags=["remove-input"]
@@ -103,7 +103,7 @@ record(runs, table, "images")
 # new. On the right, against $\tau/n$, the rises would coincide if $\tau_\mathrm{mem}$ were exactly proportional to $n$.
 # The exponent below says how nearly they do.
 
-# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone.", "name": "fig-images-times"}, "image": {"alt": "Three rising or flat lines of times against n: tau_gen is nearly flat; tau_overfit and tau_mem rise with n, and tau_mem is the later of the two."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone.", "name": "fig-images-times"}, "image": {"alt": "Times against n: tau_overfit and tau_mem rise with n, and tau_mem is the later of the two. tau_gen is measured for the larger n only, for the smaller ones there are lower bounds."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
 plt.show()
 
@@ -250,7 +250,7 @@ show(
 # %% tags=["remove-input"]
 record([example], example.curves, "images-scrubber")
 
-# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with $d_1 < d_2/3$.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits; in the second several are framed and equal to them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with $d_1 < d_2/3$.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits. In the second a few are framed as copies, and more are hardly to be told from them."}} tags=["remove-input"]
 figure, table = draw.grid(example, [new, steps[-1]])
 plt.show()
 

@@ -18,12 +18,13 @@
 # # Why Diffusion Models Don't Memorize: a reproducible companion
 #
 # A diffusion model that copies its training images may leak private pictures and break copyright. The risk is greatest
-# where images are scarce, and a large network has room to store every one of them. **How long may you train before copies
-# appear?**
+# where images are scarce, because a large network has room to store every one of them, and trying out when copies begin
+# costs many long trainings. **How long may you train before copies appear?**
 #
-# {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good. At
-# $\tau_\mathrm{mem}$ copies of training images appear, and this time is proportional to the number $n$ of training images.
-# In between lies a window in which the model generates new images. Move the two sliders to see it happen.
+# {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good, and
+# this time does not depend on the number $n$ of training images. At $\tau_\mathrm{mem}$ copies of training images
+# appear, and this time is proportional to $n$. So the more images you have, the wider the window between the two times,
+# in which the model generates new images. Move the two sliders to see it happen.
 
 # %% tags=["remove-input"]
 from myst_nb import glue
@@ -35,16 +36,16 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 
 runs = [r for r in sweep_results("images-sgd") if r.config["seed"] == 0]
 counts = claims.table(claims.load())["verdict"].value_counts()
-said = [f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts]
-glue("first-counts", ", ".join(said), display=False)
+*said, last = [claims.counted(verdict, counts[verdict]) for verdict in claims.VERDICTS if verdict in counts]
+glue("first-counts", f"{', '.join(said)} and {last}" if said else last, display=False)
 glue("first-claims", str(counts.sum()), display=False)
 first_page.show(runs)
 
 # %% [markdown]
 # *Twelve samples of a U-Net, each above the training image nearest to it. A sample is called a copy, and framed, if it
 # is at most a third as far from its nearest training image as from the second nearest. Green: the window between
-# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$; some of the smaller training sets have none. [](images-adam) has the
-# experiment.*
+# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. With few images there is none: copies appear before the samples are good.
+# [](images-adam) has the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
@@ -52,10 +53,9 @@ record(runs, first_page.curves(runs), "first-page")
 # %% [markdown]
 # ## Where to go next
 #
-# **I have two minutes.** Read [](one-dimension), where both times are seen in a single curve, then the table of
-# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured.
-# Counted by verdict, there are: {glue:text}`first-counts`. Another table leads [from each figure of the
-# paper](sec-paper-figures) to ours.
+# **I have two minutes.** Read [](one-dimension), where both times are seen in a single picture, then the table of
+# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured. Of
+# these, {glue:text}`first-counts`. Another table leads [from each figure of the paper](sec-paper-figures) to ours.
 #
 # **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your browser
 # while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) have what the paper leaves open.
@@ -100,9 +100,9 @@ record(runs, first_page.curves(runs), "first-page")
 # ([arXiv:2505.17638](https://arxiv.org/abs/2505.17638), NeurIPS 2025;
 # [their code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)). It was written independently of them.
 #
-# Every figure is drawn, when the book is built, from training runs that were really made. Each has a folded block under it
-# that says which runs, on which device, in what time, and the command that makes them again. Its numbers can be downloaded.
-# Where the paper's text and its code differ, or both leave a choice open, the page of [deviations](deviations) says what we
+# Every figure is drawn from stored training runs when the book is built. Each has a folded block under it that says
+# which runs, on which device, in what time, and the command that makes them again. Its numbers can be downloaded. Where
+# the paper's text and its code differ, or both leave a choice open, the page of [deviations](deviations) says what we
 # chose.
 #
 # The runs come in **tiers**: `smoke` takes seconds and serves the tests, `laptop` takes minutes to hours on a CPU core and

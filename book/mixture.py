@@ -123,8 +123,8 @@ frame("The runs", estimate.overview(runs))
 # Does either time depend on the number of training points? Read the left column of the figure first, and then the right
 # one, where time is divided by $n$.
 
-# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
-figure, table = quality_and_memory(runs)
+# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read below. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
+figure, table = quality_and_memory(runs, good=estimate.KL_GOOD)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -140,8 +140,8 @@ record(runs, table, "mixture-n")
 #
 # To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence is below {glue:text}`good`
 # nats, and $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between them
-# lies $\tau_\mathrm{over}$ (called $\tau_\mathrm{overfit}$ on the pages about images). It is the time from which on the
-# test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken at
+# lies $\tau_\mathrm{over}$ (called $\tau_\mathrm{overfit}$ on the pages about images). It is the first time after which
+# the test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken at
 # diffusion time $t = 0.01$.
 
 # %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
@@ -183,7 +183,7 @@ frame("Run by run", estimate.run_by_run(runs))
 # | exponent of $n$ | ours | the paper |
 # | --- | --- | --- |
 # | $\tau_\mathrm{mem}$ | {glue:text}`mem-exponent` | 1 |
-# | collapse of $f_\mathrm{mem}(\tau/n^a)$ at the levels {glue:text}`levels` | {glue:text}`collapse-exponent` | 1 |
+# | the $a$ for which the curves of $f_\mathrm{mem}$ against $\tau/n^a$ lie closest together, at the levels {glue:text}`levels` | {glue:text}`collapse-exponent` | 1 |
 # | $\tau_\mathrm{over}$ | {glue:text}`over-exponent` | 1 |
 # | $\tau_\mathrm{gen}$ | {glue:text}`gen-exponent` | 0 |
 #
@@ -203,7 +203,7 @@ frame("Run by run", estimate.run_by_run(runs))
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It continues to a level that is lower for larger $n$
 # ({numref}`fig-mixture-n`, upper left), because more data teach the network more. A threshold that even the smallest
 # training set can pass gives a time that depends only weakly on $n$. A stricter threshold can be passed only with more
-# data, and gives a time that falls with $n$. Three nats of the score gap are not strict. The nearest-neighbour
+# data, and gives a time that falls with $n$. Three nats of the score gap is a mild threshold. The nearest-neighbour
 # estimate, which measures the samples themselves, offers a scale: the divergence from $P_0$ is
 # {glue:text}`landmark-normal` nats for a standard normal distribution, {glue:text}`landmark-mode` for one of the two
 # modes alone, and {glue:text}`landmark-gaussian` for a Gaussian with the right mean and covariance. The table shows how
@@ -214,7 +214,9 @@ frame("Run by run", estimate.run_by_run(runs))
 landmarks = estimate.landmarks(runs[0])
 for name, nats in landmarks.items():
     glue(f"landmark-{name}", f"{nats:.2f}", display=False)
-frame("Exponents in n, by the level that a time is read at", estimate.exponents_by_level(runs, landmarks["gaussian"]))
+frame(
+    "Exponents in n, for each level at which a time is read", estimate.exponents_by_level(runs, landmarks["gaussian"])
+)
 
 # %% [markdown]
 # ## The threshold k
@@ -255,6 +257,7 @@ figure.set_dpi(90)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
+beside("mixture-width-64", lambda lower: quality_and_memory(lower, key="width", scale=-1))
 record(wide, table, "mixture-width")
 
 # %% [markdown]
@@ -366,7 +369,7 @@ record(chosen, table, "mixture-kl")
 # All three rise again together when copies come. While they fall, they differ. At step {glue:text}`start` the score gap
 # is {glue:text}`start-gap` nats and the nearest-neighbour estimate is {glue:text}`start-neighbours`. The score gap
 # counts errors of the score at all noised samples, whether or not the sampler's own path meets them. It lies above the
-# nearest-neighbour estimate at {glue:text}`above` of all milestones of the runs with $W = 128$. So a time read off the
+# nearest-neighbour estimate at {glue:text}`above` of the milestones of the runs with $W = 128$. So a time read off the
 # score gap is the time at which the *score* has become good. The first two estimates are means of squares, which a
 # single sample far away can dominate. The peak of $W = 32$ in {numref}`fig-mixture-width` is an example: it comes from
 # one milestone of one run, where the interval of the score gap reaches below zero and the nearest neighbours see

@@ -45,7 +45,7 @@ watched = monitored.watch(example)
 first = next(look for look in watched.looks if look.stop)
 before = watched.looks[watched.looks.index(first) - 1]
 stops = monitored.stops(runs)
-said = stops.dropna(subset=["stop said at"])
+said = stops.dropna(subset=["stopped at step"])
 glue("stop-step", f"{first.step:,}", display=False)
 glue("stop-copies", first.copies, display=False)
 glue("stop-samples", first.samples, display=False)
@@ -58,7 +58,7 @@ glue("stop-held-out", f"{watched.baseline_size:,}", display=False)
 glue("stop-held-out-copies", watched.baseline_copies, display=False)
 glue("stop-said", len(said), display=False)
 glue("stop-runs", len(stops), display=False)
-unsaid = stops[stops["stop said at"].isna()]
+unsaid = stops[stops["stopped at step"].isna()]
 late = unsaid["tau_mem"].str.lstrip("<> ").astype(float) >= 0.8 * unsaid["run ends at"]
 glue("stop-factor", f"{watched.milestones[-1] / watched.milestones[-2]:.1f}", display=False)
 glue("stop-late", int(late.sum()), display=False)
@@ -126,8 +126,8 @@ record([example], table, "monitor")
 # %% tags=["remove-input"]
 shown = stops.assign(
     **{
-        "stop said at": stops["stop said at"].map(lambda step: "not said" if step != step else f"{step:.0f}"),
-        "f_mem there": stops["f_mem there"].map(lambda f: "" if f != f else f"{f:.3f}"),
+        "stopped at step": stops["stopped at step"].map(lambda step: "did not stop" if step != step else f"{step:.0f}"),
+        "f_mem then": stops["f_mem then"].map(lambda f: "" if f != f else f"{f:.3f}"),
     }
 )
 frame("The monitor on the stored runs, 200 samples a look; tau_mem is where f_mem reaches 0.02", shown)
@@ -168,8 +168,9 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 #             break
 # ```
 #
-# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`. It mirrors pictures
-# at random unless you make it with `augment_horizontal_flip=False`; else hand over the pictures and their mirror images.
+# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`. It mirrors
+# pictures at random unless you make it with `augment_horizontal_flip=False`; otherwise pass both the pictures and their
+# mirror images.
 #
 # ```python
 # monitor = MemorizationMonitor(torch.stack(list(trainer.ds)), held_out)
@@ -202,5 +203,5 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 #   other one and does not count. The monitor warns of such data, and reports at every look how many samples this
 #   concerns.
 # - **Copies rarer than it can detect.** A model that copies one picture in ten thousand is not stopped by 512 samples.
-# - **Held-out data of another kind.** They stand for fresh data: draw them from the same source, by chance.
+# - **Held-out data of another kind.** They stand for fresh data: draw them from the same source, at random.
 # - **Samples that are not independent.** Draw new noise for every sample and every look.

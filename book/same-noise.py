@@ -17,9 +17,9 @@
 # %% [markdown]
 # # The same noise, two training sets
 #
-# **What you will see.** Two networks are trained on training sets of different size. Early in training, both turn the
-# same noise into much the same picture. Later, each makes pictures of its own, and the network with fewer training
-# images makes copies.
+# **What you will see.** Two networks are trained on training sets of different size. Once their samples have strokes,
+# both still turn the same noise into much the same picture. Later, each makes pictures of its own, and the network with
+# fewer training images makes copies.
 #
 # **You need** [the experiment on images](images.ipynb). **Reading time**: two minutes.
 
@@ -47,14 +47,16 @@ record(pair, table, "images-same-noise")
 
 # %% tags=["remove-input"]
 alike = estimate.likeness(pair[0], pair[-1]).set_index("step")
-for when, step in (("early", 378), ("late", 3000)):
+for when, step in (("early", 754), ("late", 3000)):
     glue(f"images-{when}", f"{step:,}", display=False)
     for which in ("same", "other"):
         glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
 
 # %% [markdown]
-# Compare the two blocks column by column: early in training, the two networks turn the same noise into much the same
-# picture. At step {glue:text}`images-early`, two pictures from the same noise have a correlation of
-# {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`. At step
-# {glue:text}`images-late` the correlations are {glue:text}`images-late-same` and {glue:text}`images-late-other`. In
-# this pair, what is learned first hardly depends on the number of training images.
+# Compare the two blocks column by column. In the first rows most pictures are still the noise that they started from.
+# Once they are strokes, at step {glue:text}`images-early`, two pictures from the same noise have a correlation of
+# {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`: the two
+# networks make much the same of the same noise. At step {glue:text}`images-late` the correlations are
+# {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because all samples are
+# digits by then, which are alike. In this pair, what is learned first hardly depends on the number of training images,
+# and the networks go apart slowly.

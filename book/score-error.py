@@ -69,7 +69,7 @@ figure, table = draw.curves(64, (4, 8, 16, 32), 0.1, tau)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", table, "random-features-curves")
+record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, tau)", table, "rf-curves")
 
 # %% [markdown]
 # Train and test loss fall together and then separate. Up to a constant, the score error is the test loss divided by
@@ -93,7 +93,7 @@ plt.show()
 record_live(
     "diffmemlib.companion.figures.rfnn.exponents((64, 512, 4096), psi_n, 0.1, 0.59, (4, 32))",
     table,
-    "random-features-eta",
+    "rf-exponent",
 )
 
 # %% tags=["remove-input"]
@@ -138,7 +138,7 @@ figure, table = draw.rates(descents, 0.59, estimate.best_stops((64.0,), (4, 8, 1
 plt.show()
 
 # %% tags=["remove-input"]
-record(descents, table, "random-features-rates")
+record(descents, table, "rf-rates")
 
 # %% tags=["remove-input"]
 by_step = rfnn_rates.eta_by_step(descents)

@@ -24,9 +24,9 @@
 # ```{index} ! flow matching
 # ```
 #
-# **What you will see.** You can train until copies appear, and no longer. Which of the settings that people turn move that
-# moment: the learning rate, the batch, what the network predicts, its width, weight decay? Here each is changed alone, and
-# its factor on both times is measured.
+# **What you will see.** You can train until copies appear, and no longer. Which settings move that moment: the learning
+# rate, the batch, what the network predicts, its width, weight decay? Here each is changed alone, and its factor on
+# both times is measured.
 #
 # **You need** the two times of [the mixture](mixture.ipynb). **Reading time**: eight minutes.
 
@@ -89,7 +89,7 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 # of the paper with $W =$ {glue:text}`knobs-width`. It is trained as most people train, by Adam at {glue:text}`knobs-lr`
 # in batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
 # {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all. Most of their
-# names explain themselves. A network that "predicts the velocity" has the target $e^{-t}\xi - \sqrt{\Delta_t}\,x_0$.
+# names explain themselves. With "predicting the velocity", the network has the target $e^{-t}\xi - \sqrt{\Delta_t}\,x_0$.
 # With "noise on the data", fresh Gaussian noise of the standard deviation in its name is added to the training points
 # at every step. Where small (or large) times are "drawn more often", their density falls as the inverse square root of
 # the distance from that end of the schedule. A "frozen" noise is drawn once, together with its diffusion time, and kept
@@ -153,7 +153,7 @@ long = named.loc["averaged weights, decay 0.9999"]
 glue("knobs-long-average-mem", compact(long["mem"]), display=False)
 glue(
     "knobs-long-average-gen",
-    "never reach the level of good ones" if long["gen"] is None else f"become good {compact(long['gen'])} times later",
+    "never become good" if long["gen"] is None else f"become good {compact(long['gen'])} times later",
     display=False,
 )
 
@@ -163,7 +163,7 @@ glue(
 # The paper trains by SGD, and most people by Adam. What does one lose with Adam? Here SGD with momentum, with the same
 # batches and the paper's learning rate, makes good samples at {glue:text}`knobs-sgd-gen` times the $\tau_\mathrm{gen}$
 # of Adam, and copies at {glue:text}`knobs-sgd-mem` times its $\tau_\mathrm{mem}$. The window is
-# {glue:text}`knobs-sgd-window` times as wide, and the smallest divergence in it changes by
+# {glue:text}`knobs-sgd-window` times as wide, and the smallest divergence in it differs by
 # {glue:text}`knobs-sgd-quality` nats. Two settings differ here, the optimiser and its learning rate, since the two
 # optimisers take steps of different size at the same rate.
 #
@@ -194,8 +194,8 @@ glue(
 # with momentum in full batches, at $W =$ {glue:text}`knobs-flow-width`.
 
 # %% tags=["remove-input"]
-for name, row in (("flow", "flow matching"), ("target", "predicts noise − data"),
-                  ("path", "linear path, predicts the noise")):  # fmt: skip
+for name, row in (("flow", "flow matching"), ("target", "predicting noise − data"),
+                  ("path", "linear path, predicting the noise")):  # fmt: skip
     for key in ("mem", "gen"):
         found = named.loc[row, key]
         glue(

@@ -193,21 +193,21 @@ frame(
 
 # %% [markdown]
 # Of {glue:text}`proof-told` trainings that could be judged, {glue:text}`proof-inside` lay inside the interval, and
-# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. The number of those that ended too
-# early to be judged is {glue:text}`proof-untold`. The rows of one data set are predicted from the same small trainings,
-# so their errors are not independent. The intervals are wide where they rest on few trainings; more minutes narrow
-# them. So take the middle of the interval as an order of magnitude, and its low end as the time to stop.
+# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. {glue:text}`proof-untold` ended too
+# early to be judged. The rows of one data set are predicted from the same small trainings, so their errors are not
+# independent. The intervals are wide where they rest on few trainings; more minutes narrow them. So take the middle of
+# the interval as an order of magnitude, and its low end as the time to stop.
 #
-# Outside the interval were: {glue:text}`proof-missed`. For the emoji, the time of copies grew faster than $n$, which
-# the predictions did not allow at that time. A possible reason is that these pictures are richer than the others, so
-# that the network comes near to its capacity; we have not tested this. Since then the interval allows growth up to
-# $\tau_0 + C n^2$, which changes its upper end only. The table shows the predictions as they were made. With the new
-# rule {glue:text}`proof-today` of {glue:text}`proof-told` would lie inside the 95% interval, and
-# {glue:text}`proof-today-90` inside one of 90% confidence. But this says little, because the rule was changed after the
-# emoji were seen. A fair test has to come from data that were probed after the change. There are
-# {glue:text}`since-sets` such sets, with {glue:text}`since-told` trainings: {glue:text}`since-inside` lay inside the
-# interval that was predicted for them, {glue:text}`since-inside-90` inside one of 90% confidence, and
-# {glue:text}`since-near` within a factor of {glue:text}`proof-close` of the middle.
+# These lay outside: {glue:text}`proof-missed`. For the emoji, the time of copies grew faster than $n$, which the
+# predictions did not allow at that time. A possible reason is that these pictures are richer than the others, so that
+# the network comes near to its capacity; we have not tested this. Since then the interval allows growth up to $\tau_0 +
+# C n^2$, which changes its upper end only. The table shows the predictions as they were made. With the new rule
+# {glue:text}`proof-today` of {glue:text}`proof-told` would lie inside the 95% interval, and {glue:text}`proof-today-90`
+# inside one of 90% confidence. But this says little, because the rule was changed after the emoji were seen. A fair
+# test has to come from data that were probed after the change. There are {glue:text}`since-sets` such sets, with
+# {glue:text}`since-told` trainings: {glue:text}`since-inside` lay inside the interval that was predicted for them,
+# {glue:text}`since-inside-90` inside one of 90% confidence, and {glue:text}`since-near` within a factor of
+# {glue:text}`proof-close` of the middle.
 #
 # ## How sharp can such a prediction be?
 #
@@ -298,8 +298,8 @@ frame(
 # DIFFMEM_CONFIG=my make reproduce TIER=laptop
 # ```
 #
-# On a GPU the table is `my/gpu.toml`, and the options `TIER=gpu DEVICE=cuda` ([](reproduce.md)). A run's settings hold the
-# checksum of the images beside the name: change a picture, and the runs are other runs.
+# On a GPU the table is `my/gpu.toml`, and the options `TIER=gpu DEVICE=cuda` ([](reproduce.md)). The settings of a run
+# hold the checksum of the images beside their name. If you change a picture, the runs must be made again.
 #
 # **4. Draw this page from them.**
 #
@@ -307,7 +307,7 @@ frame(
 # DIFFMEM_CONFIG=my .venv/bin/papermill book/your-data.ipynb mine.ipynb -k python3 -p sweep mine
 # ```
 #
-# (`DIFFMEM_TIER=gpu` in front of it for the runs of `my/gpu.toml`.) `mine.ipynb` opens in any notebook viewer; tables and
+# For the runs of `my/gpu.toml`, put `DIFFMEM_TIER=gpu` in front. `mine.ipynb` opens in any notebook viewer; tables and
 # figures are then yours, and the text is still about letters.
 #
 # ## What the letters say
@@ -328,7 +328,7 @@ frame(
 # **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
 # {glue:text}`own-copies`.
 
-# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time and swings while it does; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Dotted: the level of the first copies. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time and swings while it does; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -336,7 +336,7 @@ plt.show()
 record(runs, table, "own")
 
 # %% [markdown]
-# And run by run, in training steps (after > the run ended before):
+# The times of each run, in steps. Here "> 1280" means that the run ended at step 1280 without reaching it:
 
 # %% tags=["remove-input"]
 frame("Times of every run, in steps", window.windows(runs))
@@ -415,8 +415,8 @@ plt.show()
 record(runs, table, "own-losses")
 
 # %% [markdown]
-# The held-out loss at a small time of diffusion, lowest at {glue:text}`own-turns` steps for $n =$
-# {glue:text}`own-n-largest`, needs no samples. Compare that time with the two that do: the samples are good from
+# The held-out loss at a small diffusion time needs no samples. At $n =$ {glue:text}`own-n-largest` it is lowest at step
+# {glue:text}`own-turns`. Compare that with the two times that need samples: the samples are good from
 # {glue:text}`own-good-from` steps on, and the first copies come at {glue:text}`own-measured`.
 #
 # ## A model of your own
@@ -440,7 +440,7 @@ record(runs, table, "own-losses")
 # ## What to watch for
 #
 # - **Near-duplicates in the data** hide copies; the first command counts them.
-# - **Another way of training has other times.** Learning rate, batch, width and augmentation all move
+# - **Copies come at other times if you train in another way.** Learning rate, batch, width and augmentation all move
 #   $\tau_\mathrm{mem}$: [](training-time.ipynb) has the factor of each. Predict with the settings that you will use.
 # - **Square.** Pictures are cut to their central square. Colours are kept, unless you say `--grey`, as the paper does
 #   with its faces.

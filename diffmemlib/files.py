@@ -30,6 +30,11 @@ def to_json(content: dict[str, Any]) -> bytes:
     return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
 
 
+def first_line(error: BaseException) -> str:
+    """Return the kind of an error and the first line of what it says."""
+    return f"{type(error).__name__}: {error}".splitlines()[0]
+
+
 def read_text(path: Path) -> str:
     """Return the text of a file written on any system: UTF-8 with or without a mark at its start, or UTF-16 with one.
 

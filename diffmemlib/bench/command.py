@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
 
-from ..files import to_json, write_atomic
+from ..files import first_line, to_json, write_atomic
 from . import images, library
 from .sharing import sharing, sharing_report
+from .ways import WAYS
 
 SECONDS = {"cpu": inf, "cuda": 60.0}  # after which nothing else is begun
-SHARE = 0.6  # of them for the steps of the U-Net
+SHARE = 0.6  # of them after which no other way of the U-Net is begun that needs no compiler
 
 
 def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[[str], object] = print) -> None:
@@ -32,28 +34,46 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     """
     began, kind = time.monotonic(), device.split(":")[0]
     limit = SECONDS.get(kind, inf) if seconds is None else seconds
-    written: dict[str, Any] = {"image": {}, "together": []}
+    written: dict[str, Any] = {"image": {}, "together": [], "failed": {}}
 
     def save(image: dict[str, Any]) -> None:
         written["image"] = image
         write_atomic(path, to_json(written))
 
-    image = images.measure(device, seconds=SHARE * limit, save=save)
-    tell(images.report(image))
-    if kind == "cuda" and time.monotonic() - began < limit:
+    def guarded(what: str, work: Callable[[], object]) -> None:
+        """One timing that fails, of a device or for want of memory, costs no other."""
+        if time.monotonic() - began > limit:
+            tell(f"not reached in time: {what}")
+            return
+        try:
+            work()
+        except Exception as error:
+            written["failed"][what] = first_line(error)
+            tell(f"failed: {what} ({first_line(error)})")
+        save(written["image"])
 
+    def share() -> None:
         def save_sharing(found: dict[str, Any]) -> None:
             written["sharing"] = found
-            save(image)
+            save(written["image"])
 
         sharing(device, save=save_sharing)
-        tell("\n" + sharing_report(written["sharing"]))
-    for n, models, steps, repeats, in_turn in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
-        if time.monotonic() - began > limit:
-            tell(f"not reached in time: {models} mixture nets, n = {n}")
-            continue
+
+    def together(n: int, models: int, steps: int, repeats: int, in_turn: int) -> None:
         written["together"].append(library.together(n, models, steps, repeats, device, in_turn))
-        save(image)
+
+    # What needs no compiler comes first: one way may take most of the time to compile.
+    plain = [name for name, way in WAYS["cpu" if kind == "cpu" else "cuda"].items() if not way.mode]
+    image = images.measure(device, seconds=SHARE * limit, save=save, names=plain)
+    for case in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
+        guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
+    if kind == "cuda":
+        guarded("processes that share the device", share)
+        left = limit - (time.monotonic() - began)
+        image = images.measure(device, seconds=left, save=save, found=image)
+    tell(images.report(image))
+    if "sharing" in written:
+        tell("\n" + sharing_report(written["sharing"]))
     if written["together"]:
         where = f"on {image['device']}, {image['threads']} threads"
         tell("\n" + library.together_table(written["together"], where))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -20,12 +20,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Schedule, forward_noise
 from ..experiments.unet import sample_batch_size
+from ..files import first_line
 from ..metrics.memorization import two_nearest
 from ..nets.unet import UNet
 from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
 from ..training.determinism import in_fixed_order
 from ..training.fixed_batch import FixedBatch
+from ..training.loop import Trainer
 from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
 from .profile import profile_step
@@ -52,14 +54,16 @@ SIZES = {
 
 def measure(
     device: str = "cpu", size: Size | None = None, enough: float | None = None, seconds: float = inf,
-    save: Callable[[dict[str, Any]], None] = lambda found: None,
+    save: Callable[[dict[str, Any]], None] = lambda found: None, names: Collection[str] | None = None,
+    found: dict[str, Any] | None = None,
 ) -> dict[str, Any]:  # fmt: skip
     """Return all timings of one device as a dict that JSON can hold; seconds unless the name says otherwise.
 
     plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
     the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
     in bfloat16, in each of WAYS, of which runs use that of OF_RUNS. Each is timed in turns with the plain one, and has
-    a ratio to it. floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth
+    a ratio to it. The first of them, and that of runs, are looked at in depth: a profile, and what measuring takes.
+    floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth
     of a copy, timed here. Freed memory is kept, for all of them, as in runs.
 
     Parameters
@@ -74,6 +78,10 @@ def measure(
         When so many have passed, no other way is begun: ``not_reached`` names those left.
     save
         Called with what is known, whenever more is: one way may take minutes to compile.
+    names
+        Of the ways that are timed; all unless given.
+    found
+        What an earlier call returned, to be added to.
     """
     keep_freed_memory()
     began, cuda = time.monotonic(), device.startswith("cuda")
@@ -82,27 +90,22 @@ def measure(
     s = size or SIZES[kind]
     data = torch.randn(4 * s.batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0))
     plain, ways = _plain(s, data, device), WAYS[kind]
-    flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
-    rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
-    floor = max(flops / rate, moved / bandwidth)
-    found: dict[str, Any] = {
-        "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
-        "torch": torch.__version__, "size": asdict(s),
-        "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
-        "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9, "floor": floor,
-        "ways": {}, "failed": {}, "not_reached": list(ways),
-    }  # fmt: skip
-    save(found)
-    for name, way in ways.items():
+    if found is None:
+        found = _hardware(s, data, device, enough) | {"ways": {}, "failed": {}, "not_reached": list(ways)}
+        save(found)
+    for name in [name for name in found["not_reached"] if names is None or name in names]:
         if time.monotonic() - began > seconds:
             break
         try:
-            timings = _timings(way, s, data, plain, device, enough, of_runs=name == OF_RUNS[kind])
-            found["ways"][name] = next(timings)
-            for more in timings:
-                save(found := found | more)
-        except RuntimeError as error:  # of a compiler or a device: the other ways may do
-            found["failed"][name] = str(error).splitlines()[0]
+            found["ways"][name], trainer, theirs = _time(ways[name], s, data, plain, device, enough)
+        except Exception as error:  # of a compiler or a device: the other ways may do
+            found["failed"][name] = first_line(error)
+        else:
+            if "of" not in found or name == OF_RUNS[kind]:
+                ours = found["ways"][name]["step"]
+                found |= {"of": name, "plain_step": theirs, "our_step": ours, "ratio": theirs / ours}
+                _look_closely(found, name, s, trainer, tuple(data.shape[1:]), device, save)
+            del trainer
         found["not_reached"].remove(name)
         gc.collect()  # recordings and their memory refer to each other
         if cuda:
@@ -111,10 +114,24 @@ def measure(
     return found
 
 
-def _timings(
-    way: Way, s: Size, data: Tensor, plain: Callable[[int], object], device: str, enough: float, of_runs: bool
-) -> Iterator[dict[str, Any]]:
-    """Yield how long a way takes beside the plain one; then, of that of runs, what else is known, as it comes."""
+def _hardware(s: Size, data: Tensor, device: str, enough: float) -> dict[str, Any]:
+    """What the hardware is, and how fast it could be."""
+    cuda = device.startswith("cuda")
+    flops, moved = work(s, data[: s.batch].to(device), device, bf16=cuda)
+    rate, bandwidth = _rate(device, torch.bfloat16 if cuda else torch.float32, enough), _bandwidth(device, enough)
+    return {
+        "device": torch.cuda.get_device_name(device) if cuda else "cpu", "threads": torch.get_num_threads(),
+        "torch": torch.__version__, "size": asdict(s),
+        "teraflops_a_step": flops / 1e12, "gigabytes_a_step": moved / 1e9,
+        "matmul_teraflops_per_second": rate / 1e12, "copy_gigabytes_per_second": bandwidth / 1e9,
+        "floor": max(flops / rate, moved / bandwidth),
+    }  # fmt: skip
+
+
+def _time(
+    way: Way, s: Size, data: Tensor, plain: Callable[[int], object], device: str, enough: float
+) -> tuple[dict[str, float], Trainer, float]:
+    """How long a way takes beside the plain one, its trainer, and the plain one's seconds."""
     start = time.perf_counter()
     trainer = way.trainer(s.width, s.batch, data.to(device), device)
     step = in_fixed_order(trainer.step, device) if way.deterministic else trainer.step
@@ -122,11 +139,68 @@ def _timings(
         step(tau)
     prepared = time.perf_counter() - start
     theirs, ours = in_turns([plain, step], device, enough)
-    yield {"step": ours, "ratio": theirs / ours, "prepared": prepared}
-    if of_runs:
-        yield {"plain_step": theirs, "our_step": ours, "ratio": theirs / ours}
-        yield {"profile": profile_step(trainer, device)}
-        yield _measuring(s, trainer.state.net, tuple(data.shape[1:]), device)
+    return {"step": ours, "ratio": theirs / ours, "prepared": prepared}, trainer, theirs
+
+
+def _look_closely(
+    found: dict[str, Any], name: str, s: Size, trainer: Trainer, shape: tuple[int, ...], device: str,
+    save: Callable[[dict[str, Any]], None],
+) -> None:  # fmt: skip
+    """Add what is measured of one way beside its step, each on its own: one that fails costs no other."""
+    looks: dict[str, Callable[[], dict[str, Any]]] = {
+        "profile": lambda: {"profile": profile_step(trainer, device)},
+        "measuring": lambda: _measuring(s, trainer.state.net, shape, device),
+    }
+    if device.startswith("cuda"):
+        looks["precisions"] = lambda: {"precisions": _precisions(s, trainer.state.net, shape, device)}
+    for what, look in looks.items():
+        try:
+            found |= look()
+        except Exception as error:  # whatever a profiler or a device raises
+            found["failed"][f"{what}, {name}"] = first_line(error)
+        save(found)
+
+
+def compile_ahead(device: str, s: Size) -> None:
+    """Compile what runs of the paper's size use, for training in full and in small batches and for measuring.
+
+    torch keeps it on disk, so that other processes of this machine need not.
+
+    Parameters
+    ----------
+    device
+        As torch calls it.
+    s
+        The size.
+    """
+    way = WAYS["cuda" if device.startswith("cuda") else "cpu"][OF_RUNS["cuda"]]
+    for batch in (s.batch, 64):
+        data = torch.randn(batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0)).to(device)
+        trainer = way.trainer(s.width, batch, data, device)
+        in_fixed_order(trainer.step, device)(0)
+        if batch == s.batch:
+            size = sample_batch_size(device)
+            FixedBatch(trainer.state.net.eval(), size)(data[:1], torch.ones(1, dtype=torch.long, device=device))
+
+
+def _precisions(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
+    """Seconds of one batch of samples with the network in float32, in TF32 and in bfloat16."""
+    size = min(s.samples, sample_batch_size(device))
+
+    class Half(nn.Module):
+        def forward(self, x: Tensor, timestep: Tensor) -> Tensor:
+            with torch.autocast(device.split(":")[0], torch.bfloat16):
+                predicted: Tensor = net(x, timestep)
+            return predicted.float()
+
+    found = {}
+    for name, one, tf32 in (("float32", net, False), ("TF32", net, True), ("bfloat16", Half(), True)):
+        predict = FixedBatch(one.eval(), size, replayed=True, tf32=tf32)
+        for steps in (WARM_UP + 1, s.sampling_steps):  # the first records
+            began = time.perf_counter()
+            sample(predict, size, shape, Schedule(), 0, steps=steps, batch_size=size, device=device)
+            found[name] = time.perf_counter() - began
+    return found
 
 
 def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
@@ -153,8 +227,9 @@ def report(timings: dict[str, Any]) -> str:
     lines = [f"U-Net, W = {s['width']}, {s['side']} x {s['side']}, batch {s['batch']}, on {f['device']}, "
              f"{f['threads']} threads"]  # fmt: skip
     if "our_step" in f:
+        whose = "as runs make it" if f["of"] in OF_RUNS.values() else f"as {f['of']!r}"
         lines.append(
-            f"  a training step as runs make it: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
+            f"  a training step {whose}: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
             f"a plain loop takes {1e3 * f['plain_step']:.1f} ms, {f['ratio']:.2f} times that"
         )
     if "sampling" in f:
@@ -162,6 +237,9 @@ def report(timings: dict[str, Any]) -> str:
             f"  {s['samples']} samples by DDIM in {s['sampling_steps']} steps: {f['sampling']:.1f} s; their neighbours "
             f"among {s['train']}: {f['neighbours']:.2f} s"
         )
+    if "precisions" in f:
+        each = ", ".join(f"{seconds:.2f} s in {name}" for name, seconds in f["precisions"].items())
+        lines.append(f"  a batch of samples: {each}")
     over = f", {f['our_step'] / f['floor']:.1f} times below" if "our_step" in f else ""
     lines.append(
         f"  floor {1e3 * f['floor']:.1f} ms{over}: {f['teraflops_a_step']:.3g} TFLOP at "
@@ -174,6 +252,9 @@ def report(timings: dict[str, Any]) -> str:
         f"{way['prepared']:.0f} s to begin with"
         for name, way in f["ways"].items()
     ]
+    if len(f["ways"]) > 1:
+        fastest = min(f["ways"], key=lambda name: f["ways"][name]["step"])
+        lines.append(f"  fastest: {fastest}, {f['our_step'] / f['ways'][fastest]['step']:.2f} times {f['of']!r}")
     lines += [f"  {name:22} failed: {reason}" for name, reason in f["failed"].items()]
     if f["not_reached"]:
         lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")

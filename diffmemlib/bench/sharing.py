@@ -6,6 +6,7 @@ With n <= 512 images the batch is the training set, and a large GPU is half idle
 from __future__ import annotations
 
 import json
+import select
 import subprocess
 import sys
 import time
@@ -18,6 +19,7 @@ from .ways import WAYS
 
 N, WIDTH, SIDE = 64, 32, 32
 COUNTS = (1, 2, 4)  # processes
+LONGEST = 60.0  # seconds for one of them to begin, or to be timed
 
 
 def sharing(
@@ -65,7 +67,10 @@ def sharing(
 
 
 def _line(process: subprocess.Popen[str]) -> str:
-    line = process.stdout.readline() if process.stdout else ""
+    assert process.stdout is not None
+    if not select.select([process.stdout], [], [], LONGEST)[0]:
+        raise RuntimeError(f"a process that shares the device said nothing for {LONGEST:.0f} s")
+    line = process.stdout.readline()
     if not line:
         raise RuntimeError("a process that shares the device died; it may have too little memory for them")
     return line

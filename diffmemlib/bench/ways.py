@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from ..diffusion.losses import DenoisingLoss
 from ..diffusion.schedule import Schedule
@@ -40,6 +41,8 @@ class Way:
         GroupNorm in the layout of channels last, for torch.compile to fuse with what follows it.
     attention_by_formula : bool
         Attention as products and softmax, instead of torch's fused kernels.
+    kernel : SDPBackend or None
+        Of torch's kernels of attention, the only one allowed; None: torch chooses.
     deterministic : bool
         Sums in a fixed order, as runs have them; see `training.determinism`.
     """
@@ -51,6 +54,7 @@ class Way:
     norm_by_formula: bool = False
     attention_by_formula: bool = False
     deterministic: bool = True
+    kernel: SDPBackend | None = None
 
     def trainer(self, width: int, batch: int, data: Tensor, device: str) -> Trainer:
         """Return the trainer of an image run that makes its steps in this way; data lie on the device."""
@@ -63,12 +67,14 @@ class Way:
                 module.__class__ = GroupNormByFormula
             if self.attention_by_formula and isinstance(module, Attention):
                 module.__class__ = AttentionByFormula
+            if self.kernel is not None and isinstance(module, Attention):
+                module.__class__ = attention_by(self.kernel)
         loss = DenoisingLoss(Schedule(), bf16=self.bf16 and not self.half_weights)
         kind: Callable[..., Trainer] = HalfWeightsTrainer if self.half_weights else Trainer
         state, optimizer = TrainState(net, data, 0), make_optimizer(net, "adam", LEARNING_RATE)
         trainer = kind(state, optimizer, loss, batch, self.replayed)
         if self.mode:
-            compile_static(trainer.half if isinstance(trainer, HalfWeightsTrainer) else net, self.mode)
+            compile_static(trainer.half if isinstance(trainer, HalfWeightsTrainer) else net, device, self.mode)
         return trainer
 
 
@@ -84,6 +90,9 @@ WAYS = {
         "GroupNorm by formula": Way(True, COMPILED, bf16=True, norm_by_formula=True),
         "eager": Way(bf16=True),
         "compiled": Way(False, COMPILED, bf16=True),
+        "flash attention": Way(True, COMPILED, bf16=True, kernel=SDPBackend.FLASH_ATTENTION),
+        "cuDNN attention": Way(True, COMPILED, bf16=True, kernel=SDPBackend.CUDNN_ATTENTION),
+        "efficient attention": Way(True, COMPILED, bf16=True, kernel=SDPBackend.EFFICIENT_ATTENTION),
         "attention by formula": Way(True, COMPILED, bf16=True, attention_by_formula=True),
         "sums in any order": Way(True, COMPILED, bf16=True, deterministic=False),
         "max-autotune": Way(True, AUTOTUNED, bf16=True),
@@ -130,6 +139,17 @@ class GroupNormByFormula(nn.GroupNorm):
         variance, mean = torch.var_mean(groups, (1, 3), correction=0, keepdim=True)
         normal = ((groups - mean) * torch.rsqrt(variance + self.eps)).reshape(m, height, width, channels)
         return (normal * self.weight + self.bias).to(x.dtype).permute(0, 3, 1, 2)
+
+
+def attention_by(kernel: SDPBackend) -> type[Attention]:
+    """Return the attention layer that torch computes by one kernel alone."""
+
+    class AttentionByKernel(Attention):
+        def attend(self, qkv: Tensor) -> Tensor:
+            with sdpa_kernel(kernel):
+                return super().attend(qkv)
+
+    return AttentionByKernel
 
 
 class AttentionByFormula(Attention):

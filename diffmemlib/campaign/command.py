@@ -11,18 +11,21 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..companion.sweeps.tables import waiting
 from ..files import check_writable, digest, to_json, write_atomic
 from ..places import checkpoints_root
 from ..runs.config import check_device
 from ..runs.provenance import code, device_name
 from ..runs.store import complete_result
 from ..training.stopping import stop_when_asked
+from .checks import CHECKS, NOT_REACHED, PARTS
 from .folder import (
     MOST_BYTES,
     MOST_FILES,
     FolderError,
     pack_results,
     pack_states,
+    read_file,
     read_log,
     read_parts,
     unpack_results,
@@ -37,11 +40,17 @@ SHARES = {"checks": 0.15, "bench": 0.25, "sharing": 0.05}  # of the lease, at mo
 SHORTEST = 40.0  # seconds, below which it is not tried how many processes should share the device
 ROOM = 60  # MiB of the folder, in all
 # Checks whose failure forbids the runs of an experiment: they would store numbers of a way that is wrong.
-NEEDED = {"gmm": {"together_and_alone"}, "unet": {"replayed_steps", "compiled_steps"}}
+NEEDED = {
+    "gmm": {"together_and_alone"},
+    "unet": {"replayed_steps", "compiled_steps", "compiled_steps_resumed"},
+}
+ALREADY = "not made again: the lease before had this device and this code"
+GO_ON = "to be gone on with"
 SAVING = 0.06  # of the lease, kept for the folder at its end; at least
 FEWEST_SAVING = 5.0  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 EVERY = 60.0  # seconds between two savings while runs are made
+HUNG = 60.0  # seconds at a run without anything written, after which it counts as one that does not go on
 WORTH = 1.15  # times the steps of one process, from which on several share the device
 
 
@@ -63,8 +72,8 @@ class Campaign:
     room
         MiB of the folder, in all.
     before
-        The folder of the lease before, unpacked already: its checks and benchmark count where they are of this device
-        and this code, and runs that failed there are made last.
+        The folder of the lease before, unpacked already: checks that passed and the benchmark count where they are of
+        this device and this code, and runs that failed there are made last.
     began
         When the lease began, by time.monotonic; now, unless given.
     """
@@ -83,7 +92,8 @@ class Campaign:
             "device": device_name(device), "torch": version("torch"), "python": platform.python_version(),
             "version": __version__, **code(), "sources": _sources(), "tier": tier, "minutes": minutes,
             "began": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "phases": [], "checks": {}, "sharing": {}, "groups": [], "failed": [], "told": [],
+            "phases": [], "checks": {name: dict(NOT_REACHED) for name in CHECKS}, "sharing": {}, "groups": [],
+            "failed": [], "told": [], "waiting": [],
         }  # fmt: skip
         self.stored_before: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
         self.failed: set[str] = set()  # in this lease
@@ -96,46 +106,70 @@ class Campaign:
     def run(self) -> dict[str, Any]:
         """Make the phases, save, and return the log."""
         check_writable(self.out / "log.json")
-        proven = self._take_over()
+        measured = self._take_over()
         self.save()
-        with stop_when_asked(None) as asked:
-            self.asked = asked
-            if proven:
-                self._note("checks, bench", 0.0, "not made again: the lease before had this device and this code")
-            else:
-                for name in ("checks", "bench"):
-                    self.phase(name, min(LONGEST[name], SHARES[name] * self.seconds))
-            if not self.log["sharing"] and SHARES["sharing"] * self.seconds >= SHORTEST:
-                self.phase("sharing", min(LONGEST["sharing"], SHARES["sharing"] * self.seconds))
-            while self.left > 1 and not asked() and self._runs():
-                pass
+        try:
+            with stop_when_asked(None) as asked:
+                self.asked = asked
+                self._check()
+                if measured:
+                    self._note("bench", 0.0, ALREADY)
+                else:
+                    self.phase("bench", self._allowed("bench"))
+                if not self.log["sharing"] and SHARES["sharing"] * self.seconds >= SHORTEST:
+                    self.phase("sharing", self._allowed("sharing"))
+                while self.left > 1 and not asked() and self._runs():
+                    pass
+        finally:
             self.save()
         return self.log
 
+    def _allowed(self, name: str) -> float:
+        return min(LONGEST[name], SHARES[name] * self.seconds)
+
     def _take_over(self) -> bool:
-        """Take from the lease before what holds for this one; return whether its checks and benchmark do."""
+        """Take from the lease before what holds for this one; return whether its benchmark does."""
         stored = {c.id for c in all_runs(self.tier) if complete_result(c)}
         if self.before is None:
             self.stored_before = stored
             return False
         log = read_log(self.before)
-        self.stored_before = stored - set(log.get("made", []))
-        self.log["failed"] = list(log.get("failed", []))
-        passed = [check["outcome"] == "passed" for check in log.get("checks", {}).values()]
-        same = all(log.get(key) == self.log[key] for key in ("device", "torch", "sources"))
-        if not (same and passed and all(passed) and "bench.json" in log["files"]):
+        self.stored_before = stored - set(log["made"])
+        self.log["failed"] = list(log["failed"])
+        if any(log[key] != self.log[key] for key in ("device", "torch", "sources")):
             return False
-        self.log |= {"checks": log["checks"], "sharing": log.get("sharing", {})}
-        for name in ("bench.json", "profile.json"):
-            if name in log["files"] and self.before != self.out:
-                write_atomic(self.out / name, (self.before / name).read_bytes())
+        passed = {name: c for name, c in log["checks"].items() if name in CHECKS and c["outcome"] == "passed"}
+        self.log["checks"] |= passed
+        self.log["sharing"] = log["sharing"]
+        bench, profile = (read_file(self.before, log, name) for name in ("bench.json", "profile.json"))
+        if bench is None:
+            return False
+        for name, data in (("bench.json", bench), ("profile.json", profile)):
+            if data is not None and self.before != self.out:
+                write_atomic(self.out / name, data)
         return True
 
-    def phase(self, name: str, seconds: float, at_once: int = 1, **more: Any) -> list[str]:
-        """Make one phase in processes of its own; return how each ended.
+    def _check(self) -> None:
+        """Make the checks that no lease before passed, and compile meanwhile what runs will use."""
+        passed = [name for name, check in self.log["checks"].items() if check["outcome"] == "passed"]
+        open_parts = [i for i, part in enumerate(PARTS) if {check.__name__ for check in part} - set(passed)]
+        if not open_parts:
+            self._note("checks", 0.0, ALREADY)
+            return
+        each: list[dict[str, Any]] = [{"part": i, "without": passed} for i in open_parts]
+        if self.device.startswith("cuda"):
+            each.append({"name": "warm up"})
+        self.phase("checks", self._allowed("checks"), each)
+        for check in self.log["checks"].values():
+            if check["outcome"] == "begun":
+                check |= {"outcome": "not ended", "said": "its time was over before it had ended"}
+
+    def phase(self, name: str, seconds: float, each: Sequence[dict[str, Any]] = ({},)) -> list[str]:
+        """Make one phase in processes of its own, one for each set of arguments; return how each ended.
 
         They are asked to end when their time is over, and killed where they do not listen.
         """
+        at_once = len(each)
         seconds = min(seconds, self.left)
         if seconds <= 0 or self.asked():
             self._note(name, 0.0, "not begun: no time was left")
@@ -143,11 +177,12 @@ class Campaign:
         outs = [self.scratch / f"{name}-{i}.json" for i in range(at_once)]
         if name == "bench":
             outs = [self.out / "bench.json"]
+            (self.out / "profile.json").unlink(missing_ok=True)
         self.tell(f"{name}: {seconds:.0f} s at most{f', {at_once} processes' if at_once > 1 else ''}")
         began, processes = time.monotonic(), list[Process]()
-        for out in outs:
+        for out, arguments in zip(outs, each, strict=True):
             out.unlink(missing_ok=True)  # of an earlier lease
-            given = {"name": name, "device": self.device, "seconds": seconds, "out": str(out), **more}
+            given = {"name": name, "device": self.device, "seconds": seconds, "out": str(out), **arguments}
             processes.append(Process("diffmemlib.campaign.phase", json.dumps(given)))
 
         def at_work() -> bool:
@@ -176,18 +211,30 @@ class Campaign:
         for name in set(NEEDED) - set(experiments):
             self.tell(f"no {name} runs are made: {', '.join(sorted(NEEDED[name] & failed))} failed")
         before = set(self.failed)
-        endings = self.phase(
-            "runs", self.left, int(self.log["sharing"].get("best", 1)) if self._worth_sharing() else 1, tier=self.tier,
-            without=sorted(self.failed), last=self.log["failed"], experiments=experiments,
-        )  # fmt: skip
-        died = any(ending.startswith("failed") for ending in endings)
+        given = {
+            "tier": self.tier, "without": sorted(self.failed), "last": self.log["failed"], "experiments": experiments,
+        }  # fmt: skip
+        at_once = int(self.log["sharing"].get("best", 1)) if self._worth_sharing() else 1
+        endings = self.phase("runs", self.left, [given] * at_once)
         for group in self.log["groups"]:
             if group["outcome"] == "begun":
-                group["outcome"] = "the process died at it" if died else "to be gone on with"
-            if group["outcome"] not in ("complete", "to be gone on with"):
+                died = endings[group["process"]].startswith("failed")
+                group["outcome"] = "the process died at it" if died else self._as_left(group)
+            if group["outcome"] not in ("complete", GO_ON):
                 self.failed |= set(group["runs"])
         self.log["failed"] = sorted({*self.log["failed"], *self.failed})
-        return died and self.failed > before
+        self.log["waiting"] = waiting(self.tier)
+        for sentence in self.log["waiting"]:
+            self.tell(sentence)
+        return any(ending.startswith("failed") for ending in endings) and self.failed > before
+
+    def _as_left(self, group: dict[str, Any]) -> str:
+        """What is said of runs whose process was ended at them: such as wrote nothing for long do not go on."""
+        folders = [c.checkpoint_dir for c in all_runs(self.tier) if c.id in group["runs"]]
+        written = [path.stat().st_mtime for folder in folders for path in folder.rglob("*") if path.is_file()]
+        if max(written, default=0.0) >= group["began"] or time.time() - group["began"] < HUNG:
+            return GO_ON
+        return f"nothing was written in {time.time() - group['began']:.0f} s"
 
     def _worth_sharing(self) -> bool:
         """Whether more processes make enough more steps than one."""
@@ -195,19 +242,22 @@ class Campaign:
 
     def _read(self, name: str, outs: Sequence[Path]) -> None:
         """Take what the processes of a phase have written into the log."""
-        for out in outs:
+        for process, out in enumerate(outs):
             if not out.exists():
                 continue
             found = json.loads(out.read_bytes())
             if name == "bench":
                 self.log["sharing"] = found.get("sharing", {})
-                if profile := found["image"].get("profile"):
+                if profile := found.get("image", {}).get("profile"):
                     write_atomic(self.out / "profile.json", to_json(profile))
-            elif name in ("checks", "sharing"):
-                self.log[name] = found
+            elif name == "checks":
+                self.log["checks"] |= {check: said for check, said in found.items() if said["outcome"] != "not reached"}
+            elif name == "sharing":
+                self.log["sharing"] = found
             else:
-                seen = {tuple(g["runs"]) for g in found["groups"]}
-                self.log["groups"] = [g for g in self.log["groups"] if tuple(g["runs"]) not in seen] + found["groups"]
+                groups = [group | {"process": process} for group in found["groups"]]
+                seen = {tuple(g["runs"]) for g in groups}
+                self.log["groups"] = [g for g in self.log["groups"] if tuple(g["runs"]) not in seen] + groups
 
     def _note(self, name: str, seconds: float, outcome: str) -> None:
         self.log["phases"].append({"name": name, "seconds": round(seconds, 1), "outcome": outcome})
@@ -305,7 +355,9 @@ def collect(folder: Path, tell: Callable[[str], object] = print) -> None:
     for sentence in refused:
         tell(f"refused {sentence}")
     if "bench.json" in log["files"]:
-        tell(f"the benchmark of {log['device']} is in {folder / 'bench.json'}")
+        whole = read_file(folder, log, "bench.json") is not None
+        file = folder / "bench.json"
+        tell(f"the benchmark of {log['device']} is in {file}" if whole else f"{file} is missing or damaged")
     failed = [f"{name} ({c['outcome']}: {c['said']})" for name, c in log["checks"].items() if c["outcome"] != "passed"]
     if failed or not log["checks"]:
         tell(f"checks that did not pass: {', '.join(failed) or 'none was made'}")

@@ -28,6 +28,10 @@ from ..runs.execute import ROUNDED
 from ..runs.store import ResultError, complete_result, put_in_place, read_result
 
 MOST_FILES, MOST_BYTES = 8, 16 * 2**20  # in the folder, and of each
+KEYS = {  # of the log, and of what kind each is
+    "files": dict, "checks": dict, "groups": list, "sharing": dict, "failed": list, "made": list, "device": str,
+    "torch": str, "sources": str,
+}  # fmt: skip
 TRIES = 5  # at the files of a run at work
 FORMAT = "diffmemlib-campaign/1"
 PART = re.compile(r"(results|states)-[0-9a-f]{8}\.(\d+)")
@@ -88,13 +92,26 @@ def read_log(folder: Path) -> dict[str, Any]:
         log = json.loads(path.read_bytes())
         if log["format"] != FORMAT:
             raise ValueError(f"its format is {log['format']!r}")
-        for key, kind in (("files", dict), ("checks", dict), ("groups", list)):
+        for key, kind in KEYS.items():
             if not isinstance(log[key], kind):
-                raise ValueError(f"its {key} are of another kind")
+                raise ValueError(f"its {key!r} is of another kind")
+        for key, wanted in (("checks", {"outcome", "said"}), ("groups", {"runs", "outcome", "seconds"})):
+            entries = log[key].values() if isinstance(log[key], dict) else log[key]
+            if not all(isinstance(entry, dict) and wanted <= set(entry) for entry in entries):
+                raise ValueError(f"an entry of its {key!r} lacks {' or '.join(sorted(wanted))}")
     except Exception as error:  # missing, or JSON of any shape
         reason = getattr(error, "strerror", None) or (f"it has no {error}" if isinstance(error, KeyError) else error)
         raise FolderError(f"{path} is no log of a campaign ({reason}): name the folder that --out named") from None
     return dict(log)
+
+
+def read_file(folder: Path, log: dict[str, Any], name: str) -> bytes | None:
+    """Return bench.json or profile.json; None where the campaign left none, or where it is missing or damaged."""
+    path = folder / name
+    if name not in log["files"] or not path.is_file():
+        return None
+    data = path.read_bytes()
+    return data if digest(data) == log["files"][name] else None
 
 
 def read_parts(folder: Path, log: dict[str, Any], name: str) -> zipfile.ZipFile | None:

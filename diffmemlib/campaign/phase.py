@@ -16,17 +16,26 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ..files import RunBusyError, to_json, write_atomic
+from ..files import RunBusyError, first_line, to_json, write_atomic
 
 
-def checks(device: str, seconds: float, out: Path, **_: Any) -> None:
-    """Make the checks; ``out`` is written after each."""
-    from .checks import check_all
+def checks(device: str, seconds: float, out: Path, part: int, without: list[str]) -> None:
+    """Make one part of the checks, but for those that passed before; ``out`` is written before and after each."""
+    from .checks import PARTS, check_all
 
-    check_all(device, seconds, lambda found: write_atomic(out, to_json(found)))
+    names = [check.__name__ for check in PARTS[part] if check.__name__ not in without]
+    check_all(device, seconds, lambda found: write_atomic(out, to_json(found)), names)
 
 
-def bench(device: str, seconds: float, out: Path, **_: Any) -> None:
+def warm_up(device: str, seconds: float, out: Path) -> None:
+    """Compile what runs will use, so that they find it in torch's cache on disk: nothing else comes of it."""
+    from ..bench.images import SIZES, compile_ahead
+
+    compile_ahead(device, SIZES["cuda" if device.startswith("cuda") else "cpu"])
+    write_atomic(out, to_json({}))
+
+
+def bench(device: str, seconds: float, out: Path) -> None:
     """Time the library; ``out`` is written after each timing."""
     from ..bench.command import bench as measure
 
@@ -55,7 +64,10 @@ def runs(
         while not should_stop() and (todo := plan(tier, done, last, experiments)):
             group, began = together(todo), time.monotonic()
             done |= {c.id for c in group}
-            note = {"runs": [c.id for c in group], "command": group[0].command, "outcome": "begun", "seconds": 0.0}
+            note: dict[str, Any] = {
+                "runs": [c.id for c in group], "command": group[0].command, "outcome": "begun", "seconds": 0.0,
+                "began": time.time(),
+            }  # fmt: skip
             notes.append(note)
             write_atomic(out, to_json({"groups": notes}))
             left = max(end - time.monotonic(), 0.0)
@@ -70,7 +82,7 @@ def runs(
             except RunBusyError:  # another process of this campaign is at it
                 notes.remove(note)
             except Exception as error:  # whatever it is, it is told, and the next run begins
-                note["outcome"] = f"{type(error).__name__}: {error}".splitlines()[0]
+                note["outcome"] = first_line(error)
                 if isinstance(error, RuntimeError) and not isinstance(error, torch.OutOfMemoryError):
                     write_atomic(out, to_json({"groups": notes}))
                     raise SystemExit(1) from error
@@ -81,14 +93,16 @@ def runs(
             write_atomic(out, to_json({"groups": notes}))
 
 
-def sharing(device: str, seconds: float, out: Path, **_: Any) -> None:
+def sharing(device: str, seconds: float, out: Path) -> None:
     """Try how many processes should share the device; ``out`` is written after each count."""
     from ..bench.sharing import sharing as measure
 
     measure(device, save=lambda found: write_atomic(out, to_json(found)))
 
 
-PHASES: dict[str, Callable[..., None]] = {"checks": checks, "bench": bench, "sharing": sharing, "runs": runs}
+PHASES: dict[str, Callable[..., None]] = {
+    "checks": checks, "warm up": warm_up, "bench": bench, "sharing": sharing, "runs": runs,
+}  # fmt: skip
 
 
 def end_with_parent() -> None:

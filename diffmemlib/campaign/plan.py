@@ -1,9 +1,9 @@
-"""Which runs a lease makes, in the order in which figures are complete soonest."""
+"""Which runs a lease makes, in the order of the tables, whose writer knows what is wanted first."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import asdict, replace
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any
 
 from ..companion.sweeps.tables import PilotMissingError, read_tables, sweep_configs
@@ -20,8 +20,8 @@ def plan(
 ) -> list[Config]:
     """Return the trainings of a tier's tables that are not stored, in the order in which to make them.
 
-    First the sweeps that others take their steps from, then those that draw a figure, the cheapest first; within one
-    the order of its table. Sweeps whose steps are not known yet are left for a later call.
+    That of the tables; a sweep that others take their steps from comes before the first of these. Sweeps whose steps
+    are not known yet are left for a later call.
 
     Parameters
     ----------
@@ -34,19 +34,11 @@ def plan(
     experiments
         Of which trainings are made.
     """
-    tables, ranked = read_tables(tier), []
-    pilots = {of for sweep in tables.values() for row in sweep["runs"] if (of := _pilot(row))}
-    for place, (name, sweep) in enumerate(tables.items()):
-        try:
-            configs = sweep_configs(name, tier)
-        except PilotMissingError:
-            continue
-        missing = [c for c in configs if isinstance(c, GmmConfig | UNetConfig) and not complete_result(c)]
-        work = sum(cost(c) for c in missing)
-        ranked.append(((name not in pilots, not sweep["figures"], work, place), missing))
-    runs = {c.id: c for _, missing in sorted(ranked, key=lambda each: each[0]) for c in missing}
-    chosen = [c for c in runs.values() if c.id not in without and c.experiment in experiments]
-    return sorted(chosen, key=lambda c: c.id in last)
+    tables, order = read_tables(tier), list[str]()
+    for name, sweep in tables.items():
+        order += [of for row in sweep["runs"] if (of := _pilot(row))] + [name]
+    chosen = [c for c in _trainings(order, tier) if c.id not in without and c.experiment in experiments]
+    return sorted((c for c in chosen if not complete_result(c)), key=lambda c: c.id in last)
 
 
 def _pilot(row: dict[str, Any]) -> str | None:
@@ -54,11 +46,17 @@ def _pilot(row: dict[str, Any]) -> str | None:
     return steps["of"] if isinstance(steps, dict) else None
 
 
-def cost(config: Config) -> float:
-    """Return the work of a training in units of its own experiment, good for an order and no more."""
-    s = asdict(config)
-    pixels = s.get("side", 1) ** 2
-    return float(s["steps"] * min(s["batch"] or s["n"], s["n"]) * s.get("draws", 1) * s["width"] ** 2 * pixels)
+def _trainings(sweeps: Iterable[str], tier: str) -> list[Config]:
+    """Of sweeps whose steps are known, each once, in their order."""
+    runs: dict[str, Config] = {}
+    for name in sweeps:
+        try:
+            for c in sweep_configs(name, tier):
+                if isinstance(c, GmmConfig | UNetConfig):
+                    runs.setdefault(c.id, c)
+        except PilotMissingError:
+            continue
+    return list(runs.values())
 
 
 def together(runs: list[Config]) -> list[Config]:
@@ -72,10 +70,4 @@ def together(runs: list[Config]) -> list[Config]:
 
 def all_runs(tier: str) -> list[Config]:
     """Return all trainings of a tier whose steps are known, stored or not, in the order of the tables."""
-    runs: dict[str, Config] = {}
-    for name in read_tables(tier):
-        try:
-            runs |= {c.id: c for c in sweep_configs(name, tier) if isinstance(c, GmmConfig | UNetConfig)}
-        except PilotMissingError:
-            continue
-    return list(runs.values())
+    return _trainings(read_tables(tier), tier)

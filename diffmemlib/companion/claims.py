@@ -42,6 +42,15 @@ from .sweeps.tables import HIGHER, at_tier, is_stored, sweeps_read
 
 OUTSIDE = "differs outside the paper's regime"
 VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
+SAID = {  # of one claim and of several
+    "reproduced": ("is reproduced", "are reproduced"),
+    "consistent": ("is consistent with our runs", "are consistent with our runs"),
+    "depends on the level": ("depends on the level", "depend on the level"),
+    "inconclusive": ("is inconclusive", "are inconclusive"),
+    OUTSIDE: (OUTSIDE, OUTSIDE.replace("differs", "differ")),
+    "contradicts": ("is contradicted", "are contradicted"),
+    "not tested": ("is not tested", "are not tested"),
+}
 CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "mixture": ("mixture", "The Gaussian mixture"),
     "images": ("images", "Images: training-set size"),
@@ -186,6 +195,11 @@ def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: floa
     if agrees and "contradicts" in everywhere:
         return "depends on the level"
     return "consistent" if verdict == "reproduced" and len(everywhere) > 1 else verdict
+
+
+def counted(verdict: str, count: int) -> str:
+    """How many claims have a verdict, as a part of a sentence: "3 are contradicted"."""
+    return f"{count} {SAID[verdict][count != 1]}"
 
 
 def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:

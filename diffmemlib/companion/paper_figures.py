@@ -12,7 +12,7 @@ from pathlib import Path
 
 from IPython.display import HTML
 
-from ..places import checkout_root
+from ..places import checkout, checkout_root
 from .claims import VERDICTS, Claim
 
 
@@ -35,6 +35,17 @@ def load(path: Path | None = None) -> list[PaperFigure]:
     path = path or checkout_root("The table of the paper's figures") / "book" / "paper-figures.toml"
     rows = tomllib.loads(path.read_text(encoding="utf-8"))["figure"]
     return [PaperFigure(**{**row, "figures": tuple(row["figures"])}) for row in rows]
+
+
+def redraws(name: str) -> str:
+    """The paper's figures that one of ours redraws, such as "Fig. 9 left and Fig. 10"; "" for none.
+
+    name: of ours, such as fig-images. Outside of a copy of the repository no table is known, and none is told.
+    """
+    if checkout() is None:
+        return ""
+    *numbers, last = [""] + [f"Fig. {figure.number}" for figure in load() if name in figure.figures]
+    return " and ".join(filter(None, [", ".join(filter(None, numbers)), last]))
 
 
 def title(page: str) -> str:

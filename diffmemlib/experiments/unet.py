@@ -248,7 +248,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     Metrics at every milestone: f_mem (k = 1/3), f_mem_1/2, f_mem_1/4 with Wilson's intervals; fd, the Frechet distance
     to the held-out images (fid where the features are Inception's, fd_untrained where no network learned them), with
     its interval; loss_train, loss_test at
-    t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. Arrays, of the kept samples: the samples
+    t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. Facts: near-duplicates among the
+    training images, the share of held-out images that count as copies, mean and standard deviation of the pool's
+    pixels. Arrays, of the kept samples: the samples
     and their nearest training images as bytes, and the two distances of each.
     """
     config.check_data()
@@ -301,15 +303,20 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     net.to(memory_format=torch.channels_last)  # convolutions follow their weights
     if device == "cpu":
         use_cpu_layers(net)
-    if config.compiled:
-        compile_static(net)  # for two shapes: that of training, and that of `FixedBatch`
+    pool, held_out = data.pool.double() / 255, index.two_nearest(data.centred(data.test)).memorized()
+    facts: dict[str, Any] = {
+        "near_duplicates": near_duplicates(train.to(device)), "held_out_f_mem": float(held_out.mean()),
+        "pixel_mean": float(pool.mean()), "pixel_sd": float(pool.std()),
+    }  # fmt: skip
+    if config.compiled:  # for two shapes: that of training, and that of `FixedBatch`
+        facts["compiled"] = compile_static(net, device)
     return Job(
         config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=DenoisingLoss(schedule, bf16=config.bf16),
         optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
         batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
         replayed=replayed,
-        facts={"near_duplicates": near_duplicates(train.to(device)), **_landmarks(config, data, features, reference)},
+        facts=facts | _landmarks(config, data, features, reference),
     )  # fmt: skip
 
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +11,7 @@ import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
+from ..precision import tensor_float_32
 from .inputs import Kind, as_points, check_alike
 
 CANDIDATES = 8  # kept from the fast pass, then measured exactly
@@ -154,7 +153,7 @@ class NeighbourIndex:
 
     def _fast(self, part: Tensor) -> Tensor:
         """|a - b|^2 - |a|^2 for every training point b, the same order in each row, in float32."""
-        with _full_precision():
+        with tensor_float_32(False):  # the bound on the rounding of the product is that of float32
             return torch.addmm(self.square, (part - self.centre).float(), self.centred.T, alpha=-2)
 
     def _two_nearest(self, part: Tensor) -> tuple[Tensor, Tensor]:
@@ -301,17 +300,6 @@ def near_duplicates(train: Any, k: float = 1 / 3, sample: int | None = None) -> 
 def _check_k(k: float) -> None:
     if not 0 < k < 1:
         raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
-
-
-@contextmanager
-def _full_precision() -> Iterator[None]:
-    """No TF32 in the product, whatever the caller allows elsewhere: the bound on its rounding is that of float32."""
-    before = torch.get_float32_matmul_precision()
-    torch.set_float32_matmul_precision("highest")
-    try:
-        yield
-    finally:
-        torch.set_float32_matmul_precision(before)
 
 
 def _smallest(fast: Tensor, count: int) -> tuple[Tensor, Tensor]:

@@ -59,7 +59,7 @@ class EnsembleTrainer:
         self.failed: dict[int, DivergedError] = {}
         self.net = stack([state.net for state in states])
         if compiled:
-            compile_static(self.net)
+            compile_static(self.net, self.device)
         self.run: Callable[[], Tensor] = self.work
         if replayed:
             self.run = Replay(self.work, self.device, [state.noise for state in self.states])

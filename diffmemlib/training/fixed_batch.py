@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 from torch import Tensor, nn
 
 from ..diffusion.samplers import eval_mode
+from ..precision import tensor_float_32
+from .determinism import deterministic
 from .replay import Replay
 
 
@@ -26,10 +25,12 @@ class FixedBatch:
         Points at once.
     replayed
         Whether the work is recorded and replayed; see `replay`.
+    tf32
+        Whether products may be in TF32.
     """
 
-    def __init__(self, net: nn.Module, size: int, replayed: bool = False) -> None:
-        self.net, self.size, self.replayed = net, size, replayed
+    def __init__(self, net: nn.Module, size: int, replayed: bool = False, tf32: bool = True) -> None:
+        self.net, self.size, self.replayed, self.tf32 = net, size, replayed, tf32
         self.run: Replay[Tensor] | None = None
         self.x = self.timestep = torch.empty(0)
 
@@ -46,21 +47,11 @@ class FixedBatch:
             part, count = slice(start, start + self.size), min(self.size, len(x) - start)
             self.x[:count], self.timestep[:count] = x[part], timestep[part]
             self.x[count:], self.timestep[count:] = 0, 1
-            with eval_mode(self.net), tensor_float_32():
+            # In a fixed order as training is, or a compiler may choose among kernels by how fast they are now.
+            with eval_mode(self.net), tensor_float_32(self.tf32), deterministic(x.device, strict=False):
                 parts.append((self.run or self._predict)()[:count].clone())
         return torch.cat(parts)
 
     @torch.no_grad()
     def _predict(self) -> Tensor:
         return self.net(self.x, self.timestep)
-
-
-@contextmanager
-def tensor_float_32(allowed: bool = True) -> Iterator[None]:
-    """Let products of float32 matrices and convolutions use the TF32 of a GPU within the block, or forbid it."""
-    before = torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32
-    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = allowed
-    try:
-        yield
-    finally:
-        torch.backends.cuda.matmul.allow_tf32, torch.backends.cudnn.allow_tf32 = before

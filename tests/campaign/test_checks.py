@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -10,13 +11,14 @@ from diffmemlib.campaign import checks
 from diffmemlib.campaign.checks import CHECKS, check_all
 
 
-@pytest.mark.parametrize("name", [name for name in CHECKS if name != "compiled_steps"])
+@pytest.mark.parametrize("name", [name for name in CHECKS if not name.startswith("compiled_steps")])
 def test_every_check_passes_on_a_cpu(name: str):
     said = CHECKS[name]("cpu")
     assert "apart by" in said or name in ("too_large", "killed_and_gone_on_with")
 
 
-def test_compiled_steps_are_compared(monkeypatch):
+@pytest.mark.parametrize("name", ["compiled_steps", "compiled_steps_resumed"])
+def test_compiled_steps_are_compared(name: str, monkeypatch):
     """Without a compiler's minute: that of another backend, and of one that computes something else."""
     compiling = torch.nn.Module.compile
 
@@ -30,11 +32,19 @@ def test_compiled_steps_are_compared(monkeypatch):
     for wrong in (False, True):
         torch._dynamo.reset()
         monkeypatch.setattr(torch.nn.Module, "compile", with_backend(wrong))
-        if wrong:
+        if wrong and name == "compiled_steps":  # as wrong before as after an interruption
             with pytest.raises(AssertionError, match="movement in 3 steps: apart by"):
-                CHECKS["compiled_steps"]("cpu")
+                CHECKS[name]("cpu")
         else:
-            assert CHECKS["compiled_steps"]("cpu").startswith("movement in 3 steps: apart by ")
+            assert " 3 steps: apart by " in CHECKS[name]("cpu")
+
+
+def test_steps_that_are_resumed_without_their_optimizer_are_found(monkeypatch):
+    monkeypatch.setattr(checks, "STEPS", 3)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda net, **how: None)
+    monkeypatch.setattr(torch.optim.Adam, "load_state_dict", lambda self, state: None)
+    with pytest.raises(AssertionError, match="weights after 3 steps: apart by"):
+        CHECKS["compiled_steps_resumed"]("cpu")
 
 
 def second_call_differs(function, by=1.01):
@@ -55,6 +65,7 @@ def second_call_differs(function, by=1.01):
         ("networks", "diffmemlib.nets.unet.UNet.forward"),
         ("losses_and_gradients", "diffmemlib.nets.unet.UNet.forward"),
         ("replayed_steps", "diffmemlib.nets.unet.UNet.forward"),
+        ("frechet_distance", "diffmemlib.metrics.digit_features.DigitFeatures.forward"),
     ],
 )
 def test_a_device_that_computes_otherwise_fails(monkeypatch, name: str, target: str):
@@ -64,6 +75,13 @@ def test_a_device_that_computes_otherwise_fails(monkeypatch, name: str, target: 
     monkeypatch.setattr(owner, method, second_call_differs(getattr(owner, method)))
     with pytest.raises(AssertionError, match="apart by"):
         CHECKS[name]("cpu")
+
+
+def test_a_divergence_that_differs_by_a_hundredth_fails(monkeypatch):
+    values = iter([1.0, 1.01])
+    monkeypatch.setattr(checks, "kl_score_gap", lambda *_, **__: SimpleNamespace(value=next(values)))
+    with pytest.raises(AssertionError, match="score gaps: apart by"):
+        CHECKS["divergence"]("cpu")
 
 
 def test_a_difference_that_is_no_number_fails():
@@ -80,8 +98,12 @@ def test_all_are_made_in_turn_and_what_fails_is_told(monkeypatch):
     monkeypatch.setattr(checks, "CHECKS", {"good": lambda device: f"on {device}", "broken": broken, "last": str})
     saved = []
     found = check_all("cpu", 100, lambda found: saved.append(json.dumps(found)))
-    assert [c["outcome"] for c in found.values()] == ["passed", "failed", "passed"]
+    assert [c["outcome"] for c in found.values()] == ["passed", "failed", "not reached"], "after it all would fail"
     assert found["broken"]["said"] == "RuntimeError: CUDA error: an illegal memory access"
-    assert len(saved) == 3 and json.loads(saved[0])["broken"]["outcome"] == "not reached"
+    outcomes = [[c["outcome"] for c in json.loads(each).values()] for each in saved]
+    assert [row[:2] for row in outcomes] == [
+        ["begun", "not reached"], ["passed", "not reached"], ["passed", "begun"], ["passed", "failed"],
+    ]  # fmt: skip
     found = check_all("cpu", -1, saved.append)
     assert {c["outcome"] for c in found.values()} == {"not reached"}
+    assert list(check_all("cpu", 100, lambda found: None, ["last"])) == ["last"]

@@ -27,6 +27,9 @@ from diffmemlib.runs.store import complete_result, read_result
 
 SMALL = {"tier": "smoke", "n": 16, "steps": 60, "first": 20, "samples": 100, "milestones": 3, "kept": 5,
          "sampling_steps": 10, "sampler": "ddim", "width": 8}  # fmt: skip
+LOG = {
+    "checks": {}, "groups": [], "sharing": {}, "failed": [], "made": [], "device": "cpu", "torch": "2", "sources": "0",
+}  # fmt: skip
 CONFIGS = [GmmConfig.from_parameters({**SMALL, "seed": seed}) for seed in range(3)]
 
 
@@ -57,7 +60,7 @@ def test_results_and_states_come_back_on_another_machine(tmp_path, places, monke
     places("one")
     states, told = pack_states(CONFIGS, 2**30)
     assert told == []
-    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, pack_results(CONFIGS), states)
+    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS), states)
     log = read_log(tmp_path / "out")
     assert set(log["files"]) == {p.name for p in (tmp_path / "out").iterdir()} - {"log.json"}
 
@@ -128,13 +131,13 @@ def test_files_of_others_stay(tmp_path, places):
     ours = [".log.json.0123456789ab", ".states-01234567.0.0123456789ab", "results-01234567.0"]
     for name in theirs + ours:
         (out / name).write_text("x")
-    write_folder(out, {"checks": {}, "groups": []}, b"", b"")
+    write_folder(out, LOG, b"", b"")
     assert sorted(p.name for p in out.iterdir()) == sorted([*theirs, ".git", "log.json"])
 
 
 def of_parts(out: Path, name: str, data: bytes) -> zipfile.ZipFile | None:
     """Content of someone else's making in a folder whose checksums are right."""
-    write_folder(out, {"checks": {}, "groups": []}, **{"results": b"", "states": b"", name: data})
+    write_folder(out, LOG, **{"results": b"", "states": b"", name: data})
     return read_parts(out, read_log(out), name)
 
 
@@ -178,20 +181,20 @@ def test_large_content_comes_in_parts(tmp_path, places, monkeypatch):
     run(CONFIGS[0], show_progress=False)
     packed = pack_results(CONFIGS)
     with pytest.raises(FolderError, match="parts do not fit into 8 files"):
-        write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed, packed)
+        write_folder(tmp_path / "out", LOG, packed, packed)
     assert not (tmp_path / "out").exists(), "nothing is written that could not be read"
     monkeypatch.setattr(folder, "MOST_BYTES", 4000)
-    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed, b"")
+    write_folder(tmp_path / "out", LOG, packed, b"")
     files = list((tmp_path / "out").iterdir())
     assert 2 < len(files) <= 8 and all(p.stat().st_size <= 4000 for p in files if p.name != "log.json")
-    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, packed[:-1] + b"x", b"")
+    write_folder(tmp_path / "out", LOG, packed[:-1] + b"x", b"")
     assert len(list((tmp_path / "out").iterdir())) == len(files), "old parts go when the new log is there"
 
 
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 def test_a_damaged_folder_is_told_and_nothing_stored_is_lost(tmp_path, places, damage: str):
     stored = run(CONFIGS[0], show_progress=False)
-    write_folder(tmp_path / "out", {"checks": {}, "groups": []}, pack_results(CONFIGS), b"")
+    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS), b"")
     log = read_log(tmp_path / "out")
     (part,) = (tmp_path / "out").glob("results-*")
     if damage == "flip":
@@ -221,6 +224,27 @@ def test_a_folder_without_a_log_is_told(tmp_path, content):
         (tmp_path / "log.json").write_bytes(content)
     with pytest.raises(FolderError, match="is no log of a campaign"):
         read_log(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"checks": []}, "its 'checks' is of another kind"),
+        ({"checks": {"a": 1}}, "an entry of its 'checks' lacks outcome or said"),
+        ({"groups": [{"runs": []}]}, "an entry of its 'groups' lacks outcome or runs or seconds"),
+        ({"device": None}, "its 'device' is of another kind"),
+        ({"made": None}, "its 'made' is of another kind"),
+    ],
+)
+def test_a_log_that_was_edited_is_told(tmp_path, other: dict, reason: str):
+    whole = LOG | {"format": "diffmemlib-campaign/1", "files": {}}
+    for log, said in ((whole | other, reason), ({k: v for k, v in whole.items() if k not in other}, "it has no ")):
+        (tmp_path / "log.json").write_text(json.dumps(log))
+        with pytest.raises(FolderError, match="is no log of a campaign") as told:
+            read_log(tmp_path)
+        assert said in str(told.value)
+    (tmp_path / "log.json").write_text(json.dumps(whole))
+    assert read_log(tmp_path) == whole
 
 
 @pytest.mark.parametrize("name", ["../evil", "/etc/passwd", "smoke/gmm/0123456789ab/run.sh", "0123456789ab/../../x"])

@@ -4,10 +4,9 @@ import pytest
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
-from diffmemlib.campaign.plan import all_runs, cost, plan, together
+from diffmemlib.campaign.plan import all_runs, plan, together
 from diffmemlib.companion.estimators.scaling import tau_mem
 from diffmemlib.companion.sweeps.tables import PilotMissingError, is_stored, sweep_configs, table_runs, waiting
-from diffmemlib.experiments.gmm import GmmConfig
 from diffmemlib.experiments.registry import run
 
 # A network that copies its eight points within seconds.
@@ -53,15 +52,17 @@ def tables(tmp_path, monkeypatch):
     return tmp_path / "config" / "smoke.toml"
 
 
-def test_pilots_come_first_then_figures_the_cheapest_first(tables):
+def test_runs_are_made_in_the_order_of_the_tables_a_pilot_before_whom_it_leads(tables):
     tables.write_text(TABLE)
     order = [(c.n, c.seed) for c in plan("smoke")]
-    assert order == [(8, 0), (16, 0), (16, 1), (16, 2), (64, 0), (64, 1), (32, 0), (32, 1), (8, 0)]
-    assert [c.width for c in plan("smoke")][::8] == [64, 8], "first the pilot, last what no figure needs"
-    pilot = plan("smoke")[0]
-    assert next(c.n for c in plan("smoke", {pilot.id})) == 16
+    assert order == [(64, 0), (64, 1), (32, 0), (32, 1), (16, 0), (16, 1), (16, 2), (8, 0), (8, 0)]
+    assert [c.width for c in plan("smoke")][-2:] == [8, 64], "the pilot stands last in the file, before its first user"
+    pilot = plan("smoke")[-1]
+    tables.write_text(TABLE.split("[pilot]")[0].replace("[dear]", "[pilot]" + TABLE.split("[pilot]")[1] + "[dear]"))
+    assert plan("smoke")[0] == pilot
+    assert next(c.n for c in plan("smoke", {pilot.id})) == 64
     assert plan("smoke", last={pilot.id})[-1] == pilot and plan("smoke", experiments=["unet"]) == []
-    run(plan("smoke")[1], show_progress=False)
+    run(plan("smoke")[-1], show_progress=False)
     assert len(plan("smoke")) == 8, "what is stored is not made again"
     assert len(all_runs("smoke")) == 9, "trainings alone, stored or not"
 
@@ -69,17 +70,9 @@ def test_pilots_come_first_then_figures_the_cheapest_first(tables):
 def test_networks_of_one_shape_go_together(tables):
     tables.write_text(TABLE)
     runs = plan("smoke")
-    assert [(c.n, c.seed) for c in together(runs[1:])] == [(16, 0), (16, 1), (16, 2)]
-    assert together(runs[4:]) == runs[4:6], "n = 64 and n = 32 have other milestones"
-    assert together(runs[:1]) == runs[:1]
-
-
-def test_a_larger_batch_a_wider_net_and_more_steps_cost_more():
-    def of(**given) -> float:
-        return cost(GmmConfig.from_parameters({"tier": "smoke", "n": 64, "width": 16, "steps": 100, **given}))
-
-    assert of(batch=32) == of() / 2 and of(width=32) == 4 * of() and of(steps=200) == 2 * of()
-    assert of(batch="full") == of()
+    assert [(c.n, c.seed) for c in together(runs[4:])] == [(16, 0), (16, 1), (16, 2)]
+    assert together(runs) == runs[:2], "n = 64 and n = 32 have other milestones"
+    assert together(runs[-1:]) == runs[-1:]
 
 
 def test_steps_come_from_a_pilot(tables):

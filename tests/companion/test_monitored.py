@@ -27,7 +27,7 @@ def test_stop_is_said_between_the_first_copies_and_a_few_milestones_later(run):
     (row,) = monitored.stops([run]).to_dict("records")
     steps = run.samples["step"]
     late = np.searchsorted(steps, float(row["tau_mem"]))
-    assert steps[max(late - 2, 0)] <= row["stop said at"] <= steps[late + 2]
+    assert steps[max(late - 2, 0)] <= row["stopped at step"] <= steps[late + 2]
 
 
 def test_the_share_that_is_told_has_the_probability_that_is_said():

@@ -25,6 +25,17 @@ def test_each_link_leads_to_a_figure_of_its_page(figure: paper_figures.PaperFigu
     assert all(f'"name": "{name}"' in text for name in figure.figures)
 
 
+@pytest.mark.parametrize("figure", paper_figures.load(), ids=lambda f: f.number)
+def test_what_stands_under_a_figure_names_the_papers(figure: paper_figures.PaperFigure) -> None:
+    """By the name of its data, which is that of the figure."""
+    text = (BOOK / f"{figure.page}.py").read_text(encoding="utf-8") if figure.figures else ""
+    for name in figure.figures:
+        assert f"Fig. {figure.number}" in paper_figures.redraws(name)
+        called = re.findall(r"record(?:_live|_stored)?\((.*?)\)\n", text, re.S)
+        assert any(f'"{name.removeprefix("fig-")}"' in arguments for arguments in called), name
+    assert paper_figures.redraws("fig-none") == ""
+
+
 @pytest.mark.parametrize(
     ("place", "numbers"),
     [

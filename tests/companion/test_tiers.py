@@ -7,6 +7,7 @@ import pytest
 from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import Estimate
 from diffmemlib.companion.figures import tiers
+from diffmemlib.companion.sweeps import tables
 from diffmemlib.companion.sweeps.tables import (
     at_tier,
     is_stored,
@@ -48,6 +49,18 @@ def test_the_highest_tier_that_is_whole_is_drawn(store):
     last = sweep_configs("both", "gpu")[1]
     (last.result_dir / "curves.parquet").write_bytes(b"damaged")
     assert not is_stored("both", "gpu") and tier_of("both") == "laptop", "a sweep with a damaged run is not whole"
+
+
+def test_sweeps_that_are_compared_are_drawn_at_one_tier(store, monkeypatch):
+    monkeypatch.setattr(tables, "COMPARED", (("both", "here"),))
+    assert tier_of("both") == tier_of("here") == "laptop"
+    monkeypatch.setattr(tables, "COMPARED", (("both",), ("here",)))
+    assert tier_of("both") == "gpu"
+
+
+def test_the_names_of_compared_sweeps_are_those_of_the_tables(monkeypatch):
+    compared = [name for names in tables.COMPARED for name in names]
+    assert set(compared) <= set(tables.read_tables("laptop")) and len(compared) == len(set(compared))
 
 
 def test_a_tier_that_is_named_is_the_one(store, monkeypatch):

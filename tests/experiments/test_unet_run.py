@@ -53,6 +53,11 @@ def test_a_stored_run_is_what_its_network_gives(tmp_path, monkeypatch):
     assert config.batch == 0
     result = unet.run(config, show_progress=False)
     assert set(result.curves.metric) == {"f_mem", "f_mem_1/2", "f_mem_1/4", "fd", "loss_train", "loss_test"}
+    pixels = DATA.pool.double() / 255
+    facts = {"pixel_mean": float(pixels.mean()), "pixel_sd": float(pixels.std())}
+    train = DATA.centred(DATA.training_set(config.n, 3)) / 4.0
+    facts["held_out_f_mem"] = memorized_fraction(DATA.centred(DATA.test) / 4.0, train).value
+    assert {name: result.provenance[name] for name in facts} == pytest.approx(facts)
     stored = result.samples
     assert stored["samples"].shape == stored["nearest"].shape == (3, 4, 1, 16, 16)
     chosen = DATA.training_set(config.n, 3)

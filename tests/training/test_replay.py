@@ -178,7 +178,7 @@ def test_many_shapes_are_all_compiled(monkeypatch):
     torch._dynamo.reset()
     for width in (4, 8, 12):
         net = ResidualMLP(2, width, blocks=1)
-        compile_static(net)
+        compile_static(net, "cpu")
         for m in range(1, 6):
             net(torch.zeros(m, 2), torch.ones(m, dtype=torch.long))
     assert len(compiled) == 15

@@ -51,8 +51,8 @@ globalThis.Chart = (() => {
   /**
    * Draw into `box` and return the x value at a horizontal position of the pointer.
    *
-   * x, y: {min, max, log, label}. lines: [{points: [[x, y]], kind, label, dashed, filled}]. spans: [{from, to, kind}],
-   * shaded. marks: [{x, kind, label, row, left}], vertical lines. dots: [{x, y, kind}]. A kind is a class of live.css, which
+   * x, y: {min, max, log, label}. lines: [{points: [[x, y]], kind, label, dashed, filled}]. spans: [{from, to, kind,
+   * label}], shaded. marks: [{x, kind, label, row, left}], vertical lines. dots: [{x, y, kind}]. A kind is a class of live.css, which
    * gives the colour. A label stands at the end of its line, moved up or down where it would lie on another.
    */
   function draw(box, { x, y, lines = [], spans = [], marks = [], dots = [], height = 260, title }) {
@@ -61,9 +61,11 @@ globalThis.Chart = (() => {
     const across = place(x, inner), up = place(y, tall);
     const px = (value) => (MARGIN.left + across(value)).toFixed(1), py = (value) => (top + tall - up(value)).toFixed(1);
     const parts = [];
-    for (const { from, to, kind } of spans) {
+    for (const { from, to, kind, label } of spans) {
       const left = MARGIN.left + across(from), wide = Math.max(0, across(to) - across(from));
       parts.push(`<rect class="span ${kind}" x="${left.toFixed(1)}" y="${top}" width="${wide.toFixed(1)}" height="${tall}"/>`);
+      if (label && wide > 8 * label.length)
+        parts.push(`<text class="tick" x="${(left + wide / 2).toFixed(1)}" y="${top + tall - 6}" text-anchor="middle">${escape(label)}</text>`);
     }
     for (const value of ticks(y)) {
       parts.push(`<line class="grid" x1="${MARGIN.left}" x2="${MARGIN.left + inner}" y1="${py(value)}" y2="${py(value)}"/>`);

@@ -75,8 +75,8 @@
     const after = `After ${plain(step)} steps on ${run.n} images`;
     const over = timeAt(Number(time.value)) > 1.2 * run.steps.at(-1) ? " This training ended there." : "";
     if (run.mem && step >= run.mem)
-      return `Too late. ${after}, ${percent} of the samples are copies of training images (framed).${over}`;
-    if (!window(run)) return `Too early. ${after}, the samples are not good, and copies come before they are: no window.${over}`;
+      return `Too late. ${after}, ${percent} of all samples are copies of training images${run.copied[at].some(Boolean) ? " (framed)" : ", though none of these twelve"}.${over}`;
+    if (!window(run)) return `Too early. With ${run.n} images there is no good time to stop: copies appear before the samples are good.${over}`;
     if (step < run.gen) return `Too early. ${after}, the samples are not good yet.`;
     const later = run.mem ? `Copies come from step ${plain(run.mem)} on.` : "No copies come within this training.";
     return `Stop here. ${after}, the samples are good, and ${copied > 0 ? `only ${percent} are copies` : "none is a copy"}. ${later}`;
@@ -94,7 +94,7 @@
       { x: run.mem, kind: "mem", label: "τ_mem", row: 1, left: run.gen > run.mem },
       { x: step, kind: "now", label: "now", row: 0 },
     ];
-    const spans = window(run) ? [{ from: run.gen, to: run.mem ?? end, kind: "window" }] : [];
+    const spans = window(run) ? [{ from: run.gen, to: run.mem ?? end, kind: "window", label: "window" }] : [];
     const line = (name, kind, label) => ({ points: run.steps.map((s, i) => [s, run[name][i]]), kind, label });
     const dot = (name, kind) => ({ x: step, y: run[name][at], kind });
     const common = { x: ends, marks, spans, height: 230 }, distances = range(["distance"]), losses = range(["loss_train", "loss_test"]);
@@ -116,7 +116,7 @@
   function show() {
     const run = runs[Number(size.value)], at = milestone(run, Number(time.value));
     say(size, String(run.n));
-    say(time, plain(Math.round(timeAt(Number(time.value)))));
+    say(time, plain(run.steps[at]));
     page.querySelector(".answer").textContent = sentence(run, at);
     showPictures(run, at);
     showCurves(run, at);

@@ -93,17 +93,17 @@
 
   function sentence({ values, at, best, curve, spectrum: { tauGen, tauMem } }) {
     const now = at(values.tau), untrained = at(0).score, gap = now.test - now.train;
-    const compared = `The score is off by ${plain(now.score)}, where the best stop, at τ = ${plain(best.tau)}, leaves ${plain(best.score)}` +
-      ` and an untrained network ${plain(untrained)}.`;
+    const compared = `The error of the score is ${plain(now.score)}. At the best time, τ = ${plain(best.tau)}, it is ${plain(best.score)}` +
+      `, and without training it is ${plain(untrained)}.`;
     const endless = !Number.isFinite(tauMem);
     let where;
     if (now.score <= 1.1 * best.score) where = "This is about the best time to stop.";
     else if (values.tau < best.tau) where = "Too early: the network has not learned the distribution yet.";
     else if (now.score > untrained) where = "Far too late: the network follows its training points, and is worse than before training.";
     else if (!endless && values.tau > tauMem) where = "Too late: past τ_mem, the network follows its training points.";
-    else where = "Later than best: the network begins to fit its training points.";
+    else where = "Later than the best time: the network begins to fit its training points.";
     const last = curve.at(-1);
-    if (last.score <= 1.1 * best.score) where += " With these settings training may go on for ever: the end is as good as the best stop.";
+    if (last.score <= 1.1 * best.score) where += " With these settings you may train as long as you like: the end is as good as the best time.";
     return `${where} ${compared} Test and training loss differ by ${plain(gap)}.`;
   }
 
@@ -142,7 +142,7 @@
     });
     drawSpectrum(bulks, delta, model);
     precision.textContent = Number.isFinite(known.residual)
-      ? `Two rules of ${known.nodes / 2} and ${known.nodes} nodes agree within ${plain(known.residual)} on every loss.`
+      ? `Two quadrature rules of ${known.nodes / 2} and ${known.nodes} nodes agree within ${plain(known.residual)} on every loss.`
       : "Computing to more digits …";
     drawPlane(values);
   }

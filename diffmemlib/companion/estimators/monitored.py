@@ -41,7 +41,7 @@ def stops(runs: Sequence[Result]) -> pd.DataFrame:
         stop = table.loc[table["stop"], "step"].min()
         f_mem = run.curve("f_mem")["value"].get(stop, np.nan)
         rows.append((run.config["n"], run.config["seed"], stop, f_mem, as_text(time), int(table["step"].max())))
-    columns = ["n", "seed", "stop said at", "f_mem there", "tau_mem", "run ends at"]
+    columns = ["n", "seed", "stopped at step", "f_mem then", "tau_mem", "run ends at"]
     return pd.DataFrame(rows, columns=columns).sort_values(["n", "seed"], ignore_index=True)
 
 

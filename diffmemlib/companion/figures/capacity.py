@@ -26,7 +26,7 @@ LINES = (":", "--", "-", "-.")  # one for each n, and again
 def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Quality against tau and W tau, f_mem against tau and W tau/n; colour: W, line: n (Fig. 3, left and middle)."""
     widths, ns = (sorted({r.config[key] for r in runs}) for key in ("width", "n"))
-    colors, styles = shades(widths), dict(zip(ns, cycle(LINES), strict=False))
+    colors, styles = shades(widths, "width"), dict(zip(ns, cycle(LINES), strict=False))
     figure, axes = subplots(2, 2, figsize=(9.5, 6))
     metrics, tables = (quality(runs), "f_mem"), []
     for r in runs:

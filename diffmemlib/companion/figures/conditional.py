@@ -33,7 +33,7 @@ def by_class(groups: Mapping[str, Sequence[Result]]) -> tuple[plt.Figure, pd.Dat
 def by_guidance(groups: Mapping[float, Sequence[Result]]) -> tuple[plt.Figure, pd.DataFrame]:
     """Divergence from the law of class 0 and f_mem against tau, a colour for each strength: w -> runs."""
     figure, axes = subplots(1, 2, figsize=(9.5, 3.4))
-    colors, tables = shades(list(groups)), []
+    colors, tables = shades(list(groups), "guidance"), []
     neighbours = neighbour_metric([r for runs in groups.values() for r in runs])
     for axis, metric in zip(axes, (f"{neighbours}_class_0", "f_mem"), strict=True):
         axis.set(xscale="log", yscale="log" if metric != "f_mem" else "linear", xlabel=r"training time $\tau$ (steps)")

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from ...runs.store import Result
 from ...timescales.crossings import Timescale
 from ..estimators.scaling import draws_a_step, tau_mem, visit_and_curvature_limits
+from ..sweeps.tables import F_MEM
 from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
 SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
@@ -55,19 +56,24 @@ PANEL = {  # name of the axis, its kind and its limits
 
 
 def quality_and_memory(
-    results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1
-) -> tuple[plt.Figure, pd.DataFrame]:
+    results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1,
+    good: float | None = None,
+) -> tuple[plt.Figure, pd.DataFrame]:  # fmt: skip
     """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
-    key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right.
+    key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right. good:
+    the level of quality at which tau_gen is read; it and that of tau_mem are dotted.
     """
     figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
-    colors, symbol = shades([r.config[key] for r in results]), SYMBOL[key]
+    colors, symbol = shades([r.config[key] for r in results], key), SYMBOL[key]
     tables = []
     for (left, right), metric in zip(axes, metrics, strict=True):
         label, kind, limits = PANEL[metric]
+        level = F_MEM if metric == "f_mem" else good
         for axis in (left, right):
             axis.set(xscale="log", yscale=kind, ylim=limits)
+            if level is not None:
+                axis.axhline(level, color="#666666", ls=":", lw=1.4)
         left.set_ylabel(label)
         table = over_seeds(results, metric, key)
         for size, part in table.groupby(key):

@@ -23,6 +23,10 @@ from .interactive import rounded
 SHOWN = 12  # samples, of those that a run has kept
 CURVES = ("f_mem", "loss_train", "loss_test")
 STILL = "../_static/two-times.png"  # the same message, where there are no scripts
+STILL_SHOWS = (
+    "Curves of a Gaussian mixture, one for each number n of training points. The divergence falls at one training time "
+    "for every n; the memorised fraction rises later for larger n, and at one time for all against time divided by n."
+)
 
 
 def sheet(images: np.ndarray) -> str:
@@ -89,7 +93,7 @@ def show(results: Sequence[Result]) -> HTML:
         '<div class="gallery"></div><div class="charts">'
         '<figure><div data-chart="distance"></div></figure><figure><div data-chart="copies"></div></figure>'
         '<figure><div data-chart="losses"></div></figure></div>'
-        f'<noscript><img src="{STILL}" alt="{escape(described)}" width="100%"></noscript></div>'
+        f'<noscript><img src="{STILL}" alt="{escape(STILL_SHOWS)}" width="100%"></noscript></div>'
         f'<script type="application/json" id="first-page-data">{data}</script>'
         '<script src="../_static/live/chart.js"></script><script src="../_static/live/first-page.js"></script>'
     )

@@ -24,7 +24,7 @@ def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure
     """
     figure, (left, right) = subplots(1, 2, figsize=(10, 4))
     curves, c = with_limit(results, "noises"), results[0].config
-    colors = shades([m or 1000 for m in curves["noises"].unique()])
+    colors = shades([m or 1000 for m in curves["noises"].unique()], "noises")
     for m in sorted(curves["noises"].unique(), key=lambda m: m or inf):
         part = curves[curves["noises"] == m]
         color = colors[m or 1000]
@@ -113,7 +113,7 @@ def ridges(
     for gamma, part in curves.groupby("ridge"):
         left.plot(part["tau"], part["limit"], color=colors[gamma], label=rf"$\gamma$ = {gamma:g}")
         left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=colors[gamma])
-    table, shade = ridge_against_stopping(psi_n, gammas, psi_p=c["psi_p"], t=c["t"]), shades(psi_n)
+    table, shade = ridge_against_stopping(psi_n, gammas, psi_p=c["psi_p"], t=c["t"]), shades(psi_n, "psi_n")
     for row in table.itertuples():
         ends = [at_the_end(gamma, c["psi_p"], row.psi_n, c["t"]) for gamma in gammas]
         right.plot(gammas, ends, color=shade[row.psi_n], label=rf"$\psi_n$ = {row.psi_n:g}")

@@ -12,6 +12,7 @@ import pandas as pd
 from IPython.display import HTML
 
 from ...runs.store import Result
+from ..paper_figures import redraws
 
 
 def record(results: Sequence[Result], table: pd.DataFrame, name: str) -> HTML:
@@ -49,9 +50,11 @@ def record_stored(target: str, call: str, table: pd.DataFrame, name: str) -> HTM
 
 
 def _folded(head: str, table: pd.DataFrame, name: str, tail: str) -> HTML:
+    paper = redraws(f"fig-{name}")
+    title = "How this figure was made" + (f"; it redraws the paper's {paper}" if paper else "")
     data = base64.b64encode(table.to_csv(index=False, float_format="%.5g").encode()).decode()
     return HTML(
-        f'<details class="provenance"><summary>How this figure was made</summary>{head}'
+        f'<details class="provenance"><summary>{title}</summary>{head}'
         f'<p><a download="{escape(name)}.csv" href="data:text/csv;base64,{data}">data (CSV)</a></p>{tail}</details>'
     )
 

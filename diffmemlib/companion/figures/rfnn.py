@@ -20,7 +20,7 @@ from .style import MEMORY, plain_ticks, shades, subplots
 def curves(psi_p: float, psi_n: Sequence[float], t: float, tau: np.ndarray) -> tuple[plt.Figure, pd.DataFrame]:
     """Train loss (dashed), test loss and E_score against tau for several psi_n; a dot marks the smallest E_score."""
     figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
-    colors, tables = shades(psi_n), []
+    colors, tables = shades(psi_n, "psi_n"), []
     for n in psi_n:
         c = learning_curves(tau, psi_p=psi_p, psi_n=n, t=t)
         left.plot(tau, c.test, color=colors[n], label=rf"$\psi_n$ = {n}")
@@ -47,7 +47,7 @@ def exponents(
     """
     table = best_stops(psi_p, psi_n, t)
     figure, (left, middle, right) = subplots(1, 3, figsize=(10, 3.6))
-    colors = shades(psi_p)
+    colors = shades(psi_p, "psi_p")
     for p, part in table.groupby("psi_p"):
         left.plot(part["psi_n"], part["score_error"], color=colors[p], label=rf"$\psi_p$ = {p:g}")
         between = np.sqrt(part["psi_n"] * part["psi_n"].shift(-1))
@@ -73,7 +73,7 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
     """
     table, found = smallest(results), eta_by_step(results)
     figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.6))
-    colors = shades(list(found))
+    colors = shades(list(found), "step")
     for step, part in table.groupby("step"):
         mean = np.exp(np.log(part["score_error"]).groupby(part["psi_n"]).mean())
         left.plot(mean.index, mean, "o-", color=colors[step], label=f"a step is {step:g}")
@@ -98,7 +98,7 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
 def dynamics(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Losses, E_score and L_gen of stored flows (points, every fifth time) on the limit (lines), by psi_n (Fig. 5)."""
     figure, axes = subplots(1, 3, figsize=(10, 3.6))
-    colors, tables = shades([r.config["psi_n"] for r in results]), []
+    colors, tables = shades([r.config["psi_n"] for r in results], "psi_n"), []
     for r in results:
         n = r.config["psi_n"]
         table = with_limit(r)
@@ -169,7 +169,7 @@ def _on_limits(
 ) -> tuple[plt.Figure, Any]:
     """Points on limit lines, a colour for each value of a setting; full for the smallest psi_n, dashed for others."""
     figure, axes = subplots(1, len(panels), figsize=(9.5, 3.6))
-    colors = shades([r.config[key] for r in results])
+    colors = shades([r.config[key] for r in results], key)
     first = min(r.config["psi_n"] for r in results)
     for r, table in zip(results, tables, strict=True):
         color, style = colors[r.config[key]], "-" if r.config["psi_n"] == first else "--"
@@ -218,7 +218,7 @@ def overfitting_times(
     """When L_gen reaches each level (left), and the local exponent of that time in psi_n (right), in the limit."""
     table = gap_times(psi_p, psi_n, t, levels)
     figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
-    colors = shades(levels)
+    colors = shades(levels, "level")
     for (p, level), part in table.groupby(["psi_p", "level"]):
         style, color = "-" if p == max(psi_p) else ":", colors[level]
         left.plot(part["psi_n"], part["tau"], color=color, ls=style)
@@ -241,7 +241,7 @@ def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """E_score against steps and L_gen against steps and steps/n of runs by Adam: mean over seeds and their range."""
     figure, axes = subplots(1, 3, figsize=(10, 3.5))
     sizes = sorted({r.config["psi_n"] for r in results})
-    colors, tables = shades(sizes), []
+    colors, tables = shades(sizes, "psi_n"), []
     for n in sizes:
         of_size = [r for r in results if r.config["psi_n"] == n]
         points = round(n * of_size[0].config["d"])

@@ -15,6 +15,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct without colour vision
 QUALITY, MEMORY = "#0072b2", "#d55e00"
 
+SIZES = {"n": (16, 1024), "psi_n": (2, 64)}  # between which the colours of training points change
+
 RC: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
@@ -36,11 +38,20 @@ def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
     return plt.subplots(*shape, layout="constrained", **options)
 
 
-def shades(values: Sequence[float]) -> dict[float, str]:
-    """A colour for each size, light for small and dark for large, readable on white."""
+def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
+    """A colour for each value, light for small and dark for large, readable on white.
+
+    of: "n" or "psi_n", training points, whose colours are the same on every page; anything else has its own ramp, by
+    rank.
+    """
     ordered = sorted(set(values))
-    positions = np.linspace(0.75, 0.08, len(ordered)) if len(ordered) > 1 else [0.4]
-    return {v: plt.matplotlib.colors.to_hex(plt.cm.viridis(p)) for v, p in zip(ordered, positions, strict=True)}
+    if of in SIZES:
+        low, high = np.log2(SIZES[of])
+        positions = 0.8 - 0.76 * np.clip((np.log2(ordered) - low) / (high - low), 0, 1)
+    else:
+        positions = np.linspace(0.82, 0.05, len(ordered)) if len(ordered) > 1 else np.array([0.4])
+    ramp = plt.colormaps["viridis" if of in SIZES else "plasma"]
+    return {v: plt.matplotlib.colors.to_hex(ramp(p)) for v, p in zip(ordered, positions, strict=True)}
 
 
 def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None = None, **options: Any) -> None:

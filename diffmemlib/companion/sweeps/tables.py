@@ -23,6 +23,12 @@ from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
 HIGHER = ("paper", "gpu")  # tiers that a figure is drawn at before laptop, where all of its runs are stored
+COMPARED = (
+    ("images-adam", "images-sgd", "images-full", "images-full-draws"),
+    ("images-width", "images-width-sgd", "images-curvature"),
+    ("conditional", "conditional-guidance", "conditional-share", "conditional-spread", "mixture-adam"),
+    ("mixture-n", "mixture-width-64", "mixture-width-256"),
+)
 SHOWN = 8  # lines of missing runs in an error, at most
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 
@@ -186,12 +192,14 @@ def sweep_results(name: str, tier: str | None = None) -> list[Result]:
 def tier_of(name: str) -> str:
     """Return the tier that a sweep is drawn at: the highest at which all of its runs are stored, else laptop.
 
-    Within `at_tier`, and where $DIFFMEM_TIER is set, that one, or laptop where its table has no such sweep.
+    Sweeps that pages compare with each other (COMPARED) are drawn at one tier, or sizes would be taken for what is
+    compared. Within `at_tier`, and where $DIFFMEM_TIER is set, that one, or laptop where its table has no such sweep.
     """
     named = _tier.get() or book_tier()
     if named is not None:
         return named if name in read_tables(named) else "laptop"
-    return next((tier for tier in HIGHER if is_stored(name, tier)), "laptop")
+    together = next((names for names in COMPARED if name in names), (name,))
+    return next((tier for tier in HIGHER if all(is_stored(one, tier) for one in together)), "laptop")
 
 
 def is_stored(name: str, tier: str) -> bool:
