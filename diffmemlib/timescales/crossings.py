@@ -8,7 +8,7 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import optimize
+from scipy import interpolate, optimize
 
 Status = Literal["interpolated", "at first point", "censored"]
 BOUND: dict[Status, str] = {"interpolated": "", "censored": "> ", "at first point": "< "}  # in front of a time, as text
@@ -68,7 +68,7 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
     return Timescale(float(np.exp(np.log(tau[i - 1]) + share * np.log(tau[i] / tau[i - 1]))), "interpolated")
 
 
-def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: float) -> Timescale:
+def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: float, curved: bool = False) -> Timescale:
     """Return when a share of samples that rises with training time, such as f_mem, reaches a threshold.
 
     The shares are first made monotone by maximum likelihood (of as many samples at each milestone, that is isotonic
@@ -86,6 +86,9 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
         At each milestone.
     threshold
         What the share crosses, between 0 and 1.
+    curved
+        Whether to interpolate by the monotone cubic of Fritsch and Carlson instead. The two differ where milestones are
+        far apart, by about as much as either may be off.
 
     Raises
     ------
@@ -110,7 +113,14 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
         hits = np.asarray(value) * samples
         return np.log((hits + 0.5) / (samples - hits + 0.5))
 
-    return first_crossing(tau, logit(rise), float(logit(threshold)))
+    found = first_crossing(tau, logit(rise), float(logit(threshold)))
+    if not curved or found.status != "interpolated":
+        return found
+    above, log_tau = interpolate.PchipInterpolator(np.log(tau), logit(rise) - float(logit(threshold))), np.log(tau)
+    i = int(np.searchsorted(tau, found.tau))
+    last = float(log_tau[i])  # where the curve may meet the threshold itself
+    at = optimize.brentq(above, log_tau[i - 1], last) if above(last) > 0 else last
+    return Timescale(float(np.exp(at)), "interpolated")
 
 
 def checked_curve(tau: ArrayLike, value: ArrayLike) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

@@ -141,7 +141,10 @@ def collapse_exponent(
 
     Every curve has a place along log tau: the mean, over the levels that it crosses, of its crossing time less that of
     the level, found for all curves and levels at once by least squares. a is the slope of the places against log x,
-    with the interval of `exponent`; a curve that crosses no level enters as a bound, by the lowest one.
+    with the interval of `exponent`; a curve that crosses no level enters as a bound, by the lowest one. Of shares, it
+    is the mean of what two rules of interpolation give (`share_crossing`), and their difference is added to the
+    interval on either side: milestones lie at other places on the rise for other x, so what a rule is off by does not
+    average out over seeds.
 
     Parameters
     ----------
@@ -164,10 +167,20 @@ def collapse_exponent(
     if x.shape != (len(curves),) or not (np.isfinite(x).all() and (x > 0).all()):
         raise ValueError(f"x = {x.tolist()}: give a positive number for each of the {len(curves)} curves")
 
-    def crossing(curve: tuple[ArrayLike, ArrayLike], level: float) -> Timescale:
-        return share_crossing(*curve, samples, level) if samples else first_crossing(*curve, level)
+    if not samples:
+        return _collapse(x, levels, [[first_crossing(*curve, level) for curve in curves] for level in levels])
+    straight, curved = (
+        _collapse(x, levels, [[share_crossing(*curve, samples, level, rule) for curve in curves] for level in levels])
+        for rule in (False, True)
+    )
+    value, apart = (straight.value + curved.value) / 2, abs(straight.value - curved.value)
+    half = (straight.high - straight.low + curved.high - curved.low) / 4 + apart
+    return Collapse(value, value - half, value + half, straight.rms_factor, straight.levels)
 
-    times = [times_and_bounds([crossing(curve, level) for curve in curves]) for level in levels]
+
+def _collapse(x: Floats, levels: Sequence[float], crossings: Sequence[Sequence[Timescale]]) -> Collapse:
+    """The collapse of curves whose crossings of each level are known."""
+    times = [times_and_bounds(of_level) for of_level in crossings]
     log_tau, bound = np.log([tau for tau, _ in times]), np.array([side for _, side in times])
     used = np.array([len(np.unique(x[row == 0])) > 1 for row in bound])
     if not used.any():

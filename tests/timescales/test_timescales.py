@@ -8,6 +8,7 @@ from diffmemlib.timescales.crossings import (
     Timescale,
     first_crossing,
     phase_boundary,
+    share_crossing,
     times_and_bounds,
     value_at,
 )
@@ -163,6 +164,36 @@ def test_a_level_leaves_out_the_sizes_that_do_not_reach_it():
     assert collapse_exponent(N, one_size, [0.05, 0.5]).levels == (0.05,)
     with pytest.raises(ValueError, match="no level"):
         collapse_exponent(N, curves, [1.1])
+
+
+def test_a_crossing_by_the_cubic_is_nearer_where_a_rise_bends():
+    """A rise that is logistic in sqrt(log tau), so that its logit bends, known without noise at few milestones."""
+    share = lambda tau: 1 / (1 + np.exp(-12 * (np.sqrt(np.log(tau)) - 2.5)))  # noqa: E731
+    errors = {}
+    for curved in (False, True):
+        found = []
+        for shift in np.linspace(0, 1, 7):
+            tau = np.geomspace(20, 20_000, 9) * 1.5**shift
+            crossing = share_crossing(tau, share(tau), 10**7, 0.1, curved)
+            truth = np.exp((2.5 + np.log(0.1 / 0.9) / 12) ** 2)
+            found.append(abs(np.log(crossing.tau / truth)))
+        errors[curved] = np.mean(found)
+    assert errors[True] < 0.5 * errors[False]
+    assert share_crossing([1, 10], [0.0, 0.01], 100, 0.5, curved=True).status == "censored"
+    assert share_crossing([1, 10], [0.6, 0.7], 100, 0.5, curved=True).status == "at first point"
+
+
+def test_the_collapse_of_shares_allows_for_its_interpolation():
+    """Without scatter all error is that of interpolation between milestones, at other places on the rise of each n."""
+    n = np.repeat([64.0, 128.0, 256.0], 2)
+    share = lambda tau: 1 / (1 + np.exp(-12 * (np.sqrt(np.log(tau)) - 2.5)))  # noqa: E731
+    held = 0
+    for a in np.linspace(0.7, 1.2, 11):
+        milestones = np.geomspace(20, 200_000, 11)
+        curves = [(milestones, share(np.maximum(milestones / size**a * 64**a, 1.0))) for size in n]
+        fit = collapse_exponent(n, curves, [0.02, 0.1, 0.3], 10**7)
+        held += fit.low <= a <= fit.high
+    assert held >= 10
 
 
 def test_a_curve_that_crosses_no_level_enters_the_collapse_as_a_bound():
