@@ -63,8 +63,8 @@ CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
 }
 FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
 KEYS = {
-    "id", "chapter", "text", "place", "paper", "estimator", "arguments", "levels", "outside", "value", "margin",
-    "at_least", "at_most",
+    "id", "chapter", "text", "place", "paper", "estimator", "arguments", "levels", "outside", "short", "value",
+    "margin", "at_least", "at_most",
 }  # fmt: skip
 
 
@@ -75,6 +75,7 @@ class Claim:
     estimator: "module.function" within `companion.estimators`, or None. arguments: what it is called with. levels: the
     name of one more argument, and the values for which the claim is judged beside the estimator's own. lowest, highest:
     the range of numbers that agree with the claim. outside: what takes the runs out of the paper's regime; else empty.
+    short: what figures call it.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Claim:
     lowest: float
     highest: float
     outside: str = ""
+    short: str = ""
 
     @property
     def call(self) -> str:
@@ -237,7 +239,8 @@ def _claim(row: dict[str, Any]) -> Claim:
     if forms[0]:
         lowest, highest = row["value"] - row["margin"], row["value"] + row["margin"]
     fields = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")} | {
-        "outside": row.get("outside", "")
+        "short": row.get("short", row["id"]),
+        "outside": row.get("outside", ""),
     }
     levels = next(((key, tuple(values)) for key, values in row.get("levels", {}).items()), None)
     called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {}), "levels": levels}

@@ -116,10 +116,11 @@ def share_crossing(tau: ArrayLike, share: ArrayLike, samples: int, threshold: fl
     found = first_crossing(tau, logit(rise), float(logit(threshold)))
     if not curved or found.status != "interpolated":
         return found
-    above, log_tau = interpolate.PchipInterpolator(np.log(tau), logit(rise) - float(logit(threshold))), np.log(tau)
-    i = int(np.searchsorted(tau, found.tau))
-    last = float(log_tau[i])  # where the curve may meet the threshold itself
-    at = optimize.brentq(above, log_tau[i - 1], last) if above(last) > 0 else last
+    above, log_tau = logit(rise) - float(logit(threshold)), np.log(tau)
+    i = int((above >= 0).argmax())
+    if above[i] == 0:
+        return Timescale(float(tau[i]), "interpolated")
+    at = optimize.brentq(interpolate.PchipInterpolator(log_tau, above), log_tau[i - 1], log_tau[i])
     return Timescale(float(np.exp(at)), "interpolated")
 
 

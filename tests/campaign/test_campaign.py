@@ -54,10 +54,10 @@ def machine(tmp_path: Path, name: str, table: str = TABLE) -> dict[str, str]:
 
 
 def start(places: dict[str, str], share: float, *options: str) -> subprocess.Popen:
-    """The command, with a share of its time for the checks, and as much for the benchmark."""
+    """The command, with a share of its time for the checks, and a quarter of that for the benchmark."""
     code = (
         "from diffmemlib.__main__ import app; from diffmemlib.campaign import command;"
-        f"command.SHARES = {{'checks': {share}, 'bench': {share}, 'sharing': 0}}; app()"
+        f"command.SHARES = {{'checks': {share}, 'bench': {share / 4}, 'sharing': 0}}; app()"
     )
     line = [sys.executable, "-c", code, "campaign", "--device", "cpu", "--tier", "smoke", *options]
     return subprocess.Popen(line, cwd=ROOT, env=os.environ | places, stdout=subprocess.PIPE, text=True)
@@ -99,7 +99,7 @@ def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
         assert process.poll() is None, process.stdout.read()
         return process
 
-    first = started(one, "begun", 0.12, "--minutes", "4", "--out", str(out))
+    first = started(one, "begun", 0.2, "--minutes", "6", "--out", str(out))
     first.send_signal(signal.SIGTERM)
     said = first.communicate()[0]
     assert first.returncode == 0, said
@@ -276,7 +276,9 @@ def test_a_run_at_which_nothing_was_written_for_long_is_made_last(tmp_path, monk
 
 
 def test_runs_that_wait_for_a_pilot_are_told(tmp_path, monkeypatch, quick):
-    table = SHORT + '[later]\nexperiment = "gmm"\nfigures = []\nruns = [{ steps = { times = 3, of = "images" } }]\n'
+    table = (
+        SHORT + '[later]\nexperiment = "gmm"\nfigures = []\nruns = [{ n = 16, steps = { times = 3, of = "images" } }]\n'
+    )
     for variable, place in machine(tmp_path, "one", table).items():
         monkeypatch.setenv(variable, place)
     told: list[str] = []

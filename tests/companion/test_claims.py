@@ -202,6 +202,7 @@ def test_figures_show_every_exponent_and_its_levels():
     shown = draw.exponents(ROWS)
     assert len(shown) > 20 and all(c.highest - c.lowest <= 1 for c in shown)
     figure, table = draw.forest(ROWS)
+    assert all(c.short != c.id for c in draw.exponents(ROWS)), "figures name claims in words"
     assert table["claim"].tolist() == [c.id for c in shown]
     labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
     assert labels[-1].startswith(shown[0].id), "the first stands at the top"

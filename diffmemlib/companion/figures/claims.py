@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
+from math import log
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -19,7 +21,27 @@ COLORS = {  # distinct without colour vision, one for each verdict on a number
     "contradicts": "#d55e00",
 }
 WIDEST = 2.0  # from the paper's value, that is shown
-COLUMNS = 4
+COLUMNS = 3
+LEVELS = {  # names of levels in the table of claims -> what stands under the axis
+    "f_mem": r"level of $f_\mathrm{mem}$", "kl": "level of the KL (nats)", "rise": "rise of the KL (nats)",
+    "gap": "gap between the losses", "level": "level", "good": "share recognised", "above": "loss over its lowest",
+    "left": "share of the error left",
+}  # fmt: skip
+
+
+def mathtext(text: str) -> str:
+    """Letters with an index, such as τ_mem, as matplotlib sets them."""
+    return re.sub(r"([τψΔ])_(\w+)", r"$\1_\\mathrm{\2}$", text)
+
+
+def _apart(levels: Sequence[float]) -> list[float]:
+    """The first of the levels, the last, and those between that are far enough from the one before for a label."""
+    kept = [levels[0]]
+    room = (log(levels[-1] / levels[0]) or 1.0) / 4
+    for level in levels[1:-1]:
+        if log(level / kept[-1]) >= room and log(levels[-1] / level) >= room:
+            kept.append(level)
+    return [*kept, levels[-1]]
 
 
 def exponents(claims: Sequence[Claim]) -> list[Claim]:
@@ -45,7 +67,8 @@ def forest(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
                 axis.plot(max(-WIDEST, min(WIDEST, end)), y, marker, color=color, ms=7)
         rows.append((c.id, e.value, e.low, e.high, e.kind, paper, c.tier, c.verdict))
     axis.axvline(0, color="black", lw=1)
-    axis.set_yticks(range(len(shown)), [f"{c.id}, paper {(c.lowest + c.highest) / 2:g}" for c in reversed(shown)])
+    labels = [f"{mathtext(c.short)}  (paper: {(c.lowest + c.highest) / 2:g})" for c in reversed(shown)]
+    axis.set_yticks(range(len(shown)), labels)
     axis.tick_params(axis="y", labelsize=10)
     axis.set(xlabel="ours less the paper's value", ylim=(-0.7, len(shown) - 0.3))
     for verdict, color in COLORS.items():
@@ -73,11 +96,12 @@ def by_level(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
             rows.append((c.id, c.levels[0], level, e.value, e.low, e.high))
         middle, values = (c.lowest + c.highest) / 2, [e.value for e in c.by_level.values() if e is not None]
         axis.set(xscale="log", ylim=(min(middle - 1, *values) - 0.1, max(middle + 1, *values) + 0.1))
-        axis.set_title(c.id, fontsize=9)
-        axis.set_xticks(list(c.by_level), [f"{level:g}" for level in c.by_level], fontsize=7)
+        axis.set_title(mathtext(c.short), fontsize=10)
+        axis.set_xticks(_apart(list(c.by_level)))
+        axis.set_xticklabels([f"{level:.2g}" for level in axis.get_xticks()], fontsize=9)
         axis.minorticks_off()
         axis.tick_params(axis="y", labelsize=9)
-        axis.set_xlabel(c.levels[0], fontsize=9)
+        axis.set_xlabel(LEVELS[c.levels[0]], fontsize=9)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     return figure, pd.DataFrame(rows, columns=["claim", "level of", "level", "value", "low", "high"])
