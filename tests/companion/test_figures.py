@@ -3,17 +3,20 @@
 import base64
 import io
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 import pytest
+from scipy.stats import norm
 
 from diffmemlib.companion.estimators import scaling
 from diffmemlib.companion.figures import curves, gmm, one_dimension
 from diffmemlib.companion.figures.interactive import scrubber, show
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.style import shades
+from diffmemlib.experiments.one_dimension import BINS
 from diffmemlib.experiments.registry import EXPERIMENTS
 from diffmemlib.runs.store import Result, find_results
 
@@ -127,3 +130,17 @@ def test_the_drawn_network_has_all_parameters_of_the_network():
     texts = [text.get_text() for axis in figure.axes for text in axis.texts]
     assert [t for t in texts if t.startswith("block")] == ["block 1", "block 2"]
     assert "Linear\n4 to 16" in texts and "Linear\n16 to 4" in texts and texts.count("Linear\n16 to 16") == 2
+
+
+def test_the_distance_of_a_histogram_is_that_of_its_samples():
+    """Against samples whose distance is known: of the population by chance alone, and of one mode, half of all."""
+    run = find_results(EXPERIMENTS["one_dimension"].config, "laptop")[0]
+    rng, mu = np.random.default_rng(0), run.config["mu"]
+    centre = mu * rng.choice([-1, 1], (40, run.config["samples"]))
+    x = centre + rng.standard_normal(centre.shape)
+    one_mode = np.abs(centre[0]) + x[0] - centre[0]
+    density = [np.histogram(row, BINS)[0] / row.size / np.diff(BINS) for row in (*x, one_mode)]
+    stored = SimpleNamespace(config=run.config, samples={"density": np.array(density), "step": np.arange(41)})
+    distance = one_dimension.total_variation(stored)
+    assert distance[:40].mean() == pytest.approx(one_dimension.variation_by_chance(stored), rel=0.05)
+    assert distance[40] == pytest.approx(0.5 - norm.cdf(-mu), abs=0.05)

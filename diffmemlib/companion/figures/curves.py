@@ -127,7 +127,7 @@ def _top(table: pd.DataFrame) -> float:
 
 
 def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """tau_mem/n against the draws of a step, and the fit of `looks_and_landscape` with its two parts."""
+    """tau_mem/n against the draws of a step, and the fit of `visit_and_curvature_limits` with its two parts."""
     figure, axis = subplots(figsize=(6.5, 4.2))
     colors, rows = shades([r.config["n"] for r in runs]), []
     for r, t in zip(runs, tau_mem(runs), strict=True):

@@ -11,6 +11,7 @@ import pandas as pd
 import plotly.graph_objects as go
 import torch
 from plotly.subplots import make_subplots
+from scipy import stats
 
 from ...data.gmm import GaussianMixture
 from ...diffusion.schedule import Schedule
@@ -53,6 +54,28 @@ def of_nothing(result: Result) -> dict[str, float]:
     return {name: float(noise**2 * torch.trapezoid(p * s[:, 0] ** 2, x[:, 0])) for name, (p, s) in laws.items()}
 
 
+def in_bins(result: Result) -> np.ndarray:
+    """The population's probability of each bin of the histogram."""
+    mu = result.config["mu"]
+    return np.asarray(np.diff((stats.norm.cdf(BINS, -mu) + stats.norm.cdf(BINS, mu)) / 2))
+
+
+def total_variation(result: Result) -> pd.Series:
+    """Distance in total variation between the histogram of a milestone and the population, by step.
+
+    It is the share of samples that would have to be moved; what lies outside of the bins counts as moved.
+    """
+    exact_share, shares = in_bins(result), result.samples["density"] * np.diff(BINS)
+    distance = (np.abs(shares - exact_share).sum(1) + np.abs(shares.sum(1) - exact_share.sum())) / 2
+    return pd.Series(distance, index=result.samples["step"])
+
+
+def variation_by_chance(result: Result) -> float:
+    """The mean of that distance for as many samples of the population itself, each bin's count nearly normal."""
+    share = in_bins(result)
+    return float(np.sqrt(2 * share * (1 - share) / (np.pi * result.config["samples"])).sum() / 2)
+
+
 def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> tuple[plt.Figure, pd.DataFrame]:
     """Learned score between the two exact ones (top) and what the model generates (bottom) at chosen milestones."""
     known, stored = exact(result), result.samples
@@ -62,9 +85,9 @@ def three_scores(result: Result, steps: Sequence[int], names: Sequence[str]) -> 
     for (top, bottom), step, name in zip(axes.T, steps, names, strict=True):
         score = stored["score"][milestones.index(step)]
         generated = stored["density"][milestones.index(step)]
-        top.plot(GRID, known["training set"], color=TRAINING, lw=1.2, label="of the training set")
-        top.plot(GRID, known["population"], color=POPULATION, lw=2.5, alpha=0.7, label="of the population")
-        top.plot(GRID, score, color=LEARNED, label="learned")
+        top.plot(GRID, known["training set"], color=TRAINING, lw=1.2, label="score of the training set")
+        top.plot(GRID, known["population"], color=POPULATION, lw=2.5, alpha=0.7, label="score of the population")
+        top.plot(GRID, score, color=LEARNED, label="learned score")
         top.set(title=f"{name}: step {step:,}", ylim=SCORES)
         bottom.stairs(generated, BINS, fill=True, color="0.6", label="generated")
         bottom.plot(GRID, known["density"], color=POPULATION, lw=2.5, alpha=0.7, label="population")
