@@ -35,13 +35,15 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 (run,) = sweep_results("one-dimension")
 population, training = (run.curve(m)["value"] for m in ("gap_population", "gap_empirical"))
 best, last = int(population.idxmin()), int(population.index[-1])
-first = int(population.index[3])
+first, variation = int(population.index[3]), draw.total_variation(run)
+between = int(variation.idxmin())  # what it generates is then nearest to the population
 glue("n", run.config["n"], display=False)
 glue("width", run.config["width"], display=False)
 glue("draws", run.config["draws"], display=False)
 glue("mu", f"{run.config['mu']:g}", display=False)
 glue("t", f"{run.config['t']:g}", display=False)
 glue("best", f"{best:,}", display=False)
+glue("between", f"{between:,}", display=False)
 glue("best-error", f"{population[best]:.3f}", display=False)
 glue("last", f"{last:,}", display=False)
 nothing = draw.of_nothing(run)
@@ -50,8 +52,7 @@ glue("none-training", f"{nothing['gap_empirical']:.2f}", display=False)
 below = population.index[population < nothing["gap_population"]]
 glue("learned-from", f"{below[0]:,}", display=False)
 glue("learned-to", f"{below[-1]:,}", display=False)
-variation = draw.total_variation(run)
-for name, step in (("first", first), ("best", best), ("last", last)):
+for name, step in (("first", first), ("between", between), ("last", last)):
     glue(f"variation-{name}", f"{variation[step]:.2f}", display=False)
 glue("variation-chance", f"{draw.variation_by_chance(run):.2f}", display=False)
 glue("samples", f"{run.config['samples']:,}", display=False)
@@ -87,25 +88,25 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 # ## Early, between, late
 
 # %% mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram consists of spikes on the training points."}} tags=["remove-input"]
-figure, table = draw.three_scores(run, [first, best, last], ["early", "between", "late"])
+figure, table = draw.three_scores(run, [first, between, last], ["early", "between", "late"])
 plt.show()
 
 # %% tags=["remove-input"]
 record([run], table, "one-dimension")
 
 # %% [markdown]
-# In between, at step {glue:text}`best`, the network has not yet learned the swings of its own training set. Its score
+# In between, at step {glue:text}`between`, the network has not yet learned the swings of its own training set. Its score
 # runs along that of the population, and what it generates is new. Late, at step {glue:text}`last`, it follows every
 # swing, and generates training points. How near is the histogram to the population? The share of samples that would
 # have to be moved, the distance in total variation, is {glue:text}`variation-first` in the first panel,
-# {glue:text}`variation-best` in the second and {glue:text}`variation-last` in the third. For {glue:text}`samples`
+# {glue:text}`variation-between` in the second and {glue:text}`variation-last` in the third. For {glue:text}`samples`
 # samples of the population itself it would be {glue:text}`variation-chance` by chance.
 #
 # ## Move through the training
 
 # %% tags=["remove-input"]
 show(
-    draw.time_scrubber(run, best),
+    draw.time_scrubber(run, between),
     "one-dimension-scrubber",
     "Slider over training time: above, the learned score beside the score of the population and of the training set; "
     "below, the density of generated samples beside the density of the population, with the training points.",
