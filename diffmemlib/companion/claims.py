@@ -201,7 +201,7 @@ def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: floa
 
 def counted(verdict: str, count: int) -> str:
     """How many claims have a verdict, as a part of a sentence: "3 are contradicted"."""
-    return f"{count} {SAID[verdict][count != 1]}"
+    return f"{count} {SAID[verdict][int(count != 1)]}"
 
 
 def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:

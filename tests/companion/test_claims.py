@@ -3,6 +3,7 @@
 import math
 import re
 
+import numpy as np
 import pytest
 
 from diffmemlib.companion import claims
@@ -212,3 +213,10 @@ def test_figures_show_every_exponent_and_its_levels():
     for claim in named:
         rows = table[table["claim"] == claim.id].set_index("level")["value"]
         assert rows.to_dict() == {level: e.value for level, e in claim.by_level.items() if e is not None}
+
+
+def test_counts_of_verdicts_are_parts_of_a_sentence():
+    assert set(claims.SAID) == set(claims.VERDICTS)
+    assert claims.counted("contradicts", np.int64(3)) == "3 are contradicted"
+    assert claims.counted("contradicts", 1) == "1 is contradicted"
+    assert claims.counted(claims.OUTSIDE, 2) == "2 differ outside the paper's regime"
