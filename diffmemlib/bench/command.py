@@ -12,7 +12,7 @@ from typing import Any
 from ..files import first_line, to_json, write_atomic
 from . import images, library
 from .sharing import sharing, sharing_report
-from .ways import WAYS
+from .ways import OF_RUNS, WAYS
 
 SECONDS = {"cpu": inf, "cuda": 60.0}  # after which nothing else is begun
 SHARE = 0.6  # of them after which no other way of the U-Net is begun that needs no compiler
@@ -62,15 +62,16 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     def together(n: int, models: int, steps: int, repeats: int, in_turn: int) -> None:
         written["together"].append(library.together(n, models, steps, repeats, device, in_turn))
 
-    # What needs no compiler comes first: one way may take most of the time to compile.
-    plain = [name for name, way in WAYS["cpu" if kind == "cpu" else "cuda"].items() if not way.mode]
-    image = images.measure(device, seconds=SHARE * limit, save=save, names=plain)
+    # First the plainest way and that of runs, which a campaign has compiled before; then what else runs need to know.
+    named = "cpu" if kind == "cpu" else "cuda"
+    first = [next(iter(WAYS[named])), OF_RUNS[named]]
+    image = images.measure(device, seconds=SHARE * limit, save=save, names=first)
     for case in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
         guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
     if kind == "cuda":
         guarded("processes that share the device", share)
         left = limit - (time.monotonic() - began)
-        image = images.measure(device, seconds=left, save=save, found=image)
+        guarded("the other ways to make a step", lambda: images.measure(device, seconds=left, save=save, found=image))
     tell(images.report(image))
     if "sharing" in written:
         tell("\n" + sharing_report(written["sharing"]))

@@ -6,6 +6,7 @@ import gc
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -32,6 +33,8 @@ from ..training.replay import WARM_UP
 from ..training.timing import in_turns, timed
 from .profile import profile_step
 from .ways import OF_RUNS, WAYS, Way
+
+FEW = 64  # images of a training whose batch is the training set
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,7 @@ def measure(
     plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
     the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
     in bfloat16, in each of WAYS, of which runs use that of OF_RUNS. Each is timed in turns with the plain one, and has
-    a ratio to it. The first of them, and that of runs, are looked at in depth: a profile, and what measuring takes.
+    a ratio to it. That of runs is looked at in depth: a profile, and what measuring takes, of one batch of samples.
     floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth
     of a copy, timed here. Freed memory is kept, for all of them, as in runs.
 
@@ -101,16 +104,19 @@ def measure(
         except Exception as error:  # of a compiler or a device: the other ways may do
             found["failed"][name] = first_line(error)
         else:
-            if "of" not in found or name == OF_RUNS[kind]:
+            if name == OF_RUNS[kind]:
                 ours = found["ways"][name]["step"]
-                found |= {"of": name, "plain_step": theirs, "our_step": ours, "ratio": theirs / ours}
-                _look_closely(found, name, s, trainer, tuple(data.shape[1:]), device, save)
+                found |= {"plain_step": theirs, "our_step": ours, "ratio": theirs / ours}
+                save(found)
+                left = seconds - (time.monotonic() - began)
+                _look_closely(found, s, trainer, tuple(data.shape[1:]), device, left, save)
             del trainer
         found["not_reached"].remove(name)
+        save(found)
         gc.collect()  # recordings and their memory refer to each other
         if cuda:
-            torch.cuda.empty_cache()
-        save(found)
+            with suppress(RuntimeError):  # of a device that an error has left unusable
+                torch.cuda.empty_cache()
     return found
 
 
@@ -143,10 +149,11 @@ def _time(
 
 
 def _look_closely(
-    found: dict[str, Any], name: str, s: Size, trainer: Trainer, shape: tuple[int, ...], device: str,
+    found: dict[str, Any], s: Size, trainer: Trainer, shape: tuple[int, ...], device: str, left: float,
     save: Callable[[dict[str, Any]], None],
 ) -> None:  # fmt: skip
-    """Add what is measured of one way beside its step, each on its own: one that fails costs no other."""
+    """Add what is measured of the way of runs beside its step, each on its own: one that fails costs no other."""
+    end = time.monotonic() + left
     looks: dict[str, Callable[[], dict[str, Any]]] = {
         "profile": lambda: {"profile": profile_step(trainer, device)},
         "measuring": lambda: _measuring(s, trainer.state.net, shape, device),
@@ -154,10 +161,13 @@ def _look_closely(
     if device.startswith("cuda"):
         looks["precisions"] = lambda: {"precisions": _precisions(s, trainer.state.net, shape, device)}
     for what, look in looks.items():
+        if time.monotonic() > end:
+            found["not_reached"].append(what)
+            continue
         try:
             found |= look()
         except Exception as error:  # whatever a profiler or a device raises
-            found["failed"][f"{what}, {name}"] = first_line(error)
+            found["failed"][what] = first_line(error)
         save(found)
 
 
@@ -173,13 +183,13 @@ def compile_ahead(device: str, s: Size) -> None:
     s
         The size.
     """
-    way = WAYS["cuda" if device.startswith("cuda") else "cpu"][OF_RUNS["cuda"]]
-    for batch in (s.batch, 64):
+    kind = "cuda" if device.startswith("cuda") else "cpu"
+    way, size = WAYS[kind][OF_RUNS[kind]], sample_batch_size(device)
+    for batch in (FEW, s.batch):  # pilots, which come first, have few images
         data = torch.randn(batch, 1, s.side, s.side, generator=torch.Generator().manual_seed(0)).to(device)
         trainer = way.trainer(s.width, batch, data, device)
         in_fixed_order(trainer.step, device)(0)
-        if batch == s.batch:
-            size = sample_batch_size(device)
+        if batch == FEW:
             FixedBatch(trainer.state.net.eval(), size)(data[:1], torch.ones(1, dtype=torch.long, device=device))
 
 
@@ -204,7 +214,7 @@ def _precisions(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) ->
 
 
 def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> dict[str, float]:
-    """Seconds of what a milestone does: samples, and their neighbours."""
+    """Seconds of what a milestone does: samples, and their neighbours; of one batch, in proportion for all samples."""
     size = min(s.samples, sample_batch_size(device))
     predict = net.eval() if device == "cpu" else FixedBatch(net, size, replayed=True)
 
@@ -212,13 +222,13 @@ def _measuring(s: Size, net: nn.Module, shape: tuple[int, ...], device: str) -> 
         return sample(predict, count, shape, Schedule(), 0, steps=steps, batch_size=size, device=device)
 
     draw(size, WARM_UP + 1)  # records
-    began = time.perf_counter()
-    x = draw(s.samples, s.sampling_steps)
+    began, batches = time.perf_counter(), s.samples / size
+    x = draw(size, s.sampling_steps)
     sampling = time.perf_counter() - began
     train = torch.randn(s.train, *shape, device=device)
     began = time.perf_counter()
     two_nearest(x, train)
-    return {"sampling": sampling, "neighbours": time.perf_counter() - began}
+    return {"sampling": batches * sampling, "neighbours": batches * (time.perf_counter() - began)}
 
 
 def report(timings: dict[str, Any]) -> str:
@@ -227,9 +237,8 @@ def report(timings: dict[str, Any]) -> str:
     lines = [f"U-Net, W = {s['width']}, {s['side']} x {s['side']}, batch {s['batch']}, on {f['device']}, "
              f"{f['threads']} threads"]  # fmt: skip
     if "our_step" in f:
-        whose = "as runs make it" if f["of"] in OF_RUNS.values() else f"as {f['of']!r}"
         lines.append(
-            f"  a training step {whose}: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
+            f"  a training step as runs make it: {1e3 * f['our_step']:.1f} ms ({1 / f['our_step']:.1f} steps/s); "
             f"a plain loop takes {1e3 * f['plain_step']:.1f} ms, {f['ratio']:.2f} times that"
         )
     if "sampling" in f:
@@ -252,9 +261,9 @@ def report(timings: dict[str, Any]) -> str:
         f"{way['prepared']:.0f} s to begin with"
         for name, way in f["ways"].items()
     ]
-    if len(f["ways"]) > 1:
+    if len(f["ways"]) > 1 and "our_step" in f:
         fastest = min(f["ways"], key=lambda name: f["ways"][name]["step"])
-        lines.append(f"  fastest: {fastest}, {f['our_step'] / f['ways'][fastest]['step']:.2f} times {f['of']!r}")
+        lines.append(f"  fastest: {fastest}, {f['our_step'] / f['ways'][fastest]['step']:.2f} times as fast as runs")
     lines += [f"  {name:22} failed: {reason}" for name, reason in f["failed"].items()]
     if f["not_reached"]:
         lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..bench.sharing import COUNTS
 from ..companion.sweeps.tables import waiting
 from ..files import check_writable, digest, to_json, write_atomic
 from ..places import checkpoints_root
@@ -40,17 +41,14 @@ SHARES = {"checks": 0.15, "bench": 0.25, "sharing": 0.05}  # of the lease, at mo
 SHORTEST = 40.0  # seconds, below which it is not tried how many processes should share the device
 ROOM = 60  # MiB of the folder, in all
 # Checks whose failure forbids the runs of an experiment: they would store numbers of a way that is wrong.
-NEEDED = {
-    "gmm": {"together_and_alone"},
-    "unet": {"replayed_steps", "compiled_steps", "compiled_steps_resumed"},
-}
+NEEDED = {"gmm": {"together_and_alone"}, "unet": {"replayed_steps", "compiled_steps"}}
 ALREADY = "not made again: the lease before had this device and this code"
 GO_ON = "to be gone on with"
 SAVING = 0.06  # of the lease, kept for the folder at its end; at least
 FEWEST_SAVING = 5.0  # seconds
 PATIENCE = 10.0  # seconds from SIGTERM to SIGKILL
 EVERY = 60.0  # seconds between two savings while runs are made
-HUNG = 60.0  # seconds at a run without anything written, after which it counts as one that does not go on
+HUNG = 180.0  # seconds at a run without anything written, after which it counts as one that does not go on
 WORTH = 1.15  # times the steps of one process, from which on several share the device
 
 
@@ -97,6 +95,7 @@ class Campaign:
         }  # fmt: skip
         self.stored_before: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
         self.failed: set[str] = set()  # in this lease
+        self.tried_again = False  # after a process died
 
     @property
     def left(self) -> float:
@@ -107,6 +106,9 @@ class Campaign:
         """Make the phases, save, and return the log."""
         check_writable(self.out / "log.json")
         measured = self._take_over()
+        if not measured:  # what lies there is of another device, or of other code
+            for name in ("bench.json", "profile.json"):
+                (self.out / name).unlink(missing_ok=True)
         self.save()
         try:
             with stop_when_asked(None) as asked:
@@ -116,7 +118,7 @@ class Campaign:
                     self._note("bench", 0.0, ALREADY)
                 else:
                     self.phase("bench", self._allowed("bench"))
-                if not self.log["sharing"] and SHARES["sharing"] * self.seconds >= SHORTEST:
+                if not _tried_all(self.log["sharing"]) and SHARES["sharing"] * self.seconds >= SHORTEST:
                     self.phase("sharing", self._allowed("sharing"))
                 while self.left > 1 and not asked() and self._runs():
                     pass
@@ -140,7 +142,7 @@ class Campaign:
             return False
         passed = {name: c for name, c in log["checks"].items() if name in CHECKS and c["outcome"] == "passed"}
         self.log["checks"] |= passed
-        self.log["sharing"] = log["sharing"]
+        self.log["sharing"] = log["sharing"] if _tried_all(log["sharing"]) else {}
         bench, profile = (read_file(self.before, log, name) for name in ("bench.json", "profile.json"))
         if bench is None:
             return False
@@ -159,10 +161,14 @@ class Campaign:
         each: list[dict[str, Any]] = [{"part": i, "without": passed} for i in open_parts]
         if self.device.startswith("cuda"):
             each.append({"name": "warm up"})
-        self.phase("checks", self._allowed("checks"), each)
-        for check in self.log["checks"].values():
-            if check["outcome"] == "begun":
-                check |= {"outcome": "not ended", "said": "its time was over before it had ended"}
+        endings = self.phase("checks", self._allowed("checks"), each)
+        for part, ending in zip(open_parts, endings, strict=False):  # none where it was not begun
+            for check in (self.log["checks"][check.__name__] for check in PARTS[part]):
+                if check["outcome"] == "begun" and ending.startswith("failed"):
+                    check |= {"outcome": "failed", "said": f"the process that made it {ending}"}
+                elif check["outcome"] == "begun":
+                    check |= {"outcome": "not ended", "said": "its time was over before it had ended"}
+        self.save()
 
     def phase(self, name: str, seconds: float, each: Sequence[dict[str, Any]] = ({},)) -> list[str]:
         """Make one phase in processes of its own, one for each set of arguments; return how each ended.
@@ -202,6 +208,7 @@ class Campaign:
             endings = [process.end(min(PATIENCE, 0.5 * self.saving)) for process in processes]
         self._read(name, outs)
         self._note(name, time.monotonic() - began, "; ".join(dict.fromkeys(endings)))
+        self.save()
         return endings
 
     def _runs(self) -> bool:
@@ -222,15 +229,22 @@ class Campaign:
                 group["outcome"] = "the process died at it" if died else self._as_left(group)
             if group["outcome"] not in ("complete", GO_ON):
                 self.failed |= set(group["runs"])
-        self.log["failed"] = sorted({*self.log["failed"], *self.failed})
+        well = {run for group in self.log["groups"] for run in group["runs"]} - self.failed
+        self.log["failed"] = sorted({*self.log["failed"], *self.failed} - well)
         self.log["waiting"] = waiting(self.tier)
         for sentence in self.log["waiting"]:
             self.tell(sentence)
-        return any(ending.startswith("failed") for ending in endings) and self.failed > before
+        died = any(ending.startswith("failed") for ending in endings)
+        once_more = self.failed > before or not self.tried_again  # it may have died between two runs
+        self.tried_again |= died
+        return died and once_more
 
     def _as_left(self, group: dict[str, Any]) -> str:
         """What is said of runs whose process was ended at them: such as wrote nothing for long do not go on."""
-        folders = [c.checkpoint_dir for c in all_runs(self.tier) if c.id in group["runs"]]
+        runs = [c for c in all_runs(self.tier) if c.id in group["runs"]]
+        if runs and all(map(complete_result, runs)):
+            return "complete"
+        folders = [c.checkpoint_dir for c in runs]
         written = [path.stat().st_mtime for folder in folders for path in folder.rglob("*") if path.is_file()]
         if max(written, default=0.0) >= group["began"] or time.time() - group["began"] < HUNG:
             return GO_ON
@@ -277,6 +291,11 @@ class Campaign:
             write_folder(self.out, self.log, results, states)
         except (OSError, ValueError) as error:
             self.tell(f"the folder could not be written: {error}")
+
+
+def _tried_all(found: dict[str, Any]) -> bool:
+    """Whether a measurement of sharing has come to its end."""
+    return set(map(str, COUNTS)) <= set(found.get("steps_per_second", {}))
 
 
 def _sources() -> str:

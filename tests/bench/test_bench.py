@@ -39,6 +39,58 @@ def test_everything_is_measured_and_can_be_stored():
     assert found["profile"]["kernels"][0]["name"] in text
 
 
+def test_a_second_call_adds_to_what_the_first_found():
+    first = measure("cpu", TINY, enough=0.01, names=[])
+    assert (first["ways"], first["not_reached"]) == ({}, ["eager"]) and "our_step" not in first
+    floor = first["floor"]
+    second = measure("cpu", TINY, enough=0.01, found=first)
+    assert second["not_reached"] == [] and second["floor"] == floor and second["our_step"] > 0
+
+
+def test_a_look_that_fails_costs_no_other(monkeypatch):
+    def broken(*_):
+        raise RuntimeError
+
+    monkeypatch.setattr(images, "profile_step", broken)
+    found = measure("cpu", TINY, enough=0.01)
+    assert found["failed"] == {"profile": "RuntimeError: "} and found["sampling"] > 0
+    assert "profile                failed: RuntimeError: " in report(found)
+
+
+def test_samples_are_timed_in_three_precisions():
+    found = images._precisions(TINY, UNet(8).eval(), (1, 8, 8), "cpu")
+    assert list(found) == ["float32", "TF32", "bfloat16"] and min(found.values()) > 0
+
+
+def test_what_runs_use_is_compiled_ahead_small_batches_first(monkeypatch):
+    compiled = []
+    trainer = Way.trainer
+
+    def seen(way, width, batch, data, device):
+        compiled.append(batch)
+        return trainer(way, width, batch, data, device)
+
+    monkeypatch.setattr(Way, "trainer", seen)
+    images.compile_ahead("cpu", TINY)
+    assert compiled == [64, 4]
+
+
+def test_a_timing_that_fails_is_told_and_the_next_is_made(tmp_path, monkeypatch):
+    calls = []
+
+    def together(n, *_):
+        calls.append(n)
+        raise RuntimeError("out of memory")
+
+    monkeypatch.setattr(images, "measure", functools.partial(measure, size=TINY, enough=0.01))
+    monkeypatch.setattr(library, "together", together)
+    monkeypatch.setattr(library, "table", lambda: "the rest")
+    ended = CliRunner().invoke(app, ["bench", "--out", str(tmp_path / "bench.json")])
+    assert ended.exit_code == 0 and calls == [n for n, *_ in library.TOGETHER["cpu"]]
+    assert "failed: 8 mixture nets, n = 64 (RuntimeError: out of memory)" in ended.output
+    assert len(json.loads((tmp_path / "bench.json").read_text())["failed"]) == len(calls)
+
+
 def test_no_way_is_begun_when_the_time_is_over():
     saved = []
     found = measure("cpu", TINY, enough=0.01, seconds=0, save=lambda found: saved.append(json.dumps(found)))

@@ -262,13 +262,55 @@ def test_a_check_that_does_not_end_is_told_and_forbids_nothing(tmp_path, monkeyp
     assert set(outcomes.values()) == {"passed"}
 
 
+def test_a_check_whose_process_dies_has_failed(tmp_path, monkeypatch):
+    """A crash of the device is no want of time."""
+    for variable, place in machine(tmp_path, "one").items():
+        monkeypatch.setenv(variable, place)
+    in_phases(
+        tmp_path,
+        monkeypatch,
+        "import os\nfrom diffmemlib.campaign import checks\n"
+        "for name in checks.CHECKS: checks.CHECKS[name] = lambda device: 'well'\n"
+        "checks.CHECKS['compiled_steps'] = lambda device: os._exit(139)",
+    )
+    monkeypatch.setattr(command, "SHARES", {"checks": 0.9, "bench": 0.0, "sharing": 0.0})
+    monkeypatch.setattr(Campaign, "_runs", lambda self: False)
+    log = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None).run()
+    assert log["checks"]["compiled_steps"] == {
+        "outcome": "failed", "said": "the process that made it failed with status 139", "seconds": 0.0,
+    }  # fmt: skip
+    assert read_log(tmp_path / "out")["checks"] == log["checks"]
+
+
+def test_what_lies_in_the_folder_of_another_device_is_not_taken_for_this_one(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one").items():
+        monkeypatch.setenv(variable, place)
+    monkeypatch.setattr(Campaign, "_runs", lambda self: False)
+    out = tmp_path / "out"
+    out.mkdir()
+    for name in ("bench.json", "profile.json"):
+        (out / name).write_text("{}")
+    Campaign("cpu", 1.0, out, "smoke", lambda line: None).run()
+    assert set(read_log(out)["files"]) == set() and not (out / "bench.json").exists()
+
+
+def test_a_run_that_goes_on_is_no_longer_among_those_that_failed(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one").items():
+        monkeypatch.setenv(variable, place)
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None)
+    campaign.log |= {"failed": ["a" * 12, "b" * 12], "groups": [{"runs": ["a" * 12], "outcome": "complete"}]}
+    monkeypatch.setattr(campaign, "phase", lambda name, seconds, each: ["done"])
+    campaign._runs()
+    assert campaign.log["failed"] == ["b" * 12]
+
+
 def test_a_run_at_which_nothing_was_written_for_long_is_made_last(tmp_path, monkeypatch, quick):
     for variable, place in machine(tmp_path, "one", TABLE).items():
         monkeypatch.setenv(variable, place)
     campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None)
     config = all_runs("smoke")[0]
-    group = {"runs": [config.id], "began": time.time() - 100}
-    assert campaign._as_left(group) == "nothing was written in 100 s"
+    group = {"runs": [config.id], "began": time.time() - 200}
+    assert campaign._as_left(group) == "nothing was written in 200 s"
     assert campaign._as_left(group | {"began": time.time() - 10}) == "to be gone on with", "it may be compiling"
     (config.checkpoint_dir / "milestones").mkdir(parents=True)
     (config.checkpoint_dir / "milestones" / "1.npz").write_bytes(b"")

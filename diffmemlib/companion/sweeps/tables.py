@@ -23,12 +23,7 @@ from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
 HIGHER = ("paper", "gpu")  # tiers that a figure is drawn at before laptop, where all of its runs are stored
-COMPARED = (
-    ("images-adam", "images-sgd", "images-full", "images-full-draws"),
-    ("images-width", "images-width-sgd", "images-curvature"),
-    ("conditional", "conditional-guidance", "conditional-share", "conditional-spread", "mixture-adam"),
-    ("mixture-n", "mixture-width-64", "mixture-width-256"),
-)
+COMPARED = (("images-adam", "images-sgd", "images-full", "images-full-draws"), ("conditional", "mixture-adam"))
 SHOWN = 8  # lines of missing runs in an error, at most
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 
