@@ -20,8 +20,9 @@
 # **What you will see.** Small training sets are copied sooner. Is the reason that, in batches of a fixed size, each of
 # their images is seen more often? The left part of Figure 7 of {cite:t}`bonnaire2025` says no. In our runs, which have
 # small sets and few draws of noise in a step, it is a good part of the reason. When a step averages over fewer than
-# about {glue:text}`full-even` draws, copies appear once each image has been drawn a certain number of times. With more
-# draws in a step, they appear after a certain number of steps for each image, as in the paper.
+# about {glue:text}`full-even` draws, copies appear once each image has been drawn a certain number of times. According
+# to a fit, with more draws in a step they would appear after a certain number of steps for each image, as in the paper.
+# Our runs reach no further than the beginning of that range.
 #
 # **You need** [Adam and SGD](images-adam.ipynb), whose runs under SGD have batches of a fixed size. **Reading time**: five minutes.
 
@@ -165,6 +166,7 @@ same_m = [r for r in every if scaling.draws_a_step(r) == m]
 steps_each = (table["tau"] / table["n"]).groupby(table["draws"])
 glue("full-apart", f"{(steps_each.max() / steps_each.min()).max():.1f}", display=False)
 glue("full-m", str(m), display=False)
+glue("full-most", str(int(table["draws"].max())), display=False)
 at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
 glue("full-at-m", str(at_m), display=False)
 ordered = table.sort_values(["draws", "n"])
@@ -189,12 +191,13 @@ estimates("The fit", shown)
 # %% [markdown]
 # The fit gives $A =$ {glue:text}`full-a` draws of each image and $B =$ {glue:text}`full-b` steps for each image. The
 # two delays are equally long at $m = A/B =$ {glue:text}`full-even` draws in a step. Well below that, the time of the
-# first copies is decided by the number of noises with which each image was seen. Well above it, the paper's result
-# remains: $\tau_\mathrm{mem} \propto n$, with full batches as well. The paper averages over 512 draws or more in a
-# step, at a tenth of our learning rate, and we have not measured how $A/B$ depends on that rate. If we extrapolate our
-# fit to 512 draws, the first delay is {glue:text}`full-share-paper` of the total. The equation is a summary and not
-# exact. At {glue:text}`full-m` draws in a step, where it says $\tau_\mathrm{mem} \propto n$, the measured exponent in
-# $n$ is {glue:text}`full-at-m`, and in {numref}`fig-full-looks` points with equal draws differ by a factor of up to
+# first copies is decided by the number of noises with which each image was seen. Well above it, according to the fit,
+# the paper's result returns: $\tau_\mathrm{mem} \propto n$, with full batches as well. Our runs have at most
+# {glue:text}`full-most` draws in a step, so they cannot show it. The paper averages over 512 draws or more in a step,
+# at a tenth of our learning rate, and we have not measured how $A/B$ depends on that rate. If we extrapolate our fit to
+# 512 draws, the first delay is {glue:text}`full-share-paper` of the total. The equation is a summary and not exact. At
+# {glue:text}`full-m` draws in a step, where it says $\tau_\mathrm{mem} \propto n$, the measured exponent in $n$ is
+# {glue:text}`full-at-m`, and in {numref}`fig-full-looks` points with equal draws differ by a factor of up to
 # {glue:text}`full-apart`. Fitted without the largest full batch, $n =$ {glue:text}`full-largest`, it predicts the first
 # copies there at step {glue:text}`full-foretold`; they came at {glue:text}`full-came`.
 #

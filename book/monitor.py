@@ -62,7 +62,7 @@ unsaid = stops[stops["stopped at step"].isna()]
 late = unsaid["tau_mem"].str.lstrip("<> ").astype(float) >= 0.8 * unsaid["run ends at"]
 glue("stop-factor", f"{watched.milestones[-1] / watched.milestones[-2]:.1f}", display=False)
 glue("stop-late", int(late.sum()), display=False)
-glue("stop-share", f"{said['f_mem there'].min():.0%} to {said['f_mem there'].max():.0%}", display=False)
+glue("stop-share", f"{said['f_mem then'].min():.0%} to {said['f_mem then'].max():.0%}", display=False)
 
 # %% [markdown]
 # ## Three lines

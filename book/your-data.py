@@ -55,6 +55,7 @@ from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.places import checkout
+from diffmemlib.probe.answer import Answer, sentences
 from diffmemlib.timescales.crossings import BOUND
 
 PROOFS = {  # what was probed beside the letters, and what it is
@@ -94,6 +95,8 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 
 # %% tags=["remove-input"]
 told = json.loads((checkout() / "book" / "measured" / "probe-letters.json").read_text())
+found = Answer(**{name: tuple(v) if isinstance(v, list) else v for name, v in told["answer"].items()})
+says = sentences(found, told["model"]["batch"], told["steps_per_second"], told["model"]["kind"])  # in today's words
 model, through = told["model"], [r for r in told["runs"] if r["ended"] == "copies"]
 glue("probe-minutes", f"{told['seconds'] / 60:.0f}", display=False)
 glue("probe-device", told["device"], display=False)
@@ -108,7 +111,7 @@ proofs = [report for report in probed.reports(checkout() / "book" / "measured") 
 glue("proof-sets", len(proofs), display=False)
 glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" for report in proofs), display=False)
 for i in range(3):
-    glue(f"probe-says-{i}", told["sentences"][i] if i < len(told["sentences"]) else "", display=False)
+    glue(f"probe-says-{i}", says[i] if i < len(says) else "", display=False)
 
 # %% [markdown]
 # ## One command

@@ -109,7 +109,7 @@ def _small(data: bytes, size: int, most_pixels: int) -> Picture:
     if picture.width * picture.height > most_pixels:
         raise Image.DecompressionBombError
     if _bits(picture, data) > 8 or picture.mode[0] in "IF":
-        raise ValueError("it has more than 8 bits a channel; which range to keep is for you to say")
+        raise ValueError("it has more than 8 bits a channel: convert it to 8, by the range that you want to keep")
     short, long = sorted(picture.size)
     if long > LONGEST * short:  # a strip, which would be enlarged as a whole: its middle holds the central square
         left, top = ((side - min(side, LONGEST // 2 * short)) // 2 for side in picture.size)

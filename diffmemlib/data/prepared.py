@@ -95,7 +95,11 @@ def prepare(
         whole = whole[:, 1:] if keep_colour else whole[:, :1]
         if (different := len(np.unique(whole.reshape(len(whole), -1), axis=0))) < fewest:
             shutil.rmtree(parts.folder.parent, ignore_errors=True)
-            raise SourceError(f"{quoted(source.name)} holds {different} different images, and {fewest} are the fewest")
+            clear = ", transparent parts made white," if any(rows[_key(source, name)][1][1] for name in taken) else ""
+            raise SourceError(
+                f"{quoted(source.name)} holds {len(taken)} pictures, of which only {different} are different when the "
+                f"central square is cut out{clear} and brought to {size} pixels, and {fewest} are the fewest"
+            )
         packed = io.BytesIO()
         np.save(packed, whole, allow_pickle=False)
         manifest = identity | {

@@ -31,6 +31,8 @@ def as_points(x: Any, name: str) -> Tensor:
         For what holds no numbers, no points, NaN, infinite or astronomical numbers.
     """
     if isinstance(x, list | tuple) and x and all(isinstance(part, Tensor) for part in x):
+        if len({part.shape for part in x}) > 1:
+            raise ValueError(f"{name} is a list of tensors of different shapes: give points of one shape")
         x = torch.stack(list(x))
     if not isinstance(x, Tensor):
         if np.ma.isMaskedArray(x):
@@ -76,6 +78,20 @@ class Kind:
     def like_bytes(self) -> bool:
         """Whether the numbers run from 0 to 255."""
         return self.low >= 0 and BYTES / 2 < self.high <= BYTES
+
+    @property
+    def like_unit(self) -> bool:
+        """Whether the numbers run from 0 to 1."""
+        return self.low >= 0 and 0.5 < self.high <= 1.05
+
+    @property
+    def like_signed(self) -> bool:
+        """Whether the numbers run from -1 to 1."""
+        return -1.05 <= self.low < -0.5 and 0.5 < self.high <= 1.05
+
+    def may_be_shifted(self, other: Kind) -> bool:
+        """Whether one runs from 0 to 1 and the other from -1 to 1, as of pictures before and after they are centred."""
+        return (self.like_unit and other.like_signed) or (self.like_signed and other.like_unit)
 
     @property
     def like_fractions(self) -> bool:

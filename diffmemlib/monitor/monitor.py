@@ -29,6 +29,7 @@ NEAR = 0.01  # share of training points with a near-duplicate from which on that
 POWER = 2000  # trainings that `power` simulates
 USUAL = 512  # samples at a look, for which held-out data must suffice
 MOST_NEEDED = 0.15  # share of them above the baseline that may have to be copies before the monitor says stop
+FEW = 8  # dimensions up to which many points meet the criterion of copies by chance
 MOST_COMMON = 0.5  # share of the held-out data that may equal training points
 
 
@@ -127,6 +128,7 @@ class MemorizationMonitor:
         if not 0 < k < 1:
             raise ValueError(f"k = {k}: the threshold of d1/d2 lies between 0 and 1")
         self.k, self.alpha, self.tolerance = k, alpha, tolerance
+        self._warned = False  # of samples on another scale
         if features is not None and not callable(features):
             raise ValueError(f"features = {features!r}: give a function from points to features, or leave it out")
         self.features = features
@@ -157,6 +159,11 @@ class MemorizationMonitor:
             raise ValueError(
                 f"{found.equal} of {found.samples} held-out points equal a training point: give data that the network "
                 "never sees"
+            )
+        if found.copies > MOST_COMMON * found.samples and self._index.train.shape[1] > FEW:
+            raise ValueError(
+                f"{found.copies} of {found.samples} held-out points lie as near to a training point as a copy does: "
+                "give data that the network never sees, and no other versions of them"
             )
         if found.equal:
             warnings.warn(
@@ -207,7 +214,9 @@ class MemorizationMonitor:
         if not isinstance(step, int | np.integer):
             raise ValueError(f"step = {step!r}: give the number of steps of the training so far, a whole number")
         if self.looks and step <= self.looks[-1].step:
-            raise ValueError(f"step {step} comes after step {self.looks[-1].step}: steps increase")
+            raise ValueError(
+                f"step {step} is not later than step {self.looks[-1].step}, the last one that was looked at"
+            )
         if samples is None and loss_train is None and loss_test is None:
             raise ValueError(f"step {step}: give samples, losses, or both")
         losses = [_loss(loss_train, "loss_train"), _loss(loss_test, "loss_test")]
@@ -320,12 +329,25 @@ class MemorizationMonitor:
         if self.features is None:
             return points
         with torch.no_grad():
-            parts = [as_points(self.features(part), f"the features of {name}") for part in points.split(PART)]
-        return torch.cat(parts)
+            parts = [(part, as_points(self.features(part), f"the features of {name}")) for part in points.split(PART)]
+        if wrong := next((len(found) for part, found in parts if len(found) != len(part)), None):
+            raise ValueError(f"features returned {wrong} rows for {len(parts[0][0])} points: return one row a point")
+        return torch.cat([found for _, found in parts])
 
     def _count(self, points: Tensor, name: str) -> _Counted:
         """How many of the points the criterion calls copies, and of how many it can say nothing."""
-        check_alike(Kind.of(points), self._index.kind, name)
+        kind = Kind.of(points)
+        check_alike(kind, self._index.kind, name)
+        if kind.may_be_shifted(self._index.kind):
+            ranges = (
+                f"{name} run from {kind.low:.3g} to {kind.high:.3g} and train from {self._index.kind.low:.3g} to "
+                f"{self._index.kind.high:.3g}"
+            )
+            if name == "held_out":
+                raise ValueError(f"{ranges}: bring them to one scale")
+            if not self._warned:
+                warnings.warn(f"{ranges}: are they on one scale? No copy can be seen if not", stacklevel=3)
+                self._warned = True
         near = self._index.two_nearest(points)
         nearest = near.index[:, 0].tolist()
         new = sorted(set(nearest) - set(self._near_duplicate))

@@ -12,6 +12,7 @@ import pandas as pd
 from ..timescales.crossings import Timescale, first_crossing, share_crossing
 from ..timescales.power_laws import Interval, exponent, geometric_mean
 from ..timescales.prediction import STEEPER, predict
+from .data import Kind
 from .pilot import Pilot
 from .training import Run
 
@@ -144,8 +145,11 @@ def answer(runs: Sequence[Run], n: int) -> Answer:
     return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest, good_later_with_more(runs))
 
 
-def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
+def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "vectors") -> list[str]:
     """Return the answer in words, the advice first.
+
+    Of images the distance is a rough judge: smudges of the right brightness pass it, and clear pictures may fail it. So
+    they are left to the reader's eye.
 
     Parameters
     ----------
@@ -155,7 +159,10 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
         Points in a step.
     steps_per_second
         Rate of the probe, for minutes; 0 where it is not known.
+    kind
+        Of the data.
     """
+    images = kind == "images"
 
     def span(steps: float) -> str:
         epochs, minutes = steps * batch / found.n, steps / steps_per_second / 60 if steps_per_second else None
@@ -178,7 +185,7 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
     if found.status == "too few":
         return [
             "Copies were seen, but in too few trainings, at too few sizes, or at times that differ too much, to tell "
-            "how their time grows with n. Give more minutes: the same command goes on."
+            "how their time grows with n. Give more minutes, by --minutes: what was trained is kept."
         ]
     assert found.tau_mem is not None
     value, low, high = found.tau_mem
@@ -186,14 +193,25 @@ def sentences(found: Answer, batch: int, steps_per_second: float) -> list[str]:
         f"On all {found.n:,} points copies are expected at {span(value)}, and with 95% confidence between step "
         f"{low:,.0f} and step {high:,.0f}."
     )
+    if found.status == "not good" and images:
+        return [
+            f"Stop at {span(low)}, and look at the samples of that time: by the measure used here they did not become "
+            "good in the largest trainings, but it is a rough one, which clear pictures may fail.",
+            copies,
+        ]
     if found.status == "not good":
         return [
             "In the largest trainings the samples did not become good, by the measure used here: there is no window to "
-            "name. More data, or a network that suits them better, is the remedy, not more training.",
+            "name. More data may help, and more training will not.",
             copies,
         ]
     assert found.tau_gen is not None and found.stop is not None
     good = f"In the largest trainings samples are good from about step {found.tau_gen[0]:,.0f} on"
+    if images:
+        good = (
+            "Look at the samples of that time: by a rough measure, which smudges can pass, they are good from about "
+            f"step {found.tau_gen[0]:,.0f} on in the largest trainings"
+        )
     if isfinite(found.tau_gen[2]):
         good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"
     if found.later_with_more:

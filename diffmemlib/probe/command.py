@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
@@ -18,9 +19,10 @@ from .answer import Answer, answer
 from .data import read
 from .model import choose_model
 from .pilot import find_pilot, read_pilot
-from .plan import Plan, at_once
+from .plan import Plan, at_once, too_slow
 
 SHORTEST = 1.0  # minutes
+LEAST = 15.0  # seconds, with fewer of which left nothing is begun
 EVERY = 5.0  # seconds between two records of the time used
 
 
@@ -94,7 +96,11 @@ def probe(
             tell(f"{out.name} holds a report on other data, or by another model; this one will be written over it.")
         plan = Plan(out, model, data, device, workers or at_once(device))
         left = 60 * minutes - spent
-        if left > 0:
+        if 0 < spent and left < LEAST:
+            tell(f"All {minutes:g} minutes are used: nothing more is trained, and a larger --minutes goes on.")
+        elif left > 0:
+            if not plan.known() and (warning := too_slow(model, data, device, left, plan.workers)):
+                tell(warning)
             tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "
                  "command goes on.")  # fmt: skip
             written = 0.0
@@ -103,12 +109,13 @@ def probe(
                     written = used
                     write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             write_atomic(state, to_json({"key": key, "seconds": spent + used}))
-            spent += used
-            if following := plan.following(left - used):
-                tell(following)
+            spent, left = spent + used, left - used
         runs = plan.known()
         found = answer(runs, data.count)
-        facts = {"seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__}
+        facts: dict[str, Any] = {
+            "seconds": spent, "workers": plan.workers, "device": device_name(device), "version": __version__,
+            "following": plan.following(left),
+        }  # fmt: skip
         if model_steps_per_second:
             facts["model_steps_per_second"] = model_steps_per_second
         if known:

@@ -31,6 +31,7 @@ OTHER_KINDS = {  # of files that people hand in, and what to do with them
     **dict.fromkeys((".h5", ".hdf5", ".mat", ".json", ".txt", ".arrow", ".feather"),
                     "of a kind that is not read: save the numbers as .npy, .csv or .parquet"),
 }  # fmt: skip
+NEAR, HIDDEN = 0.05, 0.5  # shares of points with a near-duplicate from which on that is said, and refused
 SIDE = 16  # that images are brought to unless another is given
 
 
@@ -118,7 +119,8 @@ def read(
     SourceError
         Where it cannot be taken, with what to do.
     """
-    prepared.check_options(out / "data.npy", size or SIDE)
+    side = SIDE if size is None else size
+    prepared.check_options(out / "data.npy", side)
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         array, told = read_array(path, columns)
@@ -129,7 +131,7 @@ def read(
             raise SourceError(f"{quoted(path.name)} is {kind}")
         if columns:
             raise SourceError(f"--column is for tables and arrays ({', '.join(SUFFIXES)}), not for {quoted(source)}")
-        points, found = _from_images(source, out, size or SIDE, grey, skip_bad, progress)
+        points, found = _from_images(source, out, side, grey, skip_bad, progress)
     return _split(points, found, quoted(path.name))
 
 
@@ -171,11 +173,13 @@ def _from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) ->
         )
     if array.dtype.kind == "f" and np.abs(array).max() > LARGEST:
         raise SourceError(f"{name} holds numbers above {LARGEST:g}: rescale the data")
-    if array.ndim == 2 and (grey or size):
+    if array.ndim == 2 and (grey or size is not None):
         option = "--grey" if grey else "--size"
         raise SourceError(f"{option} is for pictures, and {name} holds vectors: leave it out")
     if array.ndim == 2:
-        return array.astype(np.float64), [*found, f"Each row is a vector of {array.shape[1]} numbers."]
+        low, high = float(array.min()), float(array.max())
+        told = f"Each row is a vector of {array.shape[1]} numbers; they run from {low:g} to {high:g}."
+        return array.astype(np.float64), [*found, told]
     if array.ndim not in (3, 4):
         raise SourceError(
             f"{name} has shape {array.shape}: give vectors (points, numbers) or images (points, height, width[, "
@@ -194,7 +198,7 @@ def _from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) ->
             f"{name} has shape {array.shape}, which would be {len(images)} images of {images.shape[2]} x "
             f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other"
         )
-    return _as_bytes(images, name, size or SIDE, grey, found)
+    return _as_bytes(images, name, SIDE if size is None else size, grey, found)
 
 
 def _as_bytes(
@@ -211,6 +215,10 @@ def _as_bytes(
         x = x / 255
     else:
         raise SourceError(f"{name} runs from {low:g} to {high:g}: give images as bytes, in [0, 1] or in [-1, 1]")
+    found = [
+        *found,
+        f"They are images of {x.shape[1]} channel{'s' if x.shape[1] > 1 else ''}, from {low:g} to {high:g}.",
+    ]
     height, width = x.shape[-2:]
     if (height, width) != (size, size):
         side = min(height, width)
@@ -232,10 +240,8 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     _, first = np.unique(flat, axis=0, return_index=True)
     different = points[np.sort(first)]
     if len(different) < own.FEWEST:
-        raise SourceError(
-            f"{name} holds {count} points, {len(different)} of which differ, and {own.FEWEST} different ones are the "
-            "fewest"
-        )
+        differing = f", {len(different)} of them different" if len(different) < count else ""
+        raise SourceError(f"{name} holds {count} points{differing}, and {own.FEWEST} different ones are the fewest")
     images = points.dtype == np.uint8 and points.ndim == 4
     # By numpy, whose sums do not depend on the number of threads, as torch's do.
     x = different / 255.0 if images else different.astype(np.float64)
@@ -257,13 +263,20 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
         found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]
     units = torch.from_numpy(((x - centre) / spread).astype(np.float32))
     twins = near_duplicates(units, sample=own.LOOKED_AT)
-    about = "About " if len(units) > own.LOOKED_AT else ""
     order = torch.from_numpy(np.random.Generator(np.random.Philox(own.SPLIT_SEED)).permutation(len(units)))
     held_out = len(units) // 4
+    by_chance = near_duplicates(units[order[:held_out]], sample=own.LOOKED_AT) / held_out
+    hidden = twins > max(NEAR * len(units), 2 * by_chance * len(units))  # in few dimensions many are, of any data
+    if hidden and twins > HIDDEN * len(units):
+        raise SourceError(
+            f"{twins} of {len(units)} points of {name} have a near-duplicate, such as another version of the same "
+            "picture: a copy of one cannot be told from the other, so nothing can be measured. Leave one of each"
+        )
+    about = "About " if len(units) > own.LOOKED_AT else ""
     found = [
         *found,
         f"{about}{twins} of {len(units)} have a near-duplicate: a copy of such a point cannot be told from "
-        "something new.",
+        "something new." + (" So many hide copies: leave one of each." if hidden else ""),
         f"{len(units) - held_out} points are there to train on, and {held_out} are held out.",
     ]
     kind: Kind = "images" if images else "vectors"

@@ -50,13 +50,13 @@ def curves(runs: Sequence[Run]) -> Figure:
         for run in runs:
             distance, f_mem = run.curve("distance"), run.curve("f_mem")
             label = f"n = {run.n}" if run.seed == min(r.seed for r in runs if r.n == run.n) else None
-            left.plot(distance["step"], distance["value"], color=shades[run.n], lw=1.4, label=label)
+            left.plot(distance["step"], distance["value"] / good_level(run), color=shades[run.n], lw=1.4, label=label)
             middle.plot(f_mem["step"], f_mem["value"], color=shades[run.n], lw=1.4)
             right.plot(f_mem["step"] / run.n, f_mem["value"], color=shades[run.n], lw=1.4)
             if (good := good_from(run)).status == "interpolated":
-                left.plot(good.tau, good_level(run), "o", color=GOOD, ms=5, zorder=3)
-        left.axhline(float(np.median([good_level(r) for r in runs])), color=GOOD, ls="--", lw=1)
-        left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance to held-out data")
+                left.plot(good.tau, 1.0, "o", color=GOOD, ms=5, zorder=3)
+        left.axhline(1.0, color=GOOD, ls="--", lw=1)
+        left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance / level of good samples")
         left.legend(frameon=False, fontsize=9)
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):
             axis.axhline(np.mean([r.level for r in runs]), color=MEMORY, ls="--", lw=1)

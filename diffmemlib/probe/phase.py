@@ -18,7 +18,7 @@ from ..training.stopping import undisturbed_children
 from .answer import copies_from, good_from
 from .data import Data
 from .model import Model
-from .plan import EVERY
+from .plan import EVERY, how_it_ended
 from .training import Run, copies_plain, read_run, run_folder, train_one
 
 TIMES = (1, 3, 8)  # of tau_gen, the paper's c
@@ -231,8 +231,7 @@ def together(grid: Grid, workers: int, seconds: float, stream: TextIO | None = N
         for process in processes:
             process.join(30)
     if failed:
-        why = "why stands above" if failed > 0 else "a negative number is a signal, and -9 mostly too little memory"
-        raise ChildProcessError(f"a training ended with status {failed} ({why}); what was trained before is kept")
+        raise ChildProcessError(f"a training {how_it_ended(failed)}; what was trained before is kept")
 
 
 def _tell(lines: Iterator[str | None], stream: TextIO) -> None:

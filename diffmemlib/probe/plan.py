@@ -15,15 +15,17 @@ from typing import TextIO
 
 import numpy as np
 
+from ..training.loop import Trainer, TrainState
 from ..training.stopping import undisturbed_children
 from .data import Data
 from .model import Model
-from .training import Run, read_run, run_folder, train_one, work
+from .training import Run, one_thread, read_run, run_folder, train_one, work
 
 SEEDS = 3  # of a size, at most
 GROWTH = 1.15  # of a training's time as a power of n that is planned with, at first and at most
 LEAST_GROWTH = 0.5  # at least, whatever the trainings so far say: at small n a constant hides the growth
 SPARE = 1.25  # times the expected seconds that must be left
+USUAL = 1000  # steps of a smallest training until its copies are plain
 EVERY = 30.0  # seconds between two lines of progress
 
 Job = tuple[int, int]  # n and seed
@@ -187,8 +189,8 @@ class Plan:
                     process, runs = running.pop(job), self.known()
                     if process.exitcode:
                         raise ChildProcessError(
-                            f"the training on n = {job[0]}, seed {job[1]}, ended with status {process.exitcode}; why "
-                            "stands above, and what was trained before is kept"
+                            f"the training on n = {job[0]}, seed {job[1]}, {how_it_ended(process.exitcode)}; what was "
+                            "trained before is kept"
                         )
                 while len(running) < self.workers and used < seconds:
                     following = choose(jobs, done | tried, runs, seconds - used)
@@ -215,6 +217,43 @@ class Plan:
                 process.terminate()
             for process in running.values():
                 process.join(30)
+
+
+def too_slow(model: Model, data: Data, device: str, seconds: float, workers: int) -> str:
+    """Return a warning where the smallest training would take longer than the seconds given, by the time of a step.
+
+    Parameters
+    ----------
+    model, data, device
+        Of the probe.
+    seconds
+        Given.
+    workers
+        Trainings at once.
+    """
+    with one_thread(device):
+        x = data.pool[: model.batch].to(device)
+        net = model.network(data, 0, device)
+        learner = Trainer(TrainState(net, x, 0), model.optimizer(net), model.loss(), len(x))
+        learner.step(0)  # libraries start
+        began = time.monotonic()
+        float(learner.step(1))
+        step = (time.monotonic() - began) * model.batch / len(x)
+    needed = USUAL * step
+    if needed <= seconds:
+        return ""
+    smaller = ", or a smaller --size" if data.kind == "images" else ""
+    return (
+        f"A step takes about {step:.2g} s, and trainings of the smallest size need about {USUAL:,} of them: "
+        f"{needed / 60:.0f} minutes. Give --minutes {max(4 * needed / 60 / min(workers, 4), 1):.0f} or more{smaller}."
+    )
+
+
+def how_it_ended(status: int) -> str:
+    """Return what the exit status of a training's process says, as a part of a sentence."""
+    if status > 0:
+        return f"ended with status {status} (why stands above)"
+    return f"was ended by signal {-status} ({'mostly too little memory' if status == -9 else 'from outside'})"
 
 
 def progress_line(used: float, seconds: float, runs: Sequence[Run], running: Sequence[Job]) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 
 from ..files import to_json, write_atomic
 from ..timescales.crossings import BOUND, Timescale
+from ..timescales.prediction import STEEPER
 from .answer import Answer, at_your_rate, sentences, times
 from .backtest import FACTOR, Backtest, backtests
 from .data import Data, Kind
@@ -66,9 +67,12 @@ def write(
     """
     rate = steps_per_second(runs)
     pilot = Pilot(**facts["pilot"]) if "pilot" in facts else None
-    told = sentences(found, model.batch, rate) + at_your_rate(found, facts.get("model_steps_per_second", 0.0), pilot)
+    told = sentences(found, model.batch, rate, model.kind)
+    if found.tau_mem is not None:
+        told.append(beyond(found.n, runs))
+    told += at_your_rate(found, facts.get("model_steps_per_second", 0.0), pilot)
     tests = backtests(runs)
-    told += outcome(tests)
+    told += outcome(tests) + [facts[key] for key in ("following",) if facts.get(key)]
     html_file, content = out / "report.html", out / "report.json"
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
@@ -77,6 +81,16 @@ def write(
     }))  # fmt: skip
     write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
     return html_file, told
+
+
+def beyond(n: int, runs: Sequence[Run]) -> str:
+    """Return whose steps these are, and how far the prediction reaches beyond what was trained."""
+    times = n / max(run.n for run in runs if len(run.curves))
+    far = f" All points are {times:.3g} times as many as in the largest training." if times > 1 else ""
+    return (
+        "These are steps of the probe's own small network. A network of yours copies at another time: put a "
+        f"MemorizationMonitor into its training loop.{far}"
+    )
 
 
 def steps_per_second(runs: Sequence[Run]) -> float:
@@ -148,9 +162,9 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f'<script type="application/json" id="frames">{_json_in_html(frames)}</script>',
         f"<script>{SCRIPT}</script>",
         "<h2>The trainings</h2>",
-        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data; dashed, the "
-        "middle of the levels at which samples count as good, and a dot where those of a training do. Middle and "
-        "right: share of copies; dashed, the level at which copies have come.</figcaption></figure>",
+        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data, over the "
+        "level at which samples of a training count as good; a dot where they do. Middle and right: share of copies; "
+        "dashed, the level at which copies have come.</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
@@ -169,6 +183,10 @@ def outcome(tests: Sequence[Backtest]) -> list[str]:
     if not verdicts:
         return []
     wrong = [f"{verdicts.count(v)} {v}" for v in ("earlier", "later") if v in verdicts]
+    if len(verdicts) == 1:
+        where = {"inside": "inside", "earlier": "earlier than", "later": "later than"}[verdicts[0]]
+        told = f"The one larger training that was predicted in this way came {where} the interval"
+        return [f"{told}." if verdicts == ["inside"] else f"{told}: do not rely on it, and give more minutes."]
     told = (
         f"Of {len(verdicts)} larger trainings that were predicted in this way, {verdicts.count('inside')} came inside"
     )
@@ -203,8 +221,9 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
         "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
         "network of your own, use MemorizationMonitor in its training loop.",
         *criteria(model.kind),
-        "How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n; the "
-        "interval holds what either of the two allows, for one more training.",
+        f"How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n^a, a "
+        f"from {min(STEEPER):g} to {max(STEEPER):g}; the interval holds what any of these allows, for one more "
+        "training.",
         made_by(facts),
     ]
 

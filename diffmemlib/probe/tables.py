@@ -116,7 +116,9 @@ def _table(path: Path, suffix: str) -> pd.DataFrame:
         told = ~cells.str.lower().isin(("", "na", "nan", "null", "none"))
         if numbers.iloc[:, i][told].isna().any():
             if cells[told].str.fullmatch(r"-?\d+,\d+").any():
-                raise SourceError(f"{name} has decimal commas, in the column {quoted(column)}: write points")
+                raise SourceError(
+                    f"{name} has commas within numbers, in the column {quoted(column)}: write points, or nothing"
+                )
             numbers.isetitem(i, cells.astype(object))
     return numbers
 
@@ -144,9 +146,17 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
     table = table[columns] if columns else table.drop(columns=counting)
     if text := [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]:
         numbers = [c for c in table.columns if c not in text]
+        column = table[text[0]]
+        told = pd.to_numeric(column, errors="coerce").isna() & column.notna() & (column.astype(str) != "")
+        row = int(told.to_numpy().argmax())
+        if len(table.columns) == 1 and re.search(r"[\s|]", str(column.iloc[row])):
+            raise SourceError(f"{name} has no comma, semicolon or tab between its columns: write one of them")
+        choose = (
+            f"; or choose columns with numbers, each with --column NAME, such as {_listed(numbers)}" if numbers else ""
+        )
         raise SourceError(
-            f"{name} has columns without numbers: {_listed(text)}. Choose those to take, each with --column NAME"
-            + (f", such as {_listed(numbers)}" if numbers else "")
+            f"{name} has columns without numbers: {_listed(text)}. The first of them holds "
+            f"{quoted(str(column.iloc[row]))!r} in row {row + 1}: leave such rows out{choose}"
         )
     if (gaps := table.isna().any(axis=1)).any():
         worst = table.columns[table.isna().any()]

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 
 
 def time_budget(seconds: float | None) -> Callable[[], bool]:
@@ -19,18 +20,19 @@ def time_budget(seconds: float | None) -> Callable[[], bool]:
 
 @contextmanager
 def undisturbed_children() -> Iterator[None]:
-    """Let processes that are started within the block ignore Ctrl-C, which a terminal sends to all of them at once.
+    """Let processes that are started within the block never see Ctrl-C, which a terminal sends to all of them at once.
 
-    So the parent alone ends on it, and ends them. Outside the main thread, where it cannot be arranged, nothing is.
+    So the parent alone ends on it, and ends them; one that comes within the block reaches it at the end of the block.
     """
-    if threading.current_thread() is not threading.main_thread():
+    if not hasattr(signal, "pthread_sigmask"):  # on Windows
         yield
         return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource_tracker.ensure_running()  # whose start, with the first process, would end the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})  # which a new process inherits
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 _waiting: list[threading.Event] = []  # of every `stop_when_asked` that is open

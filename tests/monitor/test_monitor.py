@@ -61,6 +61,32 @@ def test_held_out_data_that_the_network_sees_are_refused_or_told():
     assert monitor.baseline_copies == 7
 
 
+def test_pictures_on_another_scale_are_told():
+    """From -1 to 1 beside from 0 to 1, the commonest mistake: no sample is then near to anything."""
+    unit = torch.rand(200, 30, generator=torch.Generator().manual_seed(0))
+    fresh = torch.rand(400, 30, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match=r"held_out run from -.* and train from .*: bring them to one scale"):
+        MemorizationMonitor(unit, 2 * fresh - 1)
+    monitor = MemorizationMonitor(unit, fresh)
+    with pytest.warns(UserWarning, match=r"samples run from -.* and train from .*: are they on one scale"):
+        monitor.update(1, 2 * unit - 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # once is enough
+        monitor.update(2, 2 * unit - 1)
+        MemorizationMonitor(unit, fresh).update(1, unit[:50])
+
+
+def test_other_versions_of_training_points_are_no_held_out_data():
+    train = points(300)
+    with pytest.raises(ValueError, match="300 of 300 held-out points lie as near to a training point as a copy"):
+        MemorizationMonitor(train, train + 1e-3)
+
+
+def test_features_are_one_row_a_point():
+    with pytest.raises(ValueError, match="features returned 1 rows for 256 points: return one row a point"):
+        MemorizationMonitor(points(300), points(300, seed=1), features=lambda x: x[:1])
+
+
 def test_too_few_held_out_points_are_told():
     with pytest.warns(
         UserWarning, match="with 30 held-out points, 0 .* it takes (1[0-9][0-9]) copies among 512"
@@ -206,7 +232,7 @@ def test_what_cannot_be_is_refused(change, sentence):
 def test_a_bad_look_is_refused_and_not_kept(monitor):
     monitor.update(100, samples(points(300), 0, seed=2))
     for step, x, sentence in (
-        (100, points(10), "steps increase"),
+        (100, points(10), "step 100 is not later than step 100"),
         (200, points(10, d=3), "samples have shape"),
         (200, points(10) * float("inf"), "samples holds NaN or infinite"),
         (200, None, "give samples, losses, or both"),

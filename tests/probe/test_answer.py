@@ -20,7 +20,7 @@ from diffmemlib.probe.answer import (
     times,
 )
 from diffmemlib.probe.backtest import Backtest, backtests
-from diffmemlib.probe.report import outcome
+from diffmemlib.probe.report import beyond, outcome
 from diffmemlib.probe.training import copies_level
 from diffmemlib.timescales.crossings import Timescale
 
@@ -45,6 +45,21 @@ def test_the_window_of_all_points_holds_the_true_times():
     assert first == f"Stop at step {low:,.0f} ({epochs:.0f} epochs, {low / 50 / 60:.3g} minutes of training here)."
     assert good.startswith("In the largest trainings samples are good from about step") and "grew" not in good
     assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
+
+
+def test_of_images_the_eye_is_the_judge():
+    """Smudges of the right brightness pass the distance, and clear pictures may fail it: neither is called good."""
+    found = answer(several(), 2048)
+    first, good, _ = sentences(found, 16, 50.0, "images")
+    assert first == sentences(found, 16, 50.0)[0] and good.startswith("Look at the samples of that time: by a rough")
+    found = answer(several(gen=1e9), 2048)
+    first = sentences(found, 16, 50.0, "images")[0]
+    assert first.startswith(f"Stop at step {found.tau_mem[1]:,.0f} (") and "which clear pictures may fail" in first
+
+
+def test_the_answer_says_whose_steps_they_are_and_how_far_it_reaches():
+    assert beyond(2048, several()).endswith("All points are 16 times as many as in the largest training.")
+    assert beyond(128, several()).endswith("put a MemorizationMonitor into its training loop.")
 
 
 def test_an_offset_does_not_lead_the_prediction_astray():
@@ -185,6 +200,8 @@ def test_an_answer_says_how_the_prediction_did_where_it_was_tested():
         return Backtest(256, 0, (32, 64), (200.0, 100.0, 400.0), Timescale(tau, status), None, good)
 
     assert outcome([]) == outcome([one(50, "censored")]) == []
+    assert outcome([one(200)]) == ["The one larger training that was predicted in this way came inside the interval."]
+    assert "came earlier than the interval: do not rely on it" in outcome([one(50)])[0]
     (held,) = outcome([one(200), one(300), one(50, "censored")])
     assert held == "Of 2 larger trainings that were predicted in this way, 2 came inside the interval."
     (missed,) = outcome([one(200), one(50), one(900), one(901)])

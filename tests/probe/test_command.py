@@ -1,5 +1,6 @@
 """The command from a source to its report: in seconds, interrupted, killed, with a full disk, on images and vectors."""
 
+import itertools
 import json
 import os
 import re
@@ -185,12 +186,40 @@ def test_a_command_that_is_killed_goes_on_at_once_though_its_trainings_are_still
     assert (tmp_path / "report" / "report.html").exists() and "The report: " in done.stdout
 
 
+def test_minutes_that_are_used_are_told_and_train_nothing(tmp_path, vectors, tiny, monkeypatch):
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+    said: list[str] = []
+    quiet = {"workers": 1, "tell": said.append}
+    command.probe(str(vectors), tmp_path / "out", 0.1, **quiet)
+    assert not any("are used" in line for line in said)
+    monkeypatch.setattr(plan.Plan, "carry_out", lambda *_: pytest.fail("nothing is to be trained"))
+    said.clear()
+    command.probe(str(vectors), tmp_path / "out", 0.2, **quiet)
+    assert "All 0.2 minutes are used: nothing more is trained, and a larger --minutes goes on." in said
+
+
+def test_steps_that_take_too_long_are_told_before_anything_is_trained(data, monkeypatch):
+    clock = itertools.count(0, 5)
+    monkeypatch.setattr(plan.time, "monotonic", lambda: float(next(clock)))
+    said = plan.too_slow(TINY["vectors"], data, "cpu", 600.0, 2)
+    assert said.startswith("A step takes about 5 s, and trainings of the smallest size need about 1,000 of them: 83 ")
+    assert said.endswith("Give --minutes 167 or more.")
+    assert plan.too_slow(TINY["vectors"], data, "cpu", 6000.0, 2) == ""
+
+
+def test_how_a_training_was_ended_is_told():
+    assert plan.how_it_ended(1) == "ended with status 1 (why stands above)"
+    assert plan.how_it_ended(-9) == "was ended by signal 9 (mostly too little memory)"
+
+
 @pytest.mark.slow
 def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, vectors):
     """A terminal sends it to all processes of the command: none of them may print a traceback."""
     start, _ = SCRIPT.split("    command.SHORTEST")
     call = '    from diffmemlib.__main__ import app\n    app(["probe", sys.argv[1], "--out", sys.argv[2]])\n'
     (tmp_path / "script.py").write_text(start + call)
+    # More than a pipe holds: handing them to a new process takes until it has imported torch.
+    np.save(vectors, GaussianMixture(8, 1.0).sample(3000, 0).numpy())
     line = [sys.executable, str(tmp_path / "script.py"), str(vectors), str(tmp_path / "report")]
     first = subprocess.Popen(line, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     milestones = tmp_path / "report" / "runs"

@@ -159,19 +159,21 @@ def rows(first: str, other: str) -> str:
 
 
 BAD = {
-    "text": (csv(rows("1,x", "")), ".csv", "columns without numbers: b. Choose those to take.*such as a"),
+    "text": (csv(rows("1,x", "")), ".csv", "numbers: b. The first of them holds 'x' in row 1: leave.*such as a"),
     "gaps": (csv(rows("1,", "\n,7")), ".csv", "gaps in 2 of 162 rows, in the columns a, b, first in row 1:"),
+    "total": (csv(rows("1,2", "\nTotal,9")), ".csv", "holds 'Total' in row 162: leave such rows out"),
+    "spaces": (csv("a b\n" + COUNT * "1 2\n"), ".csv", "no comma, semicolon or tab between its columns"),
     "empty": (csv(""), ".csv", "is empty: give a line of names"),
     "ragged": (csv("a,b\n1,2,3,4\n1\n"), ".csv", "line 2 has 4 fields, and the first has 2"),
     "header": (csv("a,b\n"), ".csv", "is empty: give a line of names"),
-    "commas": (csv("a;b\n" + COUNT * "1,5;2\n"), ".csv", "has decimal commas, in the column a: write points"),
+    "commas": (csv("a;b\n" + COUNT * "1,5;2\n"), ".csv", "has commas within numbers, in the column a: write points"),
     "twice": (csv("a,a\n" + COUNT * "1,2\n"), ".csv", "two columns of the name a"),
     "photo": (lambda p: np.save(p, RNG.random((480, 640, 3))), ".npy", "480 images of 640 x 3"),
     "huge": (lambda p: np.save(p, 1e200 * VECTORS), ".npy", "numbers above 1e.30: rescale"),
     "NaN": (lambda p: np.save(p, np.where(VECTORS > 9, np.nan, VECTORS)), ".npy", r"the first of them point \d+:"),
-    "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"50 of which differ, and {FEWEST} different"),
-    "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "holds 500 points, 1 of which differ"),
-    "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "500 points, 1 of which differ"),
+    "few": (lambda p: np.save(p, VECTORS[:50]), ".npy", f"holds 50 points, and {FEWEST} different ones"),
+    "constant": (lambda p: np.save(p, np.ones((500, 3))), ".npy", "holds 500 points, 1 of them different"),
+    "one image": (lambda p: np.save(p, np.repeat(GREY[:1], 500, 0)), ".npy", "500 points, 1 of them different"),
     "tiny": (lambda p: np.save(p, 1e-200 * VECTORS), ".npy", "columns that vary by less than 1e-38: rescale them"),
     "none": (lambda p: np.save(p, VECTORS[:0]), ".npy", r"holds no points: its shape is \(0, 4\)"),
     "pickle": (lambda p: p.write_bytes(pickle.dumps(VECTORS)), ".npy", "is no .npy file, whatever its name says"),
@@ -213,6 +215,7 @@ def test_a_file_that_cannot_be_taken_is_told_in_a_sentence(tmp_path, kind: str):
         ("x.csv", {"columns": ("z",)}, "has no column z; it has a, b, c, d"),
         ("x.npy", {"columns": ("z",)}, "holds one array, without a name: leave --column out"),
         ("x.npy", {"grey": True}, "--grey is for pictures, and x.npy holds vectors"),
+        ("few", {"size": 0}, "--size 0: the U-Net takes sides that are multiples of 4"),
         ("x.npy", {"size": 8}, "--size is for pictures, and x.npy holds vectors"),
         ("few/000.png", {}, "000.png is one picture: give the folder"),
         ("x.xlsx", {}, "x.xlsx is a spreadsheet: save it as .csv"),
@@ -276,6 +279,21 @@ def test_transparent_parts_and_further_frames_are_told(tmp_path):
     found = "\n".join(probe_data(folder, tmp_path / "out", size=8).found)
     assert "\n1 have transparent parts, which were made white." in found
     assert "\n1 have several frames or pages, of which the first was taken." in found
+
+
+def test_data_in_which_everything_has_a_near_duplicate_are_refused_and_some_are_told(tmp_path):
+    """As pictures beside brighter versions of themselves: a copy of one cannot be told from the other."""
+    rng = np.random.default_rng(0)
+    points = rng.standard_normal((300, 30))
+    np.save(tmp_path / "all.npy", np.concatenate([points, points + 1e-3, points + 2e-3]))
+    with pytest.raises(SourceError, match=r"900 of 900 points of all.npy have a near-duplicate.* Leave one of each"):
+        probe_data(tmp_path / "all.npy", tmp_path / "out")
+    np.save(tmp_path / "some.npy", np.concatenate([points, points[:30] + 1e-3]))
+    found = "\n".join(probe_data(tmp_path / "some.npy", tmp_path / "out").found)
+    assert "60 of 330 have a near-duplicate" in found and "So many hide copies: leave one of each." in found
+    np.save(tmp_path / "flat.npy", rng.standard_normal((400, 2)))  # of two dimensions many are near by chance
+    found = "\n".join(probe_data(tmp_path / "flat.npy", tmp_path / "out").found)
+    assert "So many" not in found and "they run from -" in found
 
 
 @pytest.mark.parametrize("kind", ["images", "vectors"])
