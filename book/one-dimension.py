@@ -87,7 +87,7 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 #
 # ## Early, between, late
 
-# %% mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram consists of spikes on the training points."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram has spikes on single training points and heaps where several lie close together."}} tags=["remove-input"]
 figure, table = draw.three_scores(run, [first, between, last], ["early", "between", "late"])
 plt.show()
 

@@ -219,5 +219,5 @@ def killed(grid, seconds, parent):
 
 def test_a_worker_that_the_kernel_kills_is_told(data, monkeypatch):
     monkeypatch.setattr(phase, "work", killed)
-    with pytest.raises(ChildProcessError, match=r"signal 9 \(mostly too little memory\); what was trained before is kept"):
+    with pytest.raises(ChildProcessError, match=r"signal 9 \(mostly too little memory\); what was trained"):
         phase.together(grid_of(data), 2, 60.0)
