@@ -58,15 +58,15 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # %% [markdown]
 # ## What happens in a lease
 #
-# 1. **Checks.** The device has to give the same results as the CPU: networks, gradients, samplers, neighbours, both
-#    distances, and the exact dynamics of random features, each to a stated tolerance. Steps that are replayed or
-#    compiled have to equal plain steps up to rounding, and a run that is killed has to continue to the same end. The
-#    checks are made in {glue:text}`gpu-parts` processes at once; another process compiles meanwhile what the runs will
-#    use. This takes {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no runs are made
-#    with it.
-# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop, first
-#    those that need no compiler. The shortest time that the hardware allows, a profile of one step and the time of
-#    sampling are recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
+# 1. **Checks.** The device has to give the same results as the CPU: networks, gradients, samplers, neighbours, the
+#    divergence, the Fréchet distance, and the exact dynamics of random features, each to a stated tolerance. Steps that
+#    are replayed or compiled have to equal plain steps up to rounding, and a run that is killed has to continue to the
+#    same end. The checks are made in {glue:text}`gpu-parts` processes at once; another process compiles meanwhile what
+#    the runs will use. This takes {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no
+#    runs are made with it.
+# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop, that of
+#    the runs first. The shortest time that the hardware allows, a profile of one step and the time of sampling are
+#    recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
 # 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made, in the order of that file. A
 #    training that determines the number of steps of others comes before the first of these. Mixture networks of the
 #    same shape are trained together.

@@ -65,7 +65,7 @@ globalThis.Chart = (() => {
       const left = MARGIN.left + across(from), wide = Math.max(0, across(to) - across(from));
       parts.push(`<rect class="span ${kind}" x="${left.toFixed(1)}" y="${top}" width="${wide.toFixed(1)}" height="${tall}"/>`);
       if (label && wide > 8 * label.length)
-        parts.push(`<text class="tick" x="${(left + wide / 2).toFixed(1)}" y="${top + tall - 6}" text-anchor="middle">${escape(label)}</text>`);
+        parts.push(`<text class="tick" x="${(left + wide / 2).toFixed(1)}" y="${top + 13}" text-anchor="middle">${escape(label)}</text>`);
     }
     for (const value of ticks(y)) {
       parts.push(`<line class="grid" x1="${MARGIN.left}" x2="${MARGIN.left + inner}" y1="${py(value)}" y2="${py(value)}"/>`);
