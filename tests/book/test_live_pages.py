@@ -57,7 +57,7 @@ def test_the_first_page_says_what_its_runs_measured(page: Any, base: str) -> Non
         assert f"on {run['n']} images" in late
         assert len(page.query_selector_all("#first-page .copied")) == sum(run["copied"][-1])
         if run["mem"] and run["steps"][-1] > run["mem"]:
-            assert late.startswith("Too late. After") and f"{int(100 * run['f_mem'][-1] + 0.5)}% of the samples" in late
+            assert late.startswith("Too late. After") and f"{int(100 * run['f_mem'][-1] + 0.5)}% of all samples" in late
         early = move(page, 1, 0, "#first-page")
         assert early.startswith("Too early.")
         window = bool(run["gen"]) and (not run["mem"] or run["gen"] < run["mem"])
