@@ -15,7 +15,7 @@ from .sharing import sharing, sharing_report
 from .ways import OF_RUNS, WAYS
 
 SECONDS = {"cpu": inf, "cuda": 60.0}  # after which nothing else is begun
-SHARE = 0.6  # of them after which no other way of the U-Net is begun that needs no compiler
+SHARE = 0.6  # of them for the U-Net as runs train it
 
 
 def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[[str], object] = print) -> None:
@@ -63,10 +63,10 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
         written["together"].append(library.together(n, models, steps, repeats, device, in_turn))
 
     # First the plainest way and that of runs, which a campaign has compiled before; then what else runs need to know.
-    named = "cpu" if kind == "cpu" else "cuda"
-    first = [next(iter(WAYS[named])), OF_RUNS[named]]
+    table = "cpu" if kind == "cpu" else "cuda"
+    first = [next(iter(WAYS[table])), OF_RUNS[table]]
     image = images.measure(device, seconds=SHARE * limit, save=save, names=first)
-    for case in library.TOGETHER["cpu" if kind == "cpu" else "cuda"]:
+    for case in library.TOGETHER[table]:
         guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
     if kind == "cuda":
         guarded("processes that share the device", share)

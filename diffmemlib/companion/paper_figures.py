@@ -44,8 +44,7 @@ def redraws(name: str) -> str:
     """
     if checkout() is None:
         return ""
-    *numbers, last = [""] + [f"Fig. {figure.number}" for figure in load() if name in figure.figures]
-    return " and ".join(filter(None, [", ".join(filter(None, numbers)), last]))
+    return " and ".join(f"Fig. {figure.number}" for figure in load() if name in figure.figures)
 
 
 def title(page: str) -> str:

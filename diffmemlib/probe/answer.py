@@ -195,8 +195,8 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
     )
     if found.status == "not good" and images:
         return [
-            f"Stop at {span(low)}, and look at the samples of that time: by the measure used here they did not become "
-            "good in the largest trainings, but it is a rough one, which clear pictures may fail.",
+            f"Stop at {span(low)}. Whether samples are good by then is for your eye to say: by the measure used here "
+            "they did not become good in the largest trainings, but it is a rough one, which clear pictures may fail.",
             copies,
         ]
     if found.status == "not good":
@@ -209,8 +209,8 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
     good = f"In the largest trainings samples are good from about step {found.tau_gen[0]:,.0f} on"
     if images:
         good = (
-            "Look at the samples of that time: by a rough measure, which smudges can pass, they are good from about "
-            f"step {found.tau_gen[0]:,.0f} on in the largest trainings"
+            "Whether samples are good by then is for your eye to say: by a rough measure, which smudges can pass, they "
+            f"are good from about step {found.tau_gen[0]:,.0f} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
         good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"

@@ -243,43 +243,37 @@ def test_a_benchmark_that_is_damaged_is_made_again(tmp_path, leases, how: str):
     assert f"{first / 'bench.json'} is missing or damaged" in told
 
 
-def test_a_check_that_does_not_end_is_told_and_forbids_nothing(tmp_path, monkeypatch):
+def checked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str, share: float) -> dict[str, dict]:
+    """The checks of a lease of a minute, all of which pass but that of compiled steps, which does something else."""
     for variable, place in machine(tmp_path, "one").items():
         monkeypatch.setenv(variable, place)
     in_phases(
         tmp_path,
         monkeypatch,
-        "import time\nfrom diffmemlib.campaign import checks\n"
+        "import os, time\nfrom diffmemlib.campaign import checks\n"
         "for name in checks.CHECKS: checks.CHECKS[name] = lambda device: 'well'\n"
-        "checks.CHECKS['compiled_steps'] = lambda device: time.sleep(10**6)",
+        f"checks.CHECKS['compiled_steps'] = lambda device: {broken}",
     )
-    monkeypatch.setattr(command, "SHARES", {"checks": 0.4, "bench": 0.0, "sharing": 0.0})
+    monkeypatch.setattr(command, "SHARES", {"checks": share, "bench": 0.0, "sharing": 0.0})
     monkeypatch.setattr(command, "PATIENCE", 0.2)
     monkeypatch.setattr(Campaign, "_runs", lambda self: False)
     log = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None).run()
-    outcomes = {name: check["outcome"] for name, check in log["checks"].items()}
+    assert read_log(tmp_path / "out")["checks"] == log["checks"]
+    return dict(log["checks"])
+
+
+def test_a_check_that_does_not_end_is_told_and_forbids_nothing(tmp_path, monkeypatch):
+    outcomes = {
+        name: check["outcome"] for name, check in checked(tmp_path, monkeypatch, "time.sleep(10**6)", 0.4).items()
+    }
     assert outcomes.pop("compiled_steps") == "not ended" and outcomes.pop("compiled_steps_resumed") == "not reached"
     assert set(outcomes.values()) == {"passed"}
 
 
 def test_a_check_whose_process_dies_has_failed(tmp_path, monkeypatch):
     """A crash of the device is no want of time."""
-    for variable, place in machine(tmp_path, "one").items():
-        monkeypatch.setenv(variable, place)
-    in_phases(
-        tmp_path,
-        monkeypatch,
-        "import os\nfrom diffmemlib.campaign import checks\n"
-        "for name in checks.CHECKS: checks.CHECKS[name] = lambda device: 'well'\n"
-        "checks.CHECKS['compiled_steps'] = lambda device: os._exit(139)",
-    )
-    monkeypatch.setattr(command, "SHARES", {"checks": 0.9, "bench": 0.0, "sharing": 0.0})
-    monkeypatch.setattr(Campaign, "_runs", lambda self: False)
-    log = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None).run()
-    assert log["checks"]["compiled_steps"] == {
-        "outcome": "failed", "said": "the process that made it failed with status 139", "seconds": 0.0,
-    }  # fmt: skip
-    assert read_log(tmp_path / "out")["checks"] == log["checks"]
+    check = checked(tmp_path, monkeypatch, "os._exit(139)", 0.9)["compiled_steps"]
+    assert check == {"outcome": "failed", "said": "the process that made it failed with status 139", "seconds": 0.0}
 
 
 def test_what_lies_in_the_folder_of_another_device_is_not_taken_for_this_one(tmp_path, monkeypatch, quick):

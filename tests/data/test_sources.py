@@ -82,6 +82,27 @@ def test_what_is_left_out_is_told_by_kind_and_stored(folder: Path):
     assert manifest["inventory"]["left_out"]["of another kind or name (.heic)"] == 2
 
 
+def test_bad_files_of_one_reason_stand_in_one_line(folder: Path):
+    """As 16-bit pictures beside one that is damaged: the frequent reason first, and some of its files by name."""
+    for i in range(6):
+        Image.fromarray(np.full((20, 20), 1000 * i, np.uint16)).save(folder / f"deep{i}.png")
+    (folder / "000.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError) as error:
+        own.prepare(folder, "mine", 8, progress=False)
+    head, deep, damaged = str(error.value).splitlines()
+    assert head.startswith("7 of the ") and damaged.startswith("  000.png cannot be read as an image (its content")
+    assert deep.startswith(
+        "  deep0.png, deep1.png, deep2.png and 3 more cannot be read as an image (it has more than 8 "
+    )
+
+
+def test_transparent_pictures_are_told(folder: Path):
+    clear = np.full((20, 20, 4), 90, np.uint8)
+    Image.fromarray(clear).save(folder / "clear.png")
+    own.prepare(folder, "mine", 8, progress=False)
+    assert "1 file with transparent parts, which were made white" in own.summary("mine", 8)
+
+
 def test_frames_and_pages_are_told(folder: Path):
     frames = [smooth(1000 + k) for k in range(3)]
     for i, kind in enumerate(("GIF", "TIFF", "WEBP")):

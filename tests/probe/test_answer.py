@@ -51,7 +51,7 @@ def test_of_images_the_eye_is_the_judge():
     """Smudges of the right brightness pass the distance, and clear pictures may fail it: neither is called good."""
     found = answer(several(), 2048)
     first, good, _ = sentences(found, 16, 50.0, "images")
-    assert first == sentences(found, 16, 50.0)[0] and good.startswith("Look at the samples of that time: by a rough")
+    assert first == sentences(found, 16, 50.0)[0] and "for your eye to say: by a rough measure" in good
     found = answer(several(gen=1e9), 2048)
     first = sentences(found, 16, 50.0, "images")[0]
     assert first.startswith(f"Stop at step {found.tau_mem[1]:,.0f} (") and "which clear pictures may fail" in first
