@@ -54,16 +54,14 @@ from diffmemlib.companion.figures import claims as draw
 from diffmemlib.companion.figures.record import record
 
 rows = claims.load()
-counts = claims.table(rows)["verdict"].value_counts()
-said = [f"{counts[verdict]} {verdict}" for verdict in claims.VERDICTS if verdict in counts]
-glue("claims-counts", ", ".join(said), display=False)
+glue("claims-counts", claims.tally([claim.verdict for claim in rows]), display=False)
 runs = {r.id: r for c in rows if c.estimate for r in c.estimate.runs}.values()
 glue("claims-runs", str(len(runs)), display=False)
 glue("claims-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.0f}", display=False)
 glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs})), display=False)
 
 # %% [markdown]
-# **The verdicts**: {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
+# **The verdicts.** Of the claims, {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
 # %% mystnb={"figure": {"caption": "Our value minus the paper's, coloured by the verdict, for every exponent and every other number whose margin is at most 0.5. Dots with a broad line: estimates with 95% intervals. Diamonds with a thin line: estimates with ranges. Grey: differences that count as agreement. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]

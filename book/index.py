@@ -35,10 +35,9 @@ from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 runs = [r for r in sweep_results("images-sgd") if r.config["seed"] == 0]
-counts = claims.table(claims.load())["verdict"].value_counts()
-*said, last = [claims.counted(verdict, counts[verdict]) for verdict in claims.VERDICTS if verdict in counts]
-glue("first-counts", f"{', '.join(said)} and {last}" if said else last, display=False)
-glue("first-claims", str(counts.sum()), display=False)
+verdicts = [claim.verdict for claim in claims.load()]
+glue("first-counts", claims.tally(verdicts), display=False)
+glue("first-claims", len(verdicts), display=False)
 first_page.show(runs)
 
 # %% [markdown]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -199,9 +200,11 @@ def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: floa
     return "consistent" if verdict == "reproduced" and len(everywhere) > 1 else verdict
 
 
-def counted(verdict: str, count: int) -> str:
-    """How many claims have a verdict, as a part of a sentence: "3 are contradicted"."""
-    return f"{count} {SAID[verdict][int(count != 1)]}"
+def tally(verdicts: Sequence[str]) -> str:
+    """How many claims have each verdict, as a sentence ends after "of these,": "2 are reproduced and 1 is ..."."""
+    counts = Counter(verdicts)
+    parts = [f"{counts[verdict]} {SAID[verdict][counts[verdict] != 1]}" for verdict in VERDICTS if verdict in counts]
+    return " and ".join(filter(None, [", ".join(parts[:-1]), *parts[-1:]]))
 
 
 def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:

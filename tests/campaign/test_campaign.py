@@ -230,6 +230,14 @@ def test_checks_are_carried_one_by_one(tmp_path, leases):
     assert again.log["checks"]["networks"]["outcome"] == "passed"
 
 
+def test_a_measurement_of_sharing_that_was_cut_is_made_again(tmp_path, leases):
+    campaign, _, following = leases
+    for counts, taken in ((("1",), False), (("1", "2", "4"), True)):
+        campaign.log["sharing"] = {"steps_per_second": dict.fromkeys(counts, 9.0), "best": 1, "gain": 1.0}
+        campaign.save()
+        assert following(tmp_path / "second")[1].log["sharing"] == (campaign.log["sharing"] if taken else {})
+
+
 @pytest.mark.parametrize("how", ["damaged", "missing"])
 def test_a_benchmark_that_is_damaged_is_made_again(tmp_path, leases, how: str):
     _, first, following = leases

@@ -56,8 +56,10 @@ def test_runs_are_made_in_the_order_of_the_tables_a_pilot_before_whom_it_leads(t
     tables.write_text(TABLE)
     order = [(c.n, c.seed) for c in plan("smoke")]
     assert order == [(64, 0), (64, 1), (32, 0), (32, 1), (16, 0), (16, 1), (16, 2), (8, 0), (8, 0)]
-    assert [c.width for c in plan("smoke")][-2:] == [8, 64], "the pilot stands last in the file, before its first user"
     pilot = plan("smoke")[-1]
+    after = '[after]\nexperiment = "gmm"\nfigures = []\nruns = [{ n = 4, width = 8, steps = 10, first = 5 }]\n'
+    tables.write_text(TABLE.replace("[theory]", f"{after}[theory]"))
+    assert [c.n for c in plan("smoke")][-2:] == [8, 4] and plan("smoke")[-2] == pilot, "before its first user"
     tables.write_text(TABLE.split("[pilot]")[0].replace("[dear]", "[pilot]" + TABLE.split("[pilot]")[1] + "[dear]"))
     assert plan("smoke")[0] == pilot
     assert next(c.n for c in plan("smoke", {pilot.id})) == 64

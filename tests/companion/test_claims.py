@@ -3,7 +3,6 @@
 import math
 import re
 
-import numpy as np
 import pytest
 
 from diffmemlib.companion import claims
@@ -215,8 +214,9 @@ def test_figures_show_every_exponent_and_its_levels():
         assert rows.to_dict() == {level: e.value for level, e in claim.by_level.items() if e is not None}
 
 
-def test_counts_of_verdicts_are_parts_of_a_sentence():
+def test_a_tally_of_verdicts_is_a_part_of_a_sentence():
     assert set(claims.SAID) == set(claims.VERDICTS)
-    assert claims.counted("contradicts", np.int64(3)) == "3 are contradicted"
-    assert claims.counted("contradicts", 1) == "1 is contradicted"
-    assert claims.counted(claims.OUTSIDE, 2) == "2 differ outside the paper's regime"
+    assert claims.tally([claims.OUTSIDE, "contradicts", "reproduced", claims.OUTSIDE]) == (
+        "1 is reproduced, 2 differ outside the paper's regime and 1 is contradicted"
+    )
+    assert claims.tally(["inconclusive"] * 3) == "3 are inconclusive" and claims.tally([]) == ""

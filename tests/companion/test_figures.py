@@ -96,7 +96,13 @@ def test_a_scrubber_has_the_letters_of_the_text():
 def test_shades_grow_darker_with_size():
     colors = shades([512, 64, 256])
     brightness = [int(colors[n][1:3], 16) + int(colors[n][3:5], 16) + int(colors[n][5:], 16) for n in (64, 256, 512)]
-    assert brightness == sorted(brightness, reverse=True)
+    assert brightness == sorted(brightness, reverse=True) and len(set(brightness)) == 3
+
+
+def test_a_size_has_one_colour_whatever_stands_beside_it():
+    assert shades([64])[64] == shades([16, 64, 1024])[64] != shades([32, 64], "width")[64]
+    assert shades([4], "psi_n")[4] == shades([2, 4, 32], "psi_n")[4]
+    assert shades([32, 64], "width")[64] == shades([16, 32], "width")[32], "others by their rank"
 
 
 @pytest.mark.parametrize(

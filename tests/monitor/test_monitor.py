@@ -65,6 +65,8 @@ def test_pictures_on_another_scale_are_told():
     """From -1 to 1 beside from 0 to 1, the commonest mistake: no sample is then near to anything."""
     unit = torch.rand(200, 30, generator=torch.Generator().manual_seed(0))
     fresh = torch.rand(400, 30, generator=torch.Generator().manual_seed(1))
+    with pytest.raises(ValueError, match=r"held_out run from [\d.e-]+ to 1 and train from -1 to 1: bring them"):
+        MemorizationMonitor(2 * unit - 1, fresh)
     with pytest.raises(ValueError, match=r"held_out run from -.* and train from .*: bring them to one scale"):
         MemorizationMonitor(unit, 2 * fresh - 1)
     monitor = MemorizationMonitor(unit, fresh)
