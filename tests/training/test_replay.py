@@ -19,6 +19,7 @@ from diffmemlib.files import NumberedFiles
 from diffmemlib.nets.mlp import ResidualMLP
 from diffmemlib.nets.unet import UNet
 from diffmemlib.randomness import derive_seed, generator, seeded
+from diffmemlib.training import compiling
 from diffmemlib.training.compiling import compile_static
 from diffmemlib.training.ensemble import EnsembleTrainer, train_ensemble
 from diffmemlib.training.fixed_batch import FixedBatch
@@ -182,6 +183,31 @@ def test_many_shapes_are_all_compiled(monkeypatch):
         for m in range(1, 6):
             net(torch.zeros(m, 2), torch.ones(m, dtype=torch.long))
     assert len(compiled) == 15
+
+
+@pytest.fixture
+def fresh():
+    """What is known of compilers is asked again, before and after."""
+    compiling.why_not.cache_clear()
+    yield
+    compiling.why_not.cache_clear()
+
+
+def test_without_a_compiler_nothing_is_compiled_and_that_is_said(monkeypatch, fresh):
+    monkeypatch.setattr(compiling, "has_compiler", lambda: False)
+    monkeypatch.setattr(nn.Module, "compile", lambda *_, **__: pytest.fail("nothing is to be compiled"))
+    with pytest.warns(UserWarning, match="no C compiler is found here, so the network is not compiled: it is slower"):
+        assert compile_static(ResidualMLP(2, 4), "cpu") is False
+
+
+def test_a_compiler_that_fails_on_a_gpu_is_found_by_trying(monkeypatch, fresh):
+    def broken(*_, **__):
+        raise RuntimeError("Python.h: No such file\nand more")
+
+    monkeypatch.setattr(compiling, "has_compiler", lambda: True)
+    monkeypatch.setattr(torch, "compile", broken)
+    assert compiling.why_not("cuda") == "torch.compile fails here (RuntimeError: Python.h: No such file)"
+    assert compiling.why_not("cpu") == "", "there it is not tried, which takes long"
 
 
 def test_a_graph_on_a_gpu_knows_the_generators_and_is_replayed_at_once(monkeypatch):
