@@ -187,6 +187,8 @@ def summary(name: str, side: int) -> str:
         lines += [f"{files(frames)} with several frames or pages, of which the first was taken"]
     if clear := manifest.get("transparent"):
         lines += [f"{files(clear)} with transparent parts, which were made white"]
+    if small := manifest.get("enlarged"):
+        lines += [f"{files(small)} of fewer than {side} pixels a side, which were enlarged"]
     if (channels := manifest.get("channels")) and (tinted := manifest["coloured"]):
         what = "kept: three channels" if channels == 3 else "turned to grey"
         lines += [f"{files(tinted)} with colours, {what}"]

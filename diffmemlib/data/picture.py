@@ -85,10 +85,11 @@ def coloured(pictures: np.ndarray) -> int:
     return found
 
 
-def loses(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[bool, bool]:
-    """Return whether a file holds more than `shrink` keeps: further frames or pages, and transparent parts.
+def loses(data: bytes, size: int, most_pixels: int = MOST_PIXELS) -> tuple[bool, bool, bool]:
+    """Return whether a file holds more than `shrink` keeps, or less than it makes.
 
-    Both are False of a file that cannot be read.
+    More are further frames or pages, and transparent parts; less is a picture of fewer pixels than the size. All are
+    False of a file that cannot be read.
     """
     from PIL import Image
 
@@ -96,9 +97,9 @@ def loses(data: bytes, most_pixels: int = MOST_PIXELS) -> tuple[bool, bool]:
         with _decoder("", most_pixels), Image.open(io.BytesIO(data), formats=[_format(data)]) as picture:
             frames = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))  # MPO: camera's preview
             clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
-            return frames, bool(clear)
+            return frames, bool(clear), min(picture.size) < size
     except SourceError:
-        return False, False
+        return False, False, False
 
 
 def _small(data: bytes, size: int, most_pixels: int) -> Picture:

@@ -80,7 +80,7 @@ def prepare(
     _check_memory(len(source.names), size)
     identity = {"source": quoted(source.name), "size": size}
     parts = NumberedFiles(
-        out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4, "lost": 2}))[:12], ".npz"
+        out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4, "lost": 3}))[:12], ".npz"
     )
     with run_lock(parts.folder.parent / out.name):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
@@ -109,6 +109,7 @@ def prepare(
             "channels": whole.shape[1], "coloured": in_colour,
             "with_frames": sum(rows[_key(source, name)][1][0] for name in taken),
             "transparent": sum(rows[_key(source, name)][1][1] for name in taken),
+            "enlarged": sum(rows[_key(source, name)][1][2] for name in taken),
             "skipped": [{"name": quoted(name), "reason": reason} for name, reason in bad.items()],
             "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; "
             f"{'' if keep_colour else 'grey; '}rounded to bytes",
@@ -141,7 +142,7 @@ def _read_all(
                     try:
                         data = source.read(name)
                         pixels = shrink(data, name, size, most_pixels, True)
-                        fresh[_key(source, name)] = pixels, list(loses(data, most_pixels))
+                        fresh[_key(source, name)] = pixels, list(loses(data, size, most_pixels))
                     except SourceError as error:
                         bad[name] = str(error)
                     bar.update()

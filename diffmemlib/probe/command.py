@@ -16,7 +16,7 @@ from ..places import typed_path
 from ..runs.provenance import device_name
 from . import report
 from .answer import Answer, answer
-from .data import read
+from .data import or_no_folder, read
 from .model import choose_model
 from .pilot import find_pilot, read_pilot
 from .plan import Plan, at_once, too_slow
@@ -84,7 +84,7 @@ def probe(
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
     name = quoted(Path(source).expanduser().resolve().name)
-    with _alone(out):
+    with or_no_folder(out), _alone(out):
         data = read(source, out, size, grey, columns, skip_bad)
         tell("\n".join(data.found))
         model = choose_model(data.kind, device, len(data.pool))
@@ -129,18 +129,12 @@ def probe(
 
 @contextmanager
 def _alone(out: Path) -> Iterator[None]:
-    """Hold the folder's lock; data that cannot be taken leave no folder behind that was not there before."""
-    lock = out / "probe.lock"
+    """Hold the folder's lock."""
     try:
         with run_lock(out / "probe"):
             yield
     except RunBusyError:
         raise RunBusyError(f"another probe is working in the folder {out.name}: wait for it, or stop it") from None
-    except SourceError:
-        if out.is_dir() and list(out.iterdir()) == [lock]:
-            lock.unlink()
-            out.rmdir()
-        raise
 
 
 def _spent(state: Path, key: str) -> float:

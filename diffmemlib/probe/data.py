@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,19 +13,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.nn import functional as F
 
 from ..data import own, prepared
 from ..data.inventory import SourceError, quoted
 from ..data.picture import MOST_PIXELS
 from ..files import digest
 from ..metrics.memorization import near_duplicates
+from .arrays import SIDE, from_array
 from .tables import SUFFIXES, read_array
 
 Kind = Literal["images", "vectors"]
-MOST = 2**31  # numbers that are taken from an array
-LARGEST = 1e30  # of them
-ROUNDING = 1e-3  # by which fractions may exceed 1
 OTHER_KINDS = {  # of files that people hand in, and what to do with them
     **dict.fromkeys(own.SUFFIXES, "one picture: give the folder that holds all of them"),
     **dict.fromkeys((".xlsx", ".xls", ".ods"), "a spreadsheet: save it as .csv"),
@@ -32,7 +32,6 @@ OTHER_KINDS = {  # of files that people hand in, and what to do with them
                     "of a kind that is not read: save the numbers as .npy, .csv or .parquet"),
 }  # fmt: skip
 NEAR, HIDDEN = 0.05, 0.5  # shares of points with a near-duplicate from which on that is said, and refused
-SIDE = 16  # that images are brought to unless another is given
 
 
 @dataclass(frozen=True)
@@ -124,7 +123,7 @@ def read(
     path = Path(source).expanduser()
     if path.is_file() and path.suffix.lower() in SUFFIXES:
         array, told = read_array(path, columns)
-        points, found = _from_array(array, quoted(path.name), size, grey)
+        points, found = from_array(array, quoted(path.name), size, grey)
         found += told
     else:
         if path.is_file() and (kind := OTHER_KINDS.get(path.suffix.lower())):
@@ -133,6 +132,26 @@ def read(
             raise SourceError(f"--column is for tables and arrays ({', '.join(SUFFIXES)}), not for {quoted(source)}")
         points, found = _from_images(source, out, side, grey, skip_bad, progress)
     return _split(points, found, quoted(path.name))
+
+
+@contextmanager
+def or_no_folder(out: Path) -> Iterator[None]:
+    """Within the block, data that cannot be taken leave no folder behind that was not there before.
+
+    One stays that holds pictures which were read: with --skip-bad they need not be read again.
+
+    Parameters
+    ----------
+    out
+        The folder.
+    """
+    before = out.exists()
+    try:
+        yield
+    except SourceError:
+        if not before and out.is_dir() and all(file.suffix == ".lock" for file in out.iterdir()):
+            shutil.rmtree(out)
+        raise
 
 
 def _from_images(
@@ -154,84 +173,11 @@ def _from_images(
         found += [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
     if manifest["transparent"]:
         found += [f"{manifest['transparent']} have transparent parts, which were made white."]
+    if manifest["enlarged"]:
+        found += [f"{manifest['enlarged']} have sides of fewer than {size} pixels and were enlarged."]
     if manifest["skipped"]:
         found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."]
     return array, found
-
-
-def _from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> tuple[NDArray[Any], list[str]]:
-    found = [f"{name} holds {array.dtype} of shape {array.shape}."]
-    if array.dtype.kind == "f":
-        array = array.astype(np.float64 if array.dtype.itemsize > 4 else np.float32)  # also of another order of bytes
-    if array.size > MOST:
-        raise SourceError(f"{name} holds {array.size / 1e9:.1f} billion numbers; take a part of the points")
-    if array.dtype.kind == "f" and not np.isfinite(array).all():
-        bad = np.flatnonzero(~np.isfinite(array.reshape(len(array), -1)).all(axis=1))
-        raise SourceError(
-            f"{name} holds NaN or infinite numbers in {len(bad)} of {len(array)} points, the first of them point "
-            f"{bad[0] + 1}: leave these out"
-        )
-    if array.dtype.kind == "f" and np.abs(array).max() > LARGEST:
-        raise SourceError(f"{name} holds numbers above {LARGEST:g}: rescale the data")
-    if array.ndim == 2 and (grey or size is not None):
-        option = "--grey" if grey else "--size"
-        raise SourceError(f"{option} is for pictures, and {name} holds vectors: leave it out")
-    if array.ndim == 2:
-        low, high = float(array.min()), float(array.max())
-        told = f"Each row is a vector of {array.shape[1]} numbers; they run from {low:g} to {high:g}."
-        return array.astype(np.float64), [*found, told]
-    if array.ndim not in (3, 4):
-        raise SourceError(
-            f"{name} has shape {array.shape}: give vectors (points, numbers) or images (points, height, width[, "
-            "channels])"
-        )
-    images = array[:, None] if array.ndim == 3 else array
-    if images.shape[1] not in (1, 3) and images.shape[-1] in (1, 3, 4):
-        images = np.moveaxis(images, -1, 1)
-    if images.shape[1] == 4:
-        raise SourceError(f"{name} holds images with four channels: leave the alpha channel out")
-    if images.shape[1] not in (1, 3):
-        raise SourceError(f"{name} has shape {array.shape}: images have 1 channel or 3, first or last")
-    short, long = sorted(images.shape[2:])
-    if short < 4 or long > 8 * short:
-        raise SourceError(
-            f"{name} has shape {array.shape}, which would be {len(images)} images of {images.shape[2]} x "
-            f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other"
-        )
-    return _as_bytes(images, name, SIDE if size is None else size, grey, found)
-
-
-def _as_bytes(
-    images: NDArray[Any], name: str, size: int, grey: bool, found: list[str]
-) -> tuple[NDArray[np.uint8], list[str]]:
-    """Images of any range and size as bytes of one."""
-    low, high = float(images.min()), float(images.max())
-    x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-    if 0 <= low and high <= 1 + ROUNDING:
-        pass
-    elif -1 - ROUNDING <= low < 0 and high <= 1 + ROUNDING:
-        x = (x + 1) / 2
-    elif 0 <= low and high <= 255:
-        x = x / 255
-    else:
-        raise SourceError(f"{name} runs from {low:g} to {high:g}: give images as bytes, in [0, 1] or in [-1, 1]")
-    found = [
-        *found,
-        f"They are images of {x.shape[1]} channel{'s' if x.shape[1] > 1 else ''}, from {low:g} to {high:g}.",
-    ]
-    height, width = x.shape[-2:]
-    if (height, width) != (size, size):
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        x = x[..., top : top + side, left : left + side]
-        if side != size:
-            x = F.interpolate(x, (size, size), mode="bilinear", antialias=True)
-        found = [*found, f"Each image of {height} x {width} was cut to its central square and brought to {size} pixels "
-                 "(--size)."]  # fmt: skip
-    if grey and x.shape[1] == 3:
-        x = (x * torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
-        found = [*found, "Colours were turned to grey."]
-    return (x * 255).round().clamp(0, 255).byte().numpy(), found
 
 
 def _split(points: NDArray[Any], found: list[str], name: str) -> Data:

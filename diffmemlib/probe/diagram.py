@@ -20,7 +20,7 @@ from ..places import typed_path
 from ..runs.provenance import device_name
 from ..timescales.crossings import Boundary, value_at
 from .answer import copies_from, good_from
-from .data import Data, read
+from .data import Data, or_no_folder, read
 from .model import choose_model
 from .phase import TIMES, Grid, Job, Row, models_of, together
 from .plan import at_once
@@ -75,7 +75,7 @@ def phase(
         raise SourceError(f"--out {out.name} is a file: give a folder")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give more than 0")
-    with _in_turn(out):
+    with or_no_folder(out), _in_turn(out):
         data = read(source, out, size, grey, columns, skip_bad)
     tell("\n".join(data.found))
     grid = _grid(out, data, widths, sizes, steps, device)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from .answer import Answer, copies_from, good_from, good_level, tau_mem_at
 from .data import Data
+from .model import T_LOSS
 from .training import Run, chosen
 
 GOOD, MEMORY = "#0072b2", "#d55e00"  # distinct without colour vision
@@ -42,15 +43,18 @@ def svg(figure: Figure) -> str:
 
 
 def curves(runs: Sequence[Run]) -> Figure:
-    """Draw distance and f_mem of every run, against steps and, f_mem, against steps divided by n."""
+    """Draw distance, both losses and f_mem of every run against steps, and f_mem against steps divided by n."""
     sizes = sorted({r.n for r in runs})
     shades = dict(zip(sizes, plt.colormaps["viridis"](np.linspace(0.8, 0.05, len(sizes))), strict=True))
     with plt.rc_context(STYLE):
-        figure, (left, middle, right) = plt.subplots(1, 3, figsize=(11, 3.4), layout="constrained")
+        figure, ((left, losses), (middle, right)) = plt.subplots(2, 2, figsize=(10, 6.6), layout="constrained")
         for run in runs:
             distance, f_mem = run.curve("distance"), run.curve("f_mem")
             label = f"n = {run.n}" if run.seed == min(r.seed for r in runs if r.n == run.n) else None
             left.plot(distance["step"], distance["value"] / good_level(run), color=shades[run.n], lw=1.4, label=label)
+            for name, style in (("test", "-"), ("train", "--")):
+                loss = run.curve(f"loss_{name}")
+                losses.plot(loss["step"], loss["value"], color=shades[run.n], lw=1.4, ls=style)
             middle.plot(f_mem["step"], f_mem["value"], color=shades[run.n], lw=1.4)
             right.plot(f_mem["step"] / run.n, f_mem["value"], color=shades[run.n], lw=1.4)
             if (good := good_from(run)).status == "interpolated":
@@ -58,10 +62,14 @@ def curves(runs: Sequence[Run]) -> Figure:
         left.axhline(1.0, color=GOOD, ls="--", lw=1)
         left.set(xscale="log", yscale="log", xlabel="training steps", ylabel="distance / level of good samples")
         left.legend(frameon=False, fontsize=9)
+        for style, label in (("-", "held out"), ("--", "training")):
+            losses.plot([], [], color="#666666", lw=1.4, ls=style, label=label)
+        losses.set(xscale="log", xlabel="training steps", ylabel=f"loss at t = {T_LOSS:g}", ylim=(0, None))
+        losses.legend(frameon=False, fontsize=9)
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):
             axis.axhline(np.mean([r.level for r in runs]), color=MEMORY, ls="--", lw=1)
             axis.set(xscale="log", xlabel=label, ylabel="share of copies", ylim=(0, None))
-        for axis in (left, middle, right):  # over less than a decade the labels of minor ticks overlap
+        for axis in (left, losses, middle, right):  # over less than a decade the labels of minor ticks overlap
             axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             axis.xaxis.set_minor_formatter(NullFormatter())
@@ -113,11 +121,12 @@ def pictures(run: Run, data: Data) -> list[tuple[int, str]]:
 
 
 def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
-    """Samples over their nearest training images, copies framed."""
+    """Samples over their nearest training images, copies framed; of channels that are no colours, the first."""
     frame = (np.array([(1.0, 1.0, 1.0), plt.matplotlib.colors.to_rgb(MEMORY)]) * 255).astype(np.uint8)
     nearest = data.in_file_units(points[run.arrays["nearest"][milestone]]).numpy()
+    shown = slice(3 if data.shape[0] == 3 else 1)
     rows = []
-    for images in (run.arrays["samples"][milestone], nearest):
+    for images in (run.arrays["samples"][milestone][:, shown], nearest[:, shown]):
         cells = []
         for image, copy in zip(images, run.arrays["copy"][milestone], strict=True):
             large = (image * 255).round().astype(np.uint8).repeat(ZOOM, 1).repeat(ZOOM, 2)
@@ -136,13 +145,15 @@ def _principal(pool: torch.Tensor) -> NDArray[np.float64]:
 
 
 def _scatter(run: Run, data: Data, points: torch.Tensor, directions: NDArray[np.float64], milestone: int) -> str:
-    """Samples among the training points, along the two directions in which the data vary most."""
+    """Samples, each joined to its nearest training point, along the two directions in which the data vary most."""
     with plt.rc_context(STYLE):
         figure, axis = plt.subplots(figsize=(5, 4), layout="constrained", dpi=90)
         limit = 1.2 * float(np.abs(data.pool.double().numpy() @ directions).max())
         samples = (torch.from_numpy(run.arrays["samples"][milestone]) - data.centre) / data.spread
         shown = [_plane(x.double().numpy() @ directions) for x in (points, samples)]
         copy = run.arrays["copy"][milestone]
+        joined = np.stack([shown[1], shown[0][run.arrays["nearest"][milestone]]])
+        axis.plot(*joined.transpose(2, 0, 1), color="#bbbbbb", lw=0.6, zorder=1)
         axis.plot(*shown[0].T, ".", color="#999999", ms=4, label="training points")
         axis.plot(*shown[1][~copy].T, "o", color=GOOD, ms=3, label="samples")
         axis.plot(*shown[1][copy].T, "o", color=MEMORY, ms=4, label="copies")

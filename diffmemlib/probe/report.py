@@ -6,11 +6,13 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from html import escape
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from ..files import to_json, write_atomic
 from ..timescales.crossings import BOUND, Timescale
+from ..timescales.power_laws import Interval
 from ..timescales.prediction import STEEPER
 from .answer import Answer, at_your_rate, sentences, times
 from .backtest import FACTOR, Backtest, backtests
@@ -144,8 +146,13 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         for step, picture in figures.pictures(last, data)
     ]
     kind = "Samples (top) over the training images nearest to them; copies are framed."
+    if data.kind == "images" and data.shape[0] not in (1, 3):
+        kind += f" Shown is the first of {data.shape[0]} channels."
     if data.kind == "vectors":
-        kind = "Samples among training points, along the two directions in which the data vary most."
+        kind = (
+            "Samples among training points, along the two directions in which the data vary most. A line joins each "
+            "sample to the training point nearest to it, by the distance in all directions."
+        )
     rows = "".join(
         f"<tr><td>{row.n}</td><td>{row.seed}</td><td>{as_text(row.good_from)}</td><td>{as_text(row.copies_from)}</td></tr>"
         for row in times(runs).itertuples()
@@ -162,9 +169,10 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f'<script type="application/json" id="frames">{_json_in_html(frames)}</script>',
         f"<script>{SCRIPT}</script>",
         "<h2>The trainings</h2>",
-        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Left: distance to held-out data, over the "
-        "level at which samples of a training count as good; a dot where they do. Middle and right: share of copies; "
-        "dashed, the level at which copies have come.</figcaption></figure>",
+        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Top left: distance to held-out data, over "
+        "the level at which samples of a training count as good; a dot where they do. Top right: loss on held-out and "
+        "on training points, which part while copies come. Bottom: share of copies; dashed, the level at which copies "
+        "have come.</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
@@ -199,7 +207,8 @@ def _of_tests(tests: Sequence[Backtest]) -> list[str]:
     rows = "".join(
         f"<tr><td>{test.n}</td><td>{test.seed}</td><td>{', '.join(map(str, test.sizes))}</td>"
         f"<td>{test.predicted[0]:,.0f} [{test.predicted[1]:,.0f}, {test.predicted[2]:,.0f}]</td>"
-        f"<td>{as_text(test.measured)}</td><td>{VERDICTS[test.verdict]}</td></tr>"
+        f"<td>{as_text(test.measured)}</td><td>{VERDICTS[test.verdict]}</td><td>{_expected(test.good_predicted)}</td>"
+        f"<td>{as_text(test.good_measured)}</td></tr>"
         for test in tests
     )
     if not rows:
@@ -209,8 +218,16 @@ def _of_tests(tests: Sequence[Backtest]) -> list[str]:
         f"<p>Each row predicts a training that was made from others with at most {1 / FACTOR:.0%} of its points, in "
         "the way in which all your data are predicted above.</p>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>predicted from n</th><th>copies expected at '
-        f"step [95%]</th><th>came at</th><th></th></tr></thead><tbody>{rows}</tbody></table></div>",
+        "step [95%]</th><th>came at</th><th></th><th>good samples expected from step [95%]</th><th>were good from</th>"
+        f"</tr></thead><tbody>{rows}</tbody></table></div>",
     ]
+
+
+def _expected(interval: Interval | None) -> str:
+    if interval is None:
+        return "not told"
+    value, low, high = interval
+    return f"{value:,.0f}" + (f" [{low:,.0f}, {high:,.0f}]" if isfinite(high) else "")
 
 
 def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:

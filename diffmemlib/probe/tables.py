@@ -45,7 +45,9 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> tuple[NDArray[Any], l
         raise SourceError(f"{name} has {path.stat().st_size / 2**30:.0f} GiB; {MOST_BYTES / 2**30:.0f} are the most")
     try:
         if suffix in (".csv", ".tsv", ".parquet"):
-            return _numbers(_table(path, suffix), columns, name)
+            table, told = _table(path, suffix)
+            numbers, left_out = _numbers(table, columns, name)
+            return numbers, told + left_out
         arrays = _arrays(path, suffix)
     except SourceError:
         raise
@@ -88,9 +90,10 @@ def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
             ) from None
 
 
-def _table(path: Path, suffix: str) -> pd.DataFrame:
+def _table(path: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
     if suffix == ".parquet":
-        return pd.read_parquet(path)
+        return pd.read_parquet(path), []
+    told: list[str] = []
     text, name = read_text(path), quoted(path.name)
     separators = ["\t"] if suffix == ".tsv" else [",", ";", "\t"]
     head = text[:HEAD].splitlines()
@@ -103,6 +106,7 @@ def _table(path: Path, suffix: str) -> pd.DataFrame:
     columns = [cell.strip() for cell in rows[0][1]]
     if all(_is_number(cell) for cell in columns):
         columns = [f"column {i}" for i in range(1, len(columns) + 1)]
+        told = ["Its first line holds numbers and was taken for a point: put a line of names above if it is none."]
     else:
         rows = rows[1:]
     if odd := next(((i, row) for i, row in rows if len(row) != len(columns)), None):
@@ -113,14 +117,14 @@ def _table(path: Path, suffix: str) -> pd.DataFrame:
     numbers = table.apply(pd.to_numeric, errors="coerce")
     for i, column in enumerate(table.columns):
         cells = table.iloc[:, i]
-        told = ~cells.str.lower().isin(("", "na", "nan", "null", "none"))
-        if numbers.iloc[:, i][told].isna().any():
-            if cells[told].str.fullmatch(r"-?\d+,\d+").any():
+        filled = ~cells.str.lower().isin(("", "na", "nan", "null", "none"))
+        if numbers.iloc[:, i][filled].isna().any():
+            if cells[filled].str.fullmatch(r"-?\d+,\d+").any():
                 raise SourceError(
                     f"{name} has commas within numbers, in the column {quoted(column)}: write points, or nothing"
                 )
             numbers.isetitem(i, cells.astype(object))
-    return numbers
+    return numbers, told
 
 
 def _is_number(cell: str) -> bool:

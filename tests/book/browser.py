@@ -67,6 +67,8 @@ SEEN = r"""e => e.classList.contains("js-plotly-plot")
   ? [...e.querySelectorAll(".g-gtitle, .gtitle, .cartesianlayer")].map(x => x.outerHTML).join()
   : e.outerHTML + [e, ...e.querySelectorAll("canvas")].map(c => c.toDataURL?.())"""
 
+MOVE = """(e, end) => { e.value = e[end]; e.dispatchEvent(new Event("input", {bubbles: true})); }"""
+
 
 @dataclass
 class Facts:
@@ -142,10 +144,11 @@ def move_controls(page: Any, facts: Facts) -> None:
         if target is None:
             facts.dead_controls.append(f"scrubber whose data-target {name!r} is on no element")
             continue
-        before = target.evaluate(SEEN)
-        scrubber.evaluate("""e => { e.value = e.value === e.max ? e.min : e.max;
-            e.dispatchEvent(new Event("input", {bubbles: true})); }""")
-        if not settles_to_change(page, target, before):
+        before, changed = target.evaluate(SEEN), False
+        for end in ("max", "min"):
+            scrubber.evaluate(MOVE, end)
+            changed = changed or settles_to_change(page, target, before)
+        if not changed:
             facts.dead_controls.append(f"scrubber of #{name}")
 
 

@@ -36,6 +36,19 @@ def test_reports_are_read_and_their_tests_counted(tmp_path):
     assert probed.summary(late)["near"] == 0, "a bound is no time"
 
 
+def test_times_of_good_samples_are_compared_where_they_were_predicted():
+    one = report("a", (120, 0, "inside"), (190, 0, "inside"), (300, 0, "later"))
+    for test, (expected, good, status) in zip(
+        one["backtests"], [([50.0, 0.0, 9e9], 75.0, "interpolated"), (None, 9.0, "interpolated"),
+                           ([50.0, 40.0, 60.0], 500.0, "censored")], strict=True,
+    ):  # fmt: skip
+        test |= {"good_predicted": expected, "good_measured": {"tau": good, "status": status}}
+    table = probed.tests_of_good([one, {"source": "b"}])
+    assert table.to_numpy().tolist() == [
+        ["a", 128, 0, 50.0, 75.0, "interpolated", 1.5], ["a", 128, 2, 50.0, 500.0, "censored", 10.0]
+    ]  # fmt: skip
+
+
 def test_the_verdicts_of_the_stored_reports_follow_from_their_numbers():
     table = probed.tests(probed.reports(checkout_root("The measured files") / "book" / "measured"))
     assert table["data"].nunique() >= 3 and len(table) >= 7

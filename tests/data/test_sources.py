@@ -333,7 +333,7 @@ def test_any_damage_to_a_picture_ends_in_a_picture_or_in_one_sentence(data: byte
         assert str(error).startswith("a.png ")
         assert "\n" not in str(error)
         assert " at 0x" not in str(error)
-    picture.loses(cut)
+    picture.loses(cut, 16)
 
 
 def test_a_preparation_that_cannot_be_written_names_its_own_place(folder: Path, monkeypatch: pytest.MonkeyPatch):

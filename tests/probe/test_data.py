@@ -15,7 +15,7 @@ from PIL import Image
 
 from diffmemlib.data.inventory import SourceError
 from diffmemlib.data.own import FEWEST
-from diffmemlib.probe.data import Data, read
+from diffmemlib.probe.data import Data, or_no_folder, read
 
 COUNT = 160
 RNG = np.random.default_rng(0)
@@ -66,6 +66,46 @@ def test_images_in_an_array_are_known_by_their_shape_and_range(tmp_path, array, 
     assert any("12 x 12" in line for line in data.found)
 
 
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("channels", [2, 5])
+def test_fields_of_any_number_of_channels_and_any_range_keep_their_values(tmp_path, channels: int, last: bool):
+    fields = RNG.normal(-30, 4, (COUNT, channels, 12, 12))
+    array = np.moveaxis(fields, 1, -1) if last else fields
+    data = probe_data(save(tmp_path / "x.npy", array), tmp_path, size=12)
+    assert data.kind == "images" and data.shape == (channels, 12, 12)
+    assert any("lowest number was made black" in line for line in data.found)
+    back = data.in_file_units(torch.cat([data.held_out, data.pool])).numpy() * np.ptp(fields) + fields.min()
+    first = np.abs(back[:, None] - fields[None, :]).max(axis=(2, 3, 4)).min(axis=1)
+    assert first.max() < np.ptp(fields) / 255, "each is one of the fields, to a shade"
+    with pytest.raises(SourceError, match=f"--grey is for colours, and x.npy holds images of {channels} channels"):
+        probe_data(tmp_path / "x.npy", tmp_path, grey=True)
+
+
+def test_small_pictures_are_told_to_be_enlarged(tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    found = probe_data(folder, tmp_path / "out", size=16).found
+    assert f"{COUNT} have sides of fewer than 16 pixels and were enlarged." in found
+    assert not any("enlarged" in line for line in probe_data(folder, tmp_path / "out", size=12).found)
+    found = probe_data(save(tmp_path / "x.npy", GREY), tmp_path).found
+    assert "Each image of 12 x 12 was enlarged to 16 pixels (--size)." in found
+
+
+def test_refused_data_leave_no_folder_but_the_pictures_that_were_read(tmp_path):
+    out, there = tmp_path / "out", tmp_path / "there"
+    there.mkdir()
+    for folder, kept in ((out, False), (there, True)):
+        with pytest.raises(SourceError), or_no_folder(folder):
+            folder.mkdir(exist_ok=True)
+            (folder / "probe.lock").touch()
+            raise SourceError("no")
+        assert folder.exists() == kept
+    folder = pictures(tmp_path / "pictures")
+    (folder / "bad.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match=r"bad\.png"), or_no_folder(out):
+        probe_data(folder, out)
+    assert list(out.glob(".data.npy.parts/*/*.npz"))
+
+
 def test_colour_may_be_turned_to_grey(tmp_path):
     data = probe_data(save(tmp_path / "x.npy", COLOUR), tmp_path, size=12, grey=True)
     assert data.shape == (1, 12, 12)
@@ -109,7 +149,8 @@ def test_what_repeats_never_changes_or_is_near_is_said(tmp_path):
 
 def test_a_table_without_names_loses_no_line_and_columns_can_be_chosen(tmp_path):
     (tmp_path / "x.csv").write_text("\n".join(";".join(f"{v:.6f}" for v in row) for row in VECTORS))
-    assert probe_data(tmp_path / "x.csv", tmp_path).count == COUNT
+    data = probe_data(tmp_path / "x.csv", tmp_path)
+    assert data.count == COUNT and any("first line holds numbers and was taken for a point" in f for f in data.found)
     save(tmp_path / "y.csv", VECTORS)
     assert probe_data(tmp_path / "y.csv", tmp_path, columns=("b", "d")).shape == (2,)
 
@@ -183,7 +224,10 @@ BAD = {
     "objects of an archive": (
         lambda p: np.savez(p, a=np.array([{"a": 1}] * 9)), ".npz", "holds Python objects, which are not read"),
     "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", "leave the alpha channel out"),
-    "range": (lambda p: np.save(p, 1000 * RNG.random((200, 8, 8))), ".npy", "as bytes, in .0, 1. or in"),
+    "range": (
+        lambda p: np.save(p, np.where(RNG.random((200, 8, 8)) < 1e-3, 1e6, RNG.random((200, 8, 8)))), ".npy",
+        "runs from .* to 1e.06, and nearly all of it lies in a small part of that: cut off"),
+    "channels": (lambda p: np.save(p, RNG.random((200, 8, 8, 8))), ".npy", "neither the second number nor the last is"),
     "shape": (lambda p: np.save(p, RNG.random(200)), ".npy", "has shape .200,.: give vectors"),
     "two arrays": (lambda p: np.savez(p, a=VECTORS, b=GREY), ".npz", "holds 2 arrays .a, b.: choose one with --column"),
     "text array": (lambda p: np.save(p, np.array([["a", "b"]] * 200)), ".npy", "give numbers, a point a row"),

@@ -41,6 +41,21 @@ def tests(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=columns)
 
 
+def tests_of_good(found: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Every larger training of which it was predicted when its samples become good, a row each.
+
+    Columns data, n, seed, expected, good (the step from which on they were), status (of that step), ratio.
+    """
+    rows = [
+        (report["source"], test["n"], test["seed"], test["good_predicted"][0], test["good_measured"]["tau"],
+         test["good_measured"]["status"], test["good_measured"]["tau"] / test["good_predicted"][0])
+        for report in found
+        for test in report.get("backtests", [])
+        if test["good_predicted"]
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["data", "n", "seed", "expected", "good", "status", "ratio"])
+
+
 def by_todays_rule(found: Sequence[dict[str, Any]], confidence: float = 0.95) -> pd.DataFrame:
     """The same tests, predicted again from the stored curves by the library as it is: columns data, n, seed, low, high.
 
