@@ -59,10 +59,9 @@ def from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> 
         )
     if grey and images.shape[1] != 3:
         raise SourceError(f"--grey is for colours, and {name} holds images of {_channels(images.shape[1])}")
-    x, told = _in_shades(images, name)
-    found += [f"They are images of {_channels(x.shape[1])}, from {images.min():g} to {images.max():g}.", *told]
-    x, told = _square(x, SIDE if size is None else size)
-    found += told
+    x, shades = _in_shades(images, name)
+    x, cut = _square(x, SIDE if size is None else size)
+    found += [f"They are images of {_channels(x.shape[1])}, from {images.min():g} to {images.max():g}.", *shades, *cut]
     if grey:
         x = (x * torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
         found += ["Colours were turned to grey."]
