@@ -100,3 +100,5 @@ record(list(runs), table, "claims-levels")
 # The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them
 # (what counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to
 # `book/claims.toml` and, if the claim can be tested, a function in that folder.
+#
+# **Next.** [Are these intervals right?](intervals.ipynb) puts every estimator behind this table to the test.

@@ -185,3 +185,7 @@ frame(
 
 # %% tags=["remove-input"]
 claims.show(claims.load(chapter="conditional"))
+
+# %% [markdown]
+# **Next.** [How many sampling steps?](sampling.ipynb) asks whether the share of copies depends on how carefully you
+# sample.

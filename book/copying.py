@@ -131,3 +131,5 @@ frame("What each measure sees, and what it mistakes for copies", table)
 # {glue:text}`sees-coverage-mode`. These measures answer another question: how well the samples represent the data.
 # Recall is often read as proof that nothing is copied, but it sees copies only from {glue:text}`sees-recall` of the
 # samples on. So a model may copy most of what it makes and still have good precision and recall.
+#
+# **Next.** [Reproduce it](reproduce.md) goes from the two commands of the README to a cluster.

@@ -73,3 +73,7 @@ frame(
 
 # %% tags=["remove-input"]
 claims.show([c for c in claims.load(chapter="random features") if c.id == "rfnn-adam"])
+
+# %% [markdown]
+# **Next.** [Your own data](your-data.ipynb) leaves theory: one command tells how long you may train on a small data set
+# of your own.

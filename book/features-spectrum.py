@@ -191,3 +191,7 @@ record_live("diffmemlib.companion.figures.rfnn_spectrum.small_spectra(cases)", t
 
 # %% tags=["remove-input"]
 claims.show([c for c in claims.load(chapter="random features") if c.id.startswith("rfnn-rho")])
+
+# %% [markdown]
+# **Next.** [Exact learning curves](score-error.ipynb) uses the spectrum to compute every loss at every time, without
+# training anything.

@@ -294,3 +294,5 @@ frame(
 #
 # `covariance_atoms(data)` makes atoms from your own data set, for use with `learning_curves` and `spectrum`. Take
 # enough points: with fewer than a few times the dimension, the small eigenvalues come out too small.
+#
+# **Next.** [Live theory](live-theory.md) lets you move all these parameters yourself.

@@ -152,3 +152,5 @@ frame(caption, pd.DataFrame(rows, columns=["what", "measured then", "aim"]).set_
 # tests, replayed steps equal plain steps to the last digit for both networks, with dropout, labels, averaged weights
 # and frozen noise. The number of compiled shapes is counted. A small campaign is ended by SIGTERM, by SIGKILL and by
 # its own time limit, continued in other folders, and collected.
+#
+# **Next.** [The claims](claims.ipynb) has every statement of the paper beside what these runs measured.

@@ -160,3 +160,6 @@ claims.show(claims.load(chapter="images-adam"))
 #
 # The data are digits instead of faces. The network and the batches are smaller, the learning rates are ten times the
 # paper's, the pixels are scaled, and there are one or two seeds for each $n$. [](deviations) has the full list.
+#
+# **Next.** [Full batches](images-full-batch.ipynb) asks why small training sets are copied sooner. Is it because each
+# image is seen more often?

@@ -310,3 +310,6 @@ claims.show(claims.load(chapter="images-capacity"))
 #
 # The data are digits instead of faces. The optimiser is Adam instead of SGD, except in the last section. There are
 # three widths, three small training sets, and one seed for each run. [](deviations) has the full list.
+#
+# **Next.** [Conditional generation](conditional.ipynb) asks whether labels, and guidance towards a class, bring copies
+# sooner.

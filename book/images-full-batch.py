@@ -213,3 +213,6 @@ claims.show(claims.load(chapter="images-full-batch"))
 # is ten times the paper's, the pixels are scaled, and there are one or two seeds for each $n$. At $n =$
 # {glue:text}`full-batch` the run with fixed batches and the one with full batches are the same run. [](deviations) has
 # the full list. The page on the [conditional model](conditional.ipynb) shows what full batches do under Adam.
+#
+# **Next.** [Capacity](images-capacity.ipynb) asks how the size of the network moves the two times, and with how many
+# images a network cannot memorise at all.

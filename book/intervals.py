@@ -119,3 +119,6 @@ listed = table.assign(
     }
 )
 frame("Every case", listed)
+
+# %% [markdown]
+# **Next.** [Deviations](deviations.md) lists every choice that the paper leaves open, and ours.

@@ -424,5 +424,8 @@ glue("least-neighbours", str(estimate.smallest_kl("kl_knn")), display=False)
 claims.show(claims.load(chapter="mixture"))
 
 # %% [markdown]
-# Next: [](claims.ipynb) has the same rows with their estimators and runs, and those of all other chapters;
+# [](claims.ipynb) has the same rows with their estimators and runs, and those of all other chapters;
 # [](deviations) lists every choice that the paper leaves open.
+#
+# **Next.** [Images](images.ipynb) asks whether the same two times are seen on pictures, where the true distribution is
+# not known.

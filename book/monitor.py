@@ -205,3 +205,6 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 # - **Copies rarer than it can detect.** A model that copies one picture in ten thousand is not stopped by 512 samples.
 # - **Held-out data of another kind.** They stand for fresh data: draw them from the same source, at random.
 # - **Samples that are not independent.** Draw new noise for every sample and every look.
+#
+# **Next.** [Measures of copying](copying.ipynb) compares the share of copies with other measures that people use, where
+# the truth is known.

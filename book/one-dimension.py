@@ -137,3 +137,6 @@ record([run], table, "one-dimension-errors")
 # {glue:text}`last-error`. From step {glue:text}`learned-from` to {glue:text}`learned-to` the blue curve is below its
 # dotted line. This is the window in which the model has learned the distribution and not the points. The rest of this
 # book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.
+#
+# **Next.** [The Gaussian mixture](mixture.ipynb) asks how the two times depend on $n$, with a distribution that is
+# known exactly.

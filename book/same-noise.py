@@ -60,3 +60,6 @@ for when, step in (("early", 754), ("late", 3000)):
 # {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because all samples are
 # digits by then, which are alike. In this pair, what is learned first hardly depends on the number of training images,
 # and the networks go apart slowly.
+#
+# **Next.** [Adam and SGD](images-adam.ipynb) asks what the optimiser changes: the times themselves, or also how they
+# grow with $n$?

@@ -151,3 +151,6 @@ record_stored("make simulations", "bench.precision.precision_study()", rows.drop
 # copies at one precision and not at the other. The intervals that come from counting so many samples are up to
 # {glue:text}`precision-width` wide, so lower precision changes nothing that could be seen here. The stored runs of this
 # book were nevertheless measured in float32. Runs on a GPU are measured in TF32.
+#
+# **Next.** [What buys time](training-time.ipynb) has one table for all the settings that people change: which of them
+# postpone copies, and which only slow the training?

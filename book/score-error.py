@@ -172,3 +172,7 @@ frame(
 
 # %% tags=["remove-input"]
 claims.show([c for c in claims.load(chapter="random features") if c.id == "rfnn-score-error"])
+
+# %% [markdown]
+# **Next.** [Frozen noise and weight decay](frozen-noise.ipynb) asks in how many noises a picture must be seen, and
+# whether weight decay can replace stopping in time.

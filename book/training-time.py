@@ -274,3 +274,6 @@ frame(
 # [capacity](images-capacity.ipynb) and on [full batches](images-full-batch.ipynb) measure width and batch there. Dropout
 # and guidance are not in the table. The smallest divergence is the lowest point of a noisy curve and so a little too
 # small, in changed and unchanged trainings alike.
+#
+# **Next.** [Random features: the dynamics](features-dynamics.ipynb) turns from experiments to a model that can be
+# solved: where do the two times come from?

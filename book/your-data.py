@@ -477,3 +477,5 @@ record(runs, table, "own-losses")
 #   with its faces.
 # - **An untrained network sees less than a trained one.** For photographs, `features = "inception"` in the table gives the
 #   FID, where the weights are at hand.
+#
+# **Next.** [The monitor](monitor.ipynb) watches your own training and tells you when to stop it.
