@@ -22,7 +22,7 @@
 # wider network learns faster, and finds it in the curvature of the loss, which also limits the learning rate.
 #
 # **You need** [training-set size](images.ipynb), for the two times and how they are read, and [full
-# batch](images-full-batch.ipynb), for the two delays. **Reading time**: ten minutes.
+# batch](images-full-batch.ipynb), for the delays. **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -142,8 +142,9 @@ record([narrow], table_narrow, "capacity-narrow")
 # ## Does a wider network need fewer draws?
 
 # %% tags=["remove-input"]
-every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
-a, b = scaling.visit_and_curvature_limits(list(every.values()))
+full = ("images-sgd", "images-full", "images-full-draws", "images-full-512")
+every = {r.id: r for name in full for r in sweep_results(name)}
+(_, a, b), _ = scaling.delays(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["draws"] = seen["tau"] * batch / seen["n"]
 by_width = seen.groupby("width")["draws"].agg(gmean)
@@ -155,9 +156,9 @@ frame("How often each image was seen until the first copies", draws.rename(colum
 
 # %% [markdown]
 # By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`.
-# The [full-batch](images-full-batch.ipynb) page splits $\tau_\mathrm{mem}$ under SGD into two delays: one until each
-# image has been drawn $A =$ {glue:text}`width-a` times, and one that counts steps. In batches of
-# {glue:text}`width-batch`, the first is {glue:text}`width-share-looks` of the total according to that fit. If Adam
+# The [full-batch](images-full-batch.ipynb) page splits $\tau_\mathrm{mem}$ under SGD into delays. Two of them are
+# proportional to $n$: one until each image has been drawn $A =$ {glue:text}`width-a` times, and one that counts steps.
+# In batches of {glue:text}`width-batch`, the first is {glue:text}`width-share-looks` of the two together. If Adam
 # needs as many draws, this delay is the same at every width, because a wider network takes more effective steps but
 # sees no more noises. The paper averages over 512 draws or more in each step. There the first delay would be short, and
 # the width would matter more; we have no runs of that kind.

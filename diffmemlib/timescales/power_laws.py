@@ -209,32 +209,53 @@ def _places(log_tau: Floats, known: NDArray[np.bool_]) -> tuple[Floats, Floats]:
     return both[:curves], both[curves:]
 
 
-def fit_visit_and_curvature_limits(n: ArrayLike, draws: ArrayLike, tau: ArrayLike) -> tuple[Interval, Interval]:
-    """Return A and B of tau = A n/draws + B n with 95% Student intervals: least squares in log tau, linearised.
-
-    A n/draws is the time that it takes to draw every training point A times: the limit where gradients are noisy. B n
-    is the time of a noiseless descent, which the curvature of the loss sets.
+@dataclass(frozen=True)
+class SumFit:
+    """A time as a sum of delays, fitted.
 
     Parameters
     ----------
-    n, draws, tau
-        Of each run, (m,): training points, draws of a point, a time and a noise in each step, and a crossing time.
+    coefficients : tuple
+        Of each delay, with its 95% Student interval.
+    aicc : float
+        Akaike's criterion, corrected for few runs: of two laws for the same runs, the one with the less describes them
+        better, and a difference of 2 or 3 says nothing.
+    """
+
+    coefficients: tuple[Interval, ...]
+    aicc: float
+
+
+def fit_sum(parts: ArrayLike, tau: ArrayLike) -> SumFit:
+    """Return c_1, c_2, ... of tau = c_1 parts_1 + c_2 parts_2 + ...: least squares in log tau, linearised.
+
+    Parameters
+    ----------
+    parts
+        (m, k): the delays of each of m runs, up to their coefficients.
+    tau
+        (m,): crossing times.
 
     Raises
     ------
     ValueError
-        For fewer than three runs, or one value of draws.
+        For fewer than k + 2 runs, or delays that these runs cannot tell apart.
     """
-    n, draws, tau = (np.asarray(v, float) for v in (n, draws, tau))
-    if len(tau) < 3 or len(set(draws)) < 2:
-        raise ValueError(f"{len(tau)} run(s), {len(set(draws))} number(s) of draws: three runs and two are needed")
-    parts, y = np.stack([1 / draws, np.ones_like(draws)], axis=1), np.log(tau / n)
-    start = np.exp(y.mean()) / 2 / parts.mean(axis=0)
-    fit = optimize.least_squares(lambda p: np.log(np.maximum(parts @ p, 1e-12)) - y, start, x_scale=start)
-    variance = 2 * fit.cost / (len(y) - 2) * np.diag(np.linalg.inv(fit.jac.T @ fit.jac))
-    half = stats.t.ppf(0.975, len(y) - 2) * np.sqrt(variance)
-    (a, b), (low_a, low_b), (high_a, high_b) = (v.tolist() for v in (fit.x, fit.x - half, fit.x + half))
-    return (a, low_a, high_a), (b, low_b, high_b)
+    parts, tau = np.asarray(parts, float), np.asarray(tau, float)
+    count, terms = parts.shape
+    scaled = parts / np.linalg.norm(parts, axis=0)
+    if count < terms + 2 or np.linalg.matrix_rank(scaled, tol=1e-6) < terms:
+        raise ValueError(f"{count} run(s) do not tell {terms} delays apart: {terms + 2} are needed, of other settings")
+    y = np.log(tau)
+    start = np.exp(np.mean(y - np.log(parts.mean(axis=1)))) * np.ones(terms) / terms
+    start = np.maximum(optimize.nnls(parts / tau[:, None], np.ones(count))[0], 1e-3 * start)
+    fit = optimize.least_squares(lambda c: np.log(np.maximum(parts @ c, 1e-12)) - y, start, x_scale=start)
+    freedom = count - terms
+    half = stats.t.ppf(0.975, freedom) * np.sqrt(2 * fit.cost / freedom * np.diag(np.linalg.inv(fit.jac.T @ fit.jac)))
+    fitted = terms + 1  # the scatter, too
+    correction = 2 * fitted * (fitted + 1) / max(count - fitted - 1, 1)
+    intervals = zip(fit.x.tolist(), (fit.x - half).tolist(), (fit.x + half).tolist(), strict=True)
+    return SumFit(tuple(intervals), float(count * np.log(2 * fit.cost / count) + 2 * fitted + correction))
 
 
 def runs_and_bounds(x: ArrayLike, tau: Times, censored: ArrayLike | None) -> tuple[Floats, Floats, Bounds]:

@@ -44,6 +44,7 @@ def test_a_window_that_never_ends_says_so():
     assert table["noises"].tolist() == [inf, inf]
     assert table["high"].tolist() == [pytest.approx(table["high"].iloc[0]), inf]
     assert table["best"].iloc[1] == pytest.approx(table["late"].iloc[1], rel=1e-3)
+    assert table["tau"].tolist() == [pytest.approx(16.03, rel=1e-3), inf], "on a plateau no time is the best"
 
 
 def test_no_ridge_of_a_fine_grid_is_better_than_the_best():

@@ -242,20 +242,22 @@ def test_each_image_is_seen_once_a_step_of_a_full_batch(grid):
 
 
 @pytest.mark.parametrize(("looks", "steps"), [(1000.0, 8.0), (1000.0, 0.0), (0.0, 8.0)])
-def test_visit_and_curvature_limits_are_told_apart(looks, steps):
-    """tau_mem = A n/m + B n exactly, with m in batches, full batches and full batches of several draws."""
+def test_delays_are_told_apart(looks, steps):
+    """tau_mem = T + A n/m + B n exactly, with m in batches, full batches and full batches of several draws."""
     runs = []
     for n, batch, draws in [(64, 32, 1), (16, 0, 1), (32, 0, 1), (64, 0, 1), (32, 0, 4), (64, 0, 4), (512, 0, 1)]:
         run = made(n, batch=batch)
         run.config["draws"] = draws
         m = draws * (batch or n)
         f_mem = run.curves["metric"] == "f_mem"
-        onset = looks * n / m + steps * n
+        onset = 200 + looks * n / m + steps * n
         # Its odds rise as a power of tau, so that they are interpolated exactly.
         odds = 0.02 / 0.98 * (run.curves.loc[f_mem, "step"] / onset) ** 2
         run.curves.loc[f_mem, "value"] = odds / (1 + odds)
         runs.append(run)
-    a, b = scaling.visit_and_curvature_limits(runs)
-    assert (a.value, b.value) == (pytest.approx(looks, abs=5), pytest.approx(steps, abs=0.02))
+    (t, a, b), right = scaling.delays(runs)
+    assert t.value == pytest.approx(200, rel=0.01)
+    assert (a.value, b.value) == (pytest.approx(looks, abs=5), pytest.approx(steps, abs=0.05))
+    assert right < min(scaling.delays(runs, law)[1] for law in scaling.LAWS if law != "T + A n/m + B n")
     _, table = curves.visits(runs)
     assert table["draws"].tolist() == [32, 16, 32, 64, 128, 256, 512]

@@ -217,6 +217,8 @@ def test_ctrl_c_ends_in_a_sentence_and_the_same_command_goes_on(tmp_path, vector
     """A terminal sends it to all processes of the command: none of them may print a traceback."""
     start, _ = SCRIPT.split("    command.SHORTEST")
     call = '    from diffmemlib.__main__ import app\n    app(["probe", sys.argv[1], "--out", sys.argv[2]])\n'
+    # As in a terminal, also where these tests run in the background of a shell, which lets SIGINT be ignored.
+    start = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n" + start
     (tmp_path / "script.py").write_text(start + call)
     # More than a pipe holds: handing them to a new process takes until it has imported torch.
     np.save(vectors, GaussianMixture(8, 1.0).sample(3000, 0).numpy())

@@ -15,7 +15,7 @@ from diffmemlib.timescales.crossings import (
 from diffmemlib.timescales.power_laws import (
     collapse_exponent,
     exponent,
-    fit_visit_and_curvature_limits,
+    fit_sum,
     geometric_mean,
 )
 from diffmemlib.timescales.prediction import predict
@@ -287,18 +287,42 @@ def test_two_runs_give_a_slope_and_no_certainty():
     assert (fit.low, fit.high) == (-np.inf, np.inf)
 
 
-def test_intervals_of_visit_and_curvature_limits_cover_the_truth_as_often_as_they_say():
-    n, draws = np.array([32, 64, 128, 16, 32, 64, 16, 32, 64]), np.array([32, 32, 32, 16, 32, 64, 64, 128, 128])
-    rng, trials, covered = np.random.default_rng(2), 1000, np.zeros(2)
+# The runs of the book's page on full batches.
+DELAYED = np.array([16, 16, 32, 32, 32, 64, 128, 256, 512, 16, 32, 64, 64, 32, 64, 128, 256, 16], float)
+DRAWN = np.array([16, 16, 32, 32, 32, 32, 32, 32, 32, 64, 64, 64, 64, 128, 128, 128, 256, 512], float)
+
+
+@pytest.mark.parametrize("true", [(1000.0, 8.0), (200.0, 900.0, 12.0)])
+def test_intervals_of_delays_cover_the_truth_as_often_as_they_say(true):
+    parts = np.stack([np.ones_like(DELAYED), DELAYED / DRAWN, DELAYED], axis=1)[:, -len(true) :]
+    rng, trials, covered = np.random.default_rng(2), 1000, np.zeros(len(true))
     for _ in range(trials):
-        fits = fit_visit_and_curvature_limits(n, draws, (1000 * n / draws + 8 * n) * rng.lognormal(0, 0.1, len(n)))
-        covered += [low <= true <= high for (_, low, high), true in zip(fits, (1000, 8), strict=True)]
-    assert np.all((covered / trials >= 0.93) & (covered / trials <= 0.97))
+        fit = fit_sum(parts, parts @ true * rng.lognormal(0, 0.19, len(parts)))
+        covered += [low <= value <= high for (_, low, high), value in zip(fit.coefficients, true, strict=True)]
+    assert np.all((covered / trials >= 0.93) & (covered / trials <= 0.97)), covered / trials
 
 
-def test_one_number_of_draws_tells_no_two_causes_apart():
-    with pytest.raises(ValueError, match=r"3 run\(s\), 1 number\(s\) of draws"):
-        fit_visit_and_curvature_limits([16, 32, 64], [32, 32, 32], [500, 1000, 2000])
+def test_the_criterion_of_a_sum_is_that_of_a_regression_and_prefers_what_made_the_times():
+    rng, prefers = np.random.default_rng(0), 0
+    both = np.stack([np.ones_like(DELAYED), DELAYED / DRAWN, DELAYED], axis=1)
+    for _ in range(50):
+        tau = both @ (300.0, 900.0, 12.0) * rng.lognormal(0, 0.1, len(both))
+        prefers += fit_sum(both, tau).aicc < fit_sum(both[:, 1:], tau).aicc
+    assert prefers >= 48
+    one = np.log(tau / DELAYED)  # of one delay, the fit is a mean of logarithms
+    fit = fit_sum(DELAYED[:, None], tau)
+    assert fit.coefficients[0][0] == pytest.approx(np.exp(one.mean()), rel=1e-6)
+    m = len(one)
+    assert fit.aicc == pytest.approx(m * np.log(one.var()) + 4 + 12 / (m - 3))
+
+
+@pytest.mark.parametrize(
+    ("n", "draws"), [([16, 32, 64, 128], [32] * 4), ([16, 32, 64], [16, 32, 128]), ([16] * 5, [16] * 5)]
+)
+def test_runs_that_do_not_tell_delays_apart_are_refused(n, draws):
+    parts = np.stack([np.array(n) / draws, n], axis=1).astype(float)
+    with pytest.raises(ValueError, match=r"run\(s\) do not tell 2 delays apart: 4 are needed"):
+        fit_sum(parts, 10.0 * np.array(n))
 
 
 def test_a_curve_that_touches_the_threshold_has_reached_it():

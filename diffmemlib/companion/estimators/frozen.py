@@ -29,6 +29,7 @@ def frozen_of(c: dict[str, Any]) -> dict[str, Any]:
 class Stop(NamedTuple):
     """What the limit reaches: the smallest E_score and its time, the window around it, and the end of training.
 
+    tau: inf where the error falls all the time, so that it is smallest at the end.
     low, high: when E_score comes within 10% of the smallest, and when it goes beyond, inf where it never does.
     """
 
@@ -48,6 +49,8 @@ def stop(psi_p: float, psi_n: float, t: float, noises: float = inf, ridge: float
     i = int(error[:-1].argmin())
     low = first_crossing(times, error, NEAR * best, rising=False)
     high = first_crossing(times[i:], error[i:], NEAR * best)
+    if error[-1] <= best * (1 + 1e-6):  # else rounding would choose among the times of a plateau
+        tau = inf
     return Stop(best, tau, low.tau, high.tau if high.status == "interpolated" else inf, float(error[-1]))
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
 
 from ...runs.store import Result
 from ...timescales import censored, power_laws
+from ...timescales.censored import Floats
 from ...timescales.crossings import Timescale, first_crossing, share_crossing, times_and_bounds
 from ...timescales.power_laws import Collapse, collapse_exponent, exponent, geometric_mean
 from ..sweeps.tables import F_MEM, sweep_results
@@ -16,6 +17,14 @@ from . import Estimate
 
 LOSS_GAP = 0.05  # tau_overfit: held-out loss above training loss by a twentieth of the former
 LEVELS = (0.02, 0.05, 0.1, 0.2)  # of f_mem, at which the collapse is measured; few runs go on to more
+
+# tau_mem as a sum of delays, up to their coefficients: functions of n and the draws m of a step.
+LAWS: dict[str, Callable[[Floats, Floats], tuple[Floats, ...]]] = {
+    "A n/m + B n": lambda n, m: (n / m, n),
+    "A n/sqrt(m)": lambda n, m: (n / m**0.5,),
+    "T + A n/m + B n": lambda n, m: (np.ones_like(n), n / m, n),
+    "T + A n/sqrt(m)": lambda n, m: (np.ones_like(n), n / m**0.5),
+}
 
 
 def sizes(runs: Sequence[Result], key: str = "n") -> list[float]:
@@ -132,14 +141,16 @@ def draws_a_step(run: Result) -> int:
     return int(c.get("draws", 1) * min(c["batch"] or c["n"], c["n"]))
 
 
-def visit_and_curvature_limits(runs: Sequence[Result]) -> tuple[Estimate, Estimate]:
-    """A and B of tau_mem = A n/m + B n, over the runs that saw tau_mem; see
-    `power_laws.fit_visit_and_curvature_limits`."""
+def delays(runs: Sequence[Result], law: str = "T + A n/m + B n") -> tuple[list[Estimate], float]:
+    """The coefficients of a law for tau_mem, one of LAWS, over the runs that saw it, and Akaike's criterion of the law.
+
+    m: draws of a point, a time and a noise in each step. See `power_laws.fit_sum`.
+    """
     crossed = [(r, t.tau) for r, t in zip(runs, tau_mem(runs), strict=True) if t.status == "interpolated"]
     used, tau = tuple(r for r, _ in crossed), [t for _, t in crossed]
-    fits = power_laws.fit_visit_and_curvature_limits(sizes(used), [draws_a_step(r) for r in used], tau)
-    a, b = (Estimate(*fit, used) for fit in fits)
-    return a, b
+    n, m = np.array(sizes(used), float), np.array([draws_a_step(r) for r in used], float)
+    fit = power_laws.fit_sum(np.stack(LAWS[law](n, m), axis=1), tau)
+    return [Estimate(*coefficient, used) for coefficient in fit.coefficients], fit.aicc
 
 
 def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:

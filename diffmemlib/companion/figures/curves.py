@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 
 from ...runs.store import Result
 from ...timescales.crossings import Timescale
-from ..estimators.scaling import draws_a_step, tau_mem, visit_and_curvature_limits
+from ..estimators.scaling import delays, draws_a_step, tau_mem
 from ..sweeps.tables import F_MEM
 from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
@@ -127,7 +127,7 @@ def _top(table: pd.DataFrame) -> float:
 
 
 def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """tau_mem/n against the draws of a step, and the fit of `visit_and_curvature_limits` with its two parts."""
+    """tau_mem/n against the draws of a step, for each n the fit T/n + A/m + B of `delays`, and its last two parts."""
     figure, axis = subplots(figsize=(6.5, 4.2))
     colors, rows = shades([r.config["n"] for r in runs]), []
     for r, t in zip(runs, tau_mem(runs), strict=True):
@@ -135,10 +135,12 @@ def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         fill = colors[n] if t.status == "interpolated" else "none"
         axis.plot(m, t.tau / n, SHAPE[t.status], color=colors[n], mfc=fill, ms=7)
         rows.append((n, m, t.tau, t.status))
-    a, b = visit_and_curvature_limits(runs)
+    (begin, a, b), _ = delays(runs)
     table = pd.DataFrame(rows, columns=["n", "draws", "tau", "status"])
     x = np.geomspace(table["draws"].min() / 1.5, table["draws"].max() * 1.5)
-    axis.plot(x, a.value / x + b.value, color="0.3", lw=1.2, label="$A/m + B$")
+    for n, color in colors.items():
+        axis.plot(x, begin.value / n + a.value / x + b.value, color=color, lw=1.2)
+    axis.plot([], [], color="0.3", lw=1.2, label="$T/n + A/m + B$")
     axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: averaging out the noise")
     axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: taking the steps")
     for n, color in colors.items():
