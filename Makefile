@@ -15,7 +15,8 @@ PAGES := $(sort $(wildcard book/*.ipynb))
 RUNS := $(sort $(wildcard book/runs/*.ipynb))
 UNPAIRED := $(filter-out $(patsubst %.ipynb,%.py,$(PAGES) $(RUNS)),$(wildcard book/*.py book/runs/*.py))
 
-# Outputs are compared exactly: --nbval-lax would pass wrong numbers. Two test processes of one thread each.
+# Outputs are compared exactly: --nbval-lax would pass wrong numbers. Two test processes of one thread each; files keep
+# their order, in which those that take minutes come early, so that both processes end at about the same time.
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg
 JOBS ?= 2
 
@@ -52,7 +53,7 @@ book: $(STAMP) ## Build the HTML book, each figure from the highest tier stored,
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile $(NBVAL) tests $(PAGES) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) tests $(PAGES) $(ARGS)
 
 lint: $(STAMP) ## Check style, types, and which package imports which
 	$(BIN)/ruff check .

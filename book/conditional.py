@@ -17,8 +17,8 @@
 # %% [markdown]
 # # Conditional generation
 #
-# **What you will see.** A network that is told the class shows both times. Its copies appear later for larger $n$,
-# though not quite in proportion, and runs without labels tell whether the labels or the optimiser are the reason. The
+# **What you will see.** A network that is told the class shows both times, and its copies appear after the same number
+# of steps as those of a network that is not told. Adam in full batches is another matter, with labels and without. The
 # page then tests what {cite:t}`bonnaire2025` only conjecture: within one network, different classes are memorised at
 # different times, and guidance towards a class brings copies sooner.
 #
@@ -38,8 +38,9 @@ from diffmemlib.companion.figures.tables import estimates, frame
 from diffmemlib.companion.figures.tiers import beside
 from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = sweep_results("conditional")
-c = runs[0].config
+runs, with_adam = sweep_results("conditional-sgd"), sweep_results("conditional")
+c = with_adam[0].config
+glue("cond-lr-sgd", f"{runs[0].config['lr']:g}", display=False)
 glue("cond-drop", f"{c['label_drop']:g}", display=False)
 glue("cond-lr", f"{c['lr']:g}", display=False)
 glue("cond-level", f"{estimate.F_MEM:g}", display=False)
@@ -57,40 +58,43 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 # \hat\epsilon = \epsilon(x, k \mid y) + w\,\big[\epsilon(x, k \mid y) - \epsilon(x, k)\big] ,
 # ```
 #
-# where $w$ is the strength of guidance; we begin with $w = 0$. Training uses full batches and Adam at a learning rate
-# of {glue:text}`cond-lr`, which needs far fewer steps than SGD. The paper states neither the batch nor the optimiser.
+# where $w$ is the strength of guidance; we begin with $w = 0$. The paper states neither the batch nor the optimiser of
+# this experiment. We train as the paper trains on the same mixture [without labels](mixture.ipynb): in full batches, by
+# SGD at a learning rate of {glue:text}`cond-lr-sgd`.
 #
 # ## Both times, and the collapse
 
-# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls at a few hundred steps for every n and rises later for larger n; against tau/n the memorised fractions fan out, and larger n rises earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls early for every n and rises later for larger n; against tau/n the curves of the memorised fraction lie nearly on each other."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"))
 plt.show()
 
 # %% tags=["remove-input"]
-beside("conditional", lambda lower: quality_and_memory(lower, metrics=("kl_fisher_class_0", "f_mem")))
+beside("conditional-sgd", lambda lower: quality_and_memory(lower, metrics=("kl_fisher_class_0", "f_mem")))
 record(runs, table, "conditional")
 
 # %% tags=["remove-input"]
-collapse, exponent = scaling.collapse("conditional"), scaling.tau_mem_exponent("conditional")
+collapse, exponent = scaling.collapse("conditional-sgd"), scaling.tau_mem_exponent("conditional-sgd")
 glue("cond-collapse", str(collapse), display=False)
 glue("cond-exponent", str(exponent), display=False)
-by_level = estimate.times_by_level().map("{:.0f}".format).rename(columns="f_mem = {}".format)
-frame("The time at which f_mem reaches a level, in units of n, geometric mean over seeds", by_level)
+labelled, plain = scaling.in_common(runs, sweep_results("mixture-n"))
+glue("cond-factor-sgd", str(scaling.ratio(scaling.tau_mem(labelled), scaling.tau_mem(plain), labelled)), display=False)
+glue("cond-plain", str(scaling.exponent_of(scaling.tau_mem(plain), plain)), display=False)
+glue("cond-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(labelled)))), display=False)
 
 # %% [markdown]
 # The curves collapse best in $\tau/n^a$ with $a =$ {glue:text}`cond-collapse`, and the time of the first copies, at
-# $f_\mathrm{mem} =$ {glue:text}`cond-first`, has the exponent {glue:text}`cond-exponent`. The paper reports 1, which is
-# also what SGD gives on [the unconditional mixture](mixture). The table shows why a single exponent does not describe
-# these runs: at larger $n$ the first copies come earlier in $\tau/n$, and the fraction then rises more slowly, so the
-# curves do not have the same shape. Two things differ from the runs of the mixture page, the labels and the optimiser.
-# Which of them is the reason?
+# $f_\mathrm{mem} =$ {glue:text}`cond-first`, has the exponent {glue:text}`cond-exponent`; the paper reports a collapse
+# in $\tau/n$. At the same $n$ and seeds ({glue:text}`cond-sizes`) the exponent without labels is
+# {glue:text}`cond-plain`, and $\tau_\mathrm{mem}$ with labels is {glue:text}`cond-factor-sgd` times that without them.
+# If the network is told the class, it does not copy sooner.
 #
-# ## Labels, or the optimiser?
+# ## Adam in full batches
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD, Adam, and Adam with labels.", "name": "fig-conditional-adam"}, "image": {"alt": "Three panels of rising curves. Under SGD they rise together in tau over n; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
-labelled, adam = scaling.in_common(runs, sweep_results("mixture-adam"))
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD and Adam, each without labels and with them.", "name": "fig-conditional-adam"}, "image": {"alt": "Four panels of rising curves. Under SGD they rise together in tau over n, with labels as without; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
+labelled, adam = scaling.in_common(with_adam, sweep_results("mixture-adam"))
 _, sgd = scaling.in_common(adam, sweep_results("mixture-n"))
-panels = {"SGD": sgd, "Adam": adam, "Adam, with labels": labelled}
+_, labelled_sgd = scaling.in_common(adam, runs)
+panels = {"SGD": sgd, "SGD, with labels": labelled_sgd, "Adam": adam, "Adam, with labels": labelled}
 figure, table = compared(panels)
 plt.show()
 
@@ -100,15 +104,19 @@ record([r for group in panels.values() for r in group], table, "conditional-adam
 # %% tags=["remove-input"]
 fits = [scaling.exponent_of(scaling.tau_mem(group), group) for group in panels.values()]
 factor = scaling.ratio(scaling.tau_mem(labelled), scaling.tau_mem(adam), labelled)
-for name, fit in zip(("sgd", "adam", "labels", "factor"), [*fits, factor], strict=True):
+for name, fit in zip(("sgd", "sgd-labels", "adam", "labels", "factor"), [*fits, factor], strict=True):
     glue(f"cond-{name}", str(fit), display=False)
 of = ", ".join(str(n) for n in sorted(set(scaling.sizes(adam))))
 estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=True)))
+by_level = estimate.times_by_level(with_adam).map("{:.0f}".format).rename(columns="f_mem = {}".format)
+frame("Adam with labels: when f_mem reaches a level, in units of n, geometric mean over seeds", by_level)
 
 # %% [markdown]
-# At the same sizes, the exponent of $\tau_\mathrm{mem}$ is {glue:text}`cond-sgd` under SGD, {glue:text}`cond-adam`
-# under Adam without labels, and {glue:text}`cond-labels` under Adam with labels. The labels change $\tau_\mathrm{mem}$
-# itself by a factor of {glue:text}`cond-factor`.
+# Under Adam at a learning rate of {glue:text}`cond-lr` the exponent of $\tau_\mathrm{mem}$ is {glue:text}`cond-adam`
+# without labels and {glue:text}`cond-labels` with them; the labels change $\tau_\mathrm{mem}$ itself by a factor of
+# {glue:text}`cond-factor`. So the optimiser makes the difference. Nor does one exponent describe these runs: at larger
+# $n$ the first copies come earlier in $\tau/n$, and the fraction then rises more slowly, so the curves do not have the
+# same shape. The rest of this page uses the runs under Adam, which need far fewer steps.
 #
 # How can Adam change the exponent? It divides every step by the running size of the gradient. Late in training this
 # size is mostly the noise of the drawn times and Gaussians, which is $\sigma/\sqrt m$ for a gradient averaged over $m$
@@ -123,7 +131,7 @@ estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=T
 # other, it has half of the points and half the standard deviation.
 
 # %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
-equal = [r for r in runs if r.config["n"] == 256]
+equal = [r for r in with_adam if r.config["n"] == 256]
 share, spread = sweep_results("conditional-share"), sweep_results("conditional-spread")
 figure, table = draw.by_class(
     {"equal": equal, "class 1: a fifth of the points": share, "class 1: half as wide": spread}

@@ -142,8 +142,7 @@ record([narrow], table_narrow, "capacity-narrow")
 # ## Does a wider network need fewer draws?
 
 # %% tags=["remove-input"]
-full = ("images-sgd", "images-full", "images-full-draws", "images-full-512")
-every = {r.id: r for name in full for r in sweep_results(name)}
+every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") for r in sweep_results(name)}
 (_, a, b), _ = scaling.delays(list(every.values()))
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["draws"] = seen["tau"] * batch / seen["n"]

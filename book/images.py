@@ -103,7 +103,7 @@ record(runs, table, "images")
 # new. On the right, against $\tau/n$, the rises would coincide if $\tau_\mathrm{mem}$ were exactly proportional to $n$.
 # The exponent below says how nearly they do.
 
-# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone.", "name": "fig-images-times"}, "image": {"alt": "Times against n: tau_overfit and tau_mem rise with n, and tau_mem is the later of the two. tau_gen is measured for the larger n only, for the smaller ones there are lower bounds."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone. Shaded: what the network makes in each region of $n$ and training time, where both of its limits were measured.", "name": "fig-images-times"}, "image": {"alt": "Times against n: tau_overfit and tau_mem rise with n, and tau_mem is the later of the two. tau_gen is measured for the larger n only, for the smaller ones there are lower bounds."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
 plt.show()
 

@@ -140,15 +140,14 @@ record(runs, table, "mixture-n")
 #
 # To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence is below {glue:text}`good`
 # nats, and $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between them
-# lies $\tau_\mathrm{over}$ (called $\tau_\mathrm{overfit}$ on the pages about images). It is the first time after which
-# the test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken at
-# diffusion time $t = 0.01$.
+# lies $\tau_\mathrm{overfit}$, the first time after which the test loss exceeds the training loss by more than
+# {glue:text}`parted` of the test loss. Both losses are taken at diffusion time $t = 0.01$.
 
-# %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds. Shaded: what the network makes in each region of $n$ and training time.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher. Between the times of generation and memorisation a region of new samples widens with n; above it is the region of copies."}} tags=["remove-input"]
 measured = {
     "tau_gen": estimate.tau_gen(runs),
     "tau_mem": scaling.tau_mem(runs),
-    "tau_over": scaling.tau_overfit(runs),
+    "tau_overfit": scaling.tau_overfit(runs),
 }
 figure, table = times(scaling.sizes(runs), measured)
 plt.show()
@@ -184,13 +183,13 @@ frame("Run by run", estimate.run_by_run(runs))
 # | --- | --- | --- |
 # | $\tau_\mathrm{mem}$ | {glue:text}`mem-exponent` | 1 |
 # | the $a$ for which the curves of $f_\mathrm{mem}$ against $\tau/n^a$ lie closest together, at the levels {glue:text}`levels` | {glue:text}`collapse-exponent` | 1 |
-# | $\tau_\mathrm{over}$ | {glue:text}`over-exponent` | 1 |
+# | $\tau_\mathrm{overfit}$ | {glue:text}`over-exponent` | 1 |
 # | $\tau_\mathrm{gen}$ | {glue:text}`gen-exponent` | 0 |
 #
 # The collapse uses, at each level, all runs that reach it. Once divided by $n^a$, their times differ by
 # {glue:text}`spread` (root mean square).
 #
-# The losses separate before copies appear: $\tau_\mathrm{mem}$ is {glue:text}`lag` times $\tau_\mathrm{over}$. The
+# The losses separate before copies appear: $\tau_\mathrm{mem}$ is {glue:text}`lag` times $\tau_\mathrm{overfit}$. The
 # paper sees the same delay on images. At $n$ = {glue:text}`window-n`, $\tau_\mathrm{mem}$ is {glue:text}`window` times
 # $\tau_\mathrm{gen}$.
 #

@@ -55,7 +55,6 @@ from diffmemlib.data import letters
 from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.places import checkout
-from diffmemlib.probe.answer import Answer, sentences
 from diffmemlib.timescales.crossings import BOUND
 
 PROOFS = {  # what was probed beside the letters, and what it is
@@ -95,10 +94,9 @@ glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", di
 
 # %% tags=["remove-input"]
 told = json.loads((checkout() / "book" / "measured" / "probe-letters.json").read_text())
-found = Answer(**{name: tuple(v) if isinstance(v, list) else v for name, v in told["answer"].items()})
-says = sentences(found, told["model"]["batch"], told["steps_per_second"], told["model"]["kind"])  # in today's words
 model, through = told["model"], [r for r in told["runs"] if r["ended"] == "copies"]
 glue("probe-minutes", f"{told['seconds'] / 60:.0f}", display=False)
+glue("probe-workers", told["workers"], display=False)
 glue("probe-device", told["device"], display=False)
 glue("probe-n", f"{told['answer']['n']:,}", display=False)
 glue("probe-runs", len(told["runs"]), display=False)
@@ -110,8 +108,6 @@ glue("probe-lr", f"{model['lr']:g}", display=False)
 proofs = [report for report in probed.reports(checkout() / "book" / "measured") if report["source"] in PROOFS]
 glue("proof-sets", len(proofs), display=False)
 glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" for report in proofs), display=False)
-for i in range(3):
-    glue(f"probe-says-{i}", says[i] if i < len(says) else "", display=False)
 
 # %% [markdown]
 # ## One command
@@ -129,15 +125,25 @@ for i in range(3):
 # predicts when copies will appear in a training on *all* the data. You can interrupt it at any time: the same command
 # continues, and a call with more minutes adds to what was trained.
 #
-# It was run on the {glue:text}`probe-n` letters of this page, for {glue:text}`probe-minutes` minutes
-# ({glue:text}`probe-device`). It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which
-# {glue:text}`probe-through` reached plain copies, and said:
+# You can follow this on {glue:text}`probe-n` letters, which the first of these two commands draws:
 #
-# > {glue:text}`probe-says-0` {glue:text}`probe-says-1` {glue:text}`probe-says-2`
+# ```bash
+# .venv/bin/python -m diffmemlib data letters letters
+# .venv/bin/python -m diffmemlib probe letters --minutes 20 --out report
+# ```
 #
-# The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a network: both times
-# against $n$ with what is predicted, a slider over training time with samples over the training images nearest to them,
-# the curves, and what the answer rests on. The same content is stored beside it as JSON.
+# The second took {glue:text}`probe-minutes` minutes on {glue:text}`probe-workers` cores ({glue:text}`probe-device`),
+# since with what was left no other training could end. It had been stopped once and was called again, which is why it
+# counts fewer minutes. This is all that it printed then, but for its lines of progress:
+#
+# ```{literalinclude} measured/probe-letters.txt
+# :language: text
+# ```
+#
+# It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which {glue:text}`probe-through`
+# reached plain copies. The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a
+# network: both times against $n$ with what is predicted, a slider over training time with samples over the training
+# images nearest to them, the curves, and what the answer rests on. The same content is stored beside it as JSON.
 #
 # The answer has its limits. Its steps are those of the probe's own network and way of training (here a U-Net with
 # {glue:text}`probe-width` channels, and Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). With
@@ -234,11 +240,11 @@ frame("Step at which samples were expected to be good, and from which on they we
 
 # %% [markdown]
 # Of {glue:text}`good-all` trainings, {glue:text}`good-near` became good within a factor of {glue:text}`proof-close` of
-# the expected step, and {glue:text}`good-later` later than expected. One reason is the level. Samples count as good
-# when they are at most twice as far from held-out data as the training points themselves are, and $n$ points come
-# closer as $n$ grows. The other reason is the distance, which is a rough judge of pictures: with the data set
-# {glue:text}`good-far` it did not fall to its level at all in the larger training. Look at the samples in the report
-# before you trust the time at which they become good.
+# the expected step, and {glue:text}`good-later` later than expected. A likely reason is the level. Samples count as
+# good when they are at most twice as far from held-out data as the training points themselves are, and $n$ points come
+# closer as $n$ grows. For pictures the distance is a rough judge besides: with the data set {glue:text}`good-far` it
+# did not fall to its level at all in the larger training. Look at the samples in the report before you trust the time
+# at which they become good.
 #
 # ## How sharp can such a prediction be?
 #

@@ -110,6 +110,17 @@ def typed_path(text: Path | str, what: str) -> Path:
         raise ValueError(f"{what}, {text}, cannot be found ({error})") from None
 
 
+def shown(path: Path) -> Path:
+    """Return a path as it is shown to a user: from the current folder, where it lies in it.
+
+    Parameters
+    ----------
+    path
+        An absolute path.
+    """
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 def _place(variable: str, name: str) -> Path:
     named = os.environ.get(variable)
     return typed_path(named, variable) if named else (checkout() or Path.cwd()) / name

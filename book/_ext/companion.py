@@ -3,6 +3,7 @@
 - plotly.min.js comes from the installed plotly package, so that it matches the figures and git holds no copy.
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
 - Pages are executed several at once, and anew each time; see `execute.py`.
+- Under every figure stands the code that draws it; see `sources.py`.
 - Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
   are not the library's own are plain text too: how an alias is called depends on the version of Python.
 - The written pages are repaired where the theme leaves something that fails when opened from disk, or that a screen
@@ -17,6 +18,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from sources import show_sources
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -106,5 +108,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("env-before-read-docs", execute_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
     app.connect("missing-reference", plain_type)
+    app.connect("html-page-context", show_sources)
     app.connect("build-finished", repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

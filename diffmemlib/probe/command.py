@@ -12,7 +12,7 @@ from typing import Any
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
 from ..files import RunBusyError, digest, run_lock, to_json, write_atomic
-from ..places import typed_path
+from ..places import shown, typed_path
 from ..runs.provenance import device_name
 from . import report
 from .answer import Answer, answer
@@ -123,7 +123,7 @@ def probe(
         page, told = report.write(out, name, data, model, runs, found, facts)
         for sentence in told:
             tell(sentence)
-        tell(f"The report: {page}")
+        tell(f"The report: {shown(page)}")
     return found
 
 

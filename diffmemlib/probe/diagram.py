@@ -16,7 +16,7 @@ from scipy import optimize
 from .._version import __version__
 from ..data.inventory import SourceError, quoted
 from ..files import RunBusyError, run_lock, to_json, write_atomic
-from ..places import typed_path
+from ..places import shown, typed_path
 from ..runs.provenance import device_name
 from ..timescales.crossings import Boundary, value_at
 from .answer import copies_from, good_from
@@ -103,7 +103,7 @@ def phase(
     if remaining:
         rest = "the same command goes on" if again else "other processes are at the rest, and the last one draws it all"
         tell(f"Trainings that are not made yet: {len(remaining)}; {rest}.")
-    tell(f"The diagram: {file}")
+    tell(f"The diagram: {shown(file)}")
     return rows, again
 
 

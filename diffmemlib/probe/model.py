@@ -98,7 +98,8 @@ class Model:
         return seeded(seed, lambda: ResidualMLP(data.shape[0], self.width)).to(device)
 
 
-# Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size.
+# Small, so that copies come within minutes of a CPU core; a GPU has a network of the paper's size. Half the width is no
+# way to fewer minutes: its steps take half as long, and copies need twice as many or more (see the sweep images-width).
 MODELS: dict[tuple[Kind, str], Model] = {
     ("images", "cpu"): Model("images", 16, 16, 2e-3, 16, 120, "ddim", 25, 1.0, 100, 6),
     ("vectors", "cpu"): Model("vectors", 128, 128, 6e-4, 32, 400, "euler_maruyama", 999, 0.0, 100, 6),

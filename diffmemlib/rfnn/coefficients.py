@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from math import exp, expm1, inf, sqrt
 from typing import NamedTuple
 
@@ -26,10 +27,14 @@ class Coefficients(NamedTuple):
     s2: float
 
 
+@lru_cache(maxsize=16)
 def gauss_hermite(nodes: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return nodes and weights of E[f(g)] for a standard normal g."""
+    """Return nodes and weights of E[f(g)] for a standard normal g, which cannot be written to: they are kept."""
     x, w = np.polynomial.hermite_e.hermegauss(nodes)
-    return x, w / w.sum()
+    w /= w.sum()
+    for array in (x, w):
+        array.setflags(write=False)
+    return x, w
 
 
 def coefficients(t: float, variance: float = 1.0, activation: Activation = np.tanh) -> Coefficients:

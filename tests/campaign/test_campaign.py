@@ -112,7 +112,7 @@ def test_a_campaign_is_killed_gone_on_with_and_collected(tmp_path, monkeypatch):
     second.communicate()
     assert read_log(out)["minutes"] == 10 and len(list(out.iterdir())) <= 8
 
-    third = start(three, 0.0, "--minutes", "1.3", "--resume", str(out))
+    third = start(three, 0.0, "--minutes", "0.8", "--resume", str(out))
     said = third.communicate()[0]
     assert third.returncode == 0, said
     for variable, place in home.items():

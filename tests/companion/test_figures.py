@@ -19,6 +19,7 @@ from diffmemlib.companion.figures.style import shades
 from diffmemlib.experiments.one_dimension import BINS
 from diffmemlib.experiments.registry import EXPERIMENTS
 from diffmemlib.runs.store import Result, find_results
+from diffmemlib.timescales.crossings import Timescale
 
 
 def made(n: int, seed: int, tau_mem: float, complete: bool = True, steps: tuple[int, ...] = (10, 100, 1000, 10_000)):
@@ -64,6 +65,27 @@ def test_times_table_holds_every_run_and_marks_censored_ones():
     shown = [(line.get_marker(), line.get_markerfacecolor() == "none") for line in figure.axes[0].lines[:3]]
     assert shown == [("o", False), ("^", True), ("v", True)]
     assert figure.axes[0].get_legend().get_texts()[0].get_text() == r"$\tau_\mathrm{mem}$"
+
+
+def test_regions_lie_between_the_mean_times_of_the_sizes_at_which_both_are_known():
+    def at(*taus: float) -> list[Timescale]:
+        return [Timescale(abs(tau), "interpolated" if tau > 0 else "censored") for tau in taus]
+
+    sizes = [8, 8, 16, 32, 64]
+    figure, _ = curves.times(sizes, {"tau_gen": at(10, 40, 20, 30, -500), "tau_mem": at(200, 200, 400, 20, 900)})
+    axis = figure.axes[0]
+    bottom, top = axis.get_ylim()
+    edges = [(bottom, bottom, bottom), (20, 20, 30), (200, 400, 30), (top, top, top)]
+    for region, low, high in zip(axis.collections, edges[:-1], edges[1:], strict=True):
+        corners = {(x, round(y, 6)) for x, y in region.get_paths()[0].vertices}
+        expected = {(x, round(y, 6)) for ys in (low, high) for x, y in zip((8, 16, 32), ys, strict=True)}
+        assert corners == expected, "copies may come before samples are good: no window is drawn there"
+    assert [text.get_text() for text in axis.texts] == ["not good yet", "new samples", "copies"]
+    for measured in ({"tau_gen": at(10, 10, 10, -9, -9), "tau_mem": at(50, 50, 50, 90, 90)},
+                     {"tau_mem": at(50, 50, 50, 90, 90)}):  # fmt: skip
+        assert len(curves.times(sizes, measured)[0].axes[0].collections) == 3 * (len(measured) - 1)
+    one = {name: times[:2] for name, times in measured.items()} | {"tau_gen": at(10, 10)}
+    assert not curves.times(sizes[:2], one)[0].axes[0].collections, "of one size there is no region"
 
 
 def test_record_gives_provenance_and_the_data_back():

@@ -12,6 +12,7 @@ import torch
 from known import made, several
 from PIL import Image
 
+from diffmemlib.places import shown
 from diffmemlib.probe import figures, report
 from diffmemlib.probe.backtest import backtests
 from diffmemlib.probe.data import Data
@@ -63,3 +64,9 @@ def test_pictures_of_any_number_of_channels_show_colours_or_the_first(channels: 
             np.testing.assert_array_equal(inside, np.broadcast_to((image[shown] * 255).round(), (3, 4, 4)))
             framed = plt.matplotlib.colors.to_rgb(MEMORY) if column == 0 else (1, 1, 1)
             np.testing.assert_array_equal(cell[1, 1], (np.array(framed) * 255).astype(np.uint8))
+
+
+def test_a_path_is_shown_from_the_current_folder_where_it_lies_in_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert str(shown(tmp_path / "report" / "report.html")) == "report/report.html"
+    assert shown(tmp_path.parent / "report.html") == tmp_path.parent / "report.html"

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from diffmemlib import GradientFlow, covariance_atoms, learning_curves, spectral_density, spectrum
+from diffmemlib.rfnn.coefficients import gauss_hermite
 
 RNG = np.random.default_rng(0)
 
@@ -97,3 +98,11 @@ def test_features_that_are_nearly_parallel_end_in_a_sentence():
     with pytest.raises(ValueError, match="take a larger d, or smaller data"):
         rows = np.random.default_rng(0)
         GradientFlow(rows.standard_normal((200, 2)), 30 * rows.standard_normal((50, 2)), 0.05).losses([1.0])
+
+
+def test_kept_nodes_cannot_be_changed_by_who_gets_them():
+    for array in gauss_hermite(20):
+        with pytest.raises(ValueError, match="read-only"):
+            array += 1
+    x, w = gauss_hermite(20)
+    assert [w @ x**k for k in range(0, 7, 2)] == pytest.approx([1, 1, 3, 15])

@@ -21,12 +21,11 @@ def guided_runs(strength: float) -> list[Result]:
     return [r for r in sweep_results("conditional-guidance") if r.config["guidance"] == strength]
 
 
-def times_by_level(levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataFrame:
+def times_by_level(runs: Sequence[Result], levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataFrame:
     """Time at which f_mem reaches each level, over n, geometric mean over seeds: a row for each n, a column a level.
 
     NaN where a seed does not get there.
     """
-    runs = sweep_results("conditional")
     columns = {
         level: [
             t.tau / n if t.status == "interpolated" else np.nan

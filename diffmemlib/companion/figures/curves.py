@@ -108,7 +108,7 @@ def compared(
             for n, part in table.groupby("n"):
                 band(axis, part, x, colors[n], f"n = {n}")
             axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
-            plain_ticks(axis.xaxis)
+            plain_ticks(axis.xaxis, (1, 2, 5) if len(sets) < 4 else (1,))  # the labels of narrow panels would meet
         column[0].set_title(title)
         column[0].legend(loc="upper left")
         tables.append(table)
@@ -162,6 +162,7 @@ def times(
     """Crossing times of every run against its size on log axes; open triangles are bounds.
 
     Upwards: lower bounds, of runs that ended before. Downwards: upper bounds, of runs that had crossed when first seen.
+    Where tau_gen and tau_mem are known, the regions that they part are shaded: what is made there.
 
     measured: tau_gen and the like -> times, one per run, in the order of sizes.
     """
@@ -183,8 +184,32 @@ def times(
     axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
     axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
     axis.minorticks_off()
-    axis.legend()
+    _regions(axis, table, key)
+    axis.legend(loc="upper left")
     return figure, table
+
+
+def _regions(axis: Axes, table: pd.DataFrame, key: str) -> None:
+    """Shade what is made before tau_gen, between it and tau_mem, and after: nothing good yet, new samples, copies."""
+    seen = table[table["status"] == "interpolated"].assign(log=lambda t: np.log(t["tau"]))
+    mean = np.exp(seen.pivot_table(index=key, columns="time", values="log"))
+    if not {"tau_gen", "tau_mem"} <= set(mean):
+        return
+    gen, mem = (mean.dropna(subset=["tau_gen", "tau_mem"])[name] for name in ("tau_gen", "tau_mem"))
+    if len(gen) < 2:
+        return
+    bottom, top = axis.get_ylim()
+    edges = [0 * gen + bottom, gen, np.maximum(gen, mem), 0 * gen + top]
+    named = (("not good yet", QUALITY), ("new samples", "#009e73"), ("copies", MEMORY))
+    for (label, color), low, high in zip(named, edges[:-1], edges[1:], strict=True):
+        axis.fill_between(gen.index, low, high, color=color, alpha=0.12, lw=0, zorder=0)
+        widest = int((high / low).argmax())
+        if high.iloc[widest] / low.iloc[widest] > 1.3:
+            at = gen.index[widest], (low.iloc[widest] * high.iloc[widest]) ** 0.5
+            beside = {0: "left", len(gen) - 1: "right"}.get(widest, "center")
+            axis.annotate(label, at, xytext=(6 if beside == "left" else -6, 0), textcoords="offset points", ha=beside,
+                          va="center", color="0.25", fontsize=10, fontstyle="italic")  # fmt: skip
+    axis.set_ylim(bottom, top)
 
 
 def time_symbol(name: str) -> str:

@@ -61,8 +61,8 @@ def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None 
     axis.fill_between(table[x].astype(float), low, table["high"], color=color, alpha=0.18, linewidth=0)
 
 
-def plain_ticks(axis: Axis) -> None:
-    """Mark 1, 2 and 5 of every decade of a log axis that spans few of them, as plain numbers."""
-    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+def plain_ticks(axis: Axis, subs: Sequence[float] = (1, 2, 5)) -> None:
+    """Mark 1, 2 and 5 of every decade of a log axis that spans few of them, or other `subs`, as plain numbers."""
+    axis.set_major_locator(LogLocator(subs=subs))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())

@@ -7,7 +7,9 @@ import tomllib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +42,9 @@ _tier: ContextVar[str | None] = ContextVar("tier", default=None)  # that `at_tie
 _read: ContextVar[dict[str, str] | None] = ContextVar("read", default=None)  # sweeps read within `sweeps_read`
 
 
+_parsed = lru_cache(maxsize=8)(tomllib.loads)  # by the text; a page reads its table for every sweep
+
+
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
 
@@ -54,7 +59,7 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
         tiers = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "no tables there"
         raise ValueError(f"tier = {tier!r}: {folder} has no {path.name}; it has {tiers}")
     try:
-        sweeps = tomllib.loads(read_text(path))
+        sweeps = deepcopy(_parsed(read_text(path)))
     except (ValueError, RecursionError) as error:  # tomllib's own names line and column
         raise ValueError(f"{path.name}: {error}") from None
     defaults = sweeps.pop("defaults", {})
