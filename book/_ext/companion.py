@@ -18,7 +18,6 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from sources import show_sources
 from sphinx.application import Sphinx
 from sphinx.config import Config
 
@@ -101,6 +100,8 @@ def repair_pages(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    from sources import show_sources
+
     sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
     app.connect("config-inited", add_plotly)
     app.connect("config-inited", disconnect_thebe)
