@@ -293,8 +293,8 @@ def hermite_means(h: Tensor, scale: Tensor, activation: TensorActivation, terms:
     """
     x, w = gauss_hermite(terms + 32)
     He = np.polynomial.hermite_e.hermevander(x, terms - 1) / [sqrt(factorial(k)) for k in range(terms)]
-    to_terms, weight = torch.from_numpy((He * w[:, None]).T.copy()).to(h), torch.from_numpy(w).to(h)
-    shift = torch.from_numpy(x).to(h)[:, None, None] * scale[:, None]
+    to_terms, weight = torch.from_numpy((He * w[:, None]).T.copy()).to(h), torch.tensor(w).to(h)
+    shift = torch.tensor(x).to(h)[:, None, None] * scale[:, None]
     c, square = [], []
     for part in h.split(max(1, CHUNK // (len(x) * len(h))), dim=1):
         y = activation(part + shift).flatten(1)  # (nodes, p m)
