@@ -104,7 +104,7 @@ plt.show()
 record([*sgd, *adam], table, "adam-both")
 
 # %% mystnb={"figure": {"caption": "The times of every run under SGD: samples become good ($\\tau_\\mathrm{gen}$), losses separate ($\\tau_\\mathrm{overfit}$), first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. Open triangle: a lower bound, from a run that ended before.", "name": "fig-adam-times"}, "image": {"alt": "Times against n on log axes: tau_overfit and tau_mem rise in parallel; tau_gen shows no order in n and crosses both."}} tags=["remove-input"]
-figure, table = times(scaling.sizes(sgd), {name: f(sgd) for name, f in estimate.TIMES.items()})
+figure, table = times(scaling.sizes(sgd), {name: f(sgd) for name, f in estimate.TIMES.items()}, regions=False)
 plt.show()
 
 # %% tags=["remove-input"]

@@ -37,8 +37,14 @@ def imported(trees: Sequence[ast.Module]) -> dict[str, Any]:
 
 
 def calls(tree: ast.Module) -> Iterator[ast.Call]:
-    """Yield the calls of a cell in the order in which they end, as they are made."""
-    found = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
+    """Yield the calls of a cell in the order in which they end, as they are made; not those within a lambda."""
+    found, left = [], list(ast.iter_child_nodes(tree))
+    while left:
+        node = left.pop()
+        if not isinstance(node, ast.Lambda):
+            left += ast.iter_child_nodes(node)
+        if isinstance(node, ast.Call):
+            found.append(node)
     yield from sorted(found, key=lambda call: (call.end_lineno or 0, call.end_col_offset or 0))
 
 

@@ -17,7 +17,7 @@ LARGEST = 1e30  # of them
 ROUNDING = 1e-3  # by which fractions may exceed 1
 CHANNELS = 16  # at most, where they are not 1 or 3
 SIDE = 16  # that images are brought to unless another is given
-LEVELS = 8  # of the 256 shades, that the standard deviation of an image's numbers takes up at least
+LEVELS = 8  # of the 256 shades, that the standard deviation of all numbers, or of a channel's, takes up at least
 
 
 def from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> tuple[NDArray[Any], list[str]]:
@@ -103,7 +103,10 @@ def _channels_first(array: NDArray[Any], name: str) -> NDArray[Any]:
         )
     images = np.moveaxis(array, -1, 1) if may_be_last else array
     if images.shape[1] == 4 and (array.dtype == np.uint8 or (array.min() >= 0 and array.max() <= 1)):
-        raise SourceError(f"{name} holds images with four channels: leave the alpha channel out")
+        raise SourceError(
+            f"{name} holds images with four channels: leave the alpha channel out, or, if the fourth is none, "
+            "give numbers beyond 0 to 1, which are brought to it"
+        )
     return images
 
 
@@ -112,22 +115,34 @@ def _channels(count: int) -> str:
 
 
 def _in_shades(images: NDArray[Any], name: str) -> tuple[Tensor, list[str]]:
-    """Images with their numbers in [0, 1]."""
+    """Images with their numbers in [0, 1]: pictures by what black and white usually are, else by lowest and highest.
+
+    Channels that are no colours may have different units, so each has its own lowest and highest number.
+    """
     low, high = float(images.min()), float(images.max())
     x = torch.from_numpy(np.ascontiguousarray(images, dtype=np.float32))
-    if 0 <= low and high <= 1 + ROUNDING:
+    colours = images.shape[1] in (1, 3)
+    if colours and 0 <= low and 0.5 < high <= 1 + ROUNDING:
         return x, []
-    if -1 - ROUNDING <= low < 0 and high <= 1 + ROUNDING:
+    if colours and -1 - ROUNDING <= low < -0.5 and high <= 1 + ROUNDING:
         return (x + 1) / 2, []
-    if 0 <= low and high <= 255 and (images % 1 == 0).all():
+    if 0 <= low and 1 < high <= 255 and (images % 1 == 0).all():
         return x / 255, []
-    scaled = torch.from_numpy(((images - low) / ((high - low) or 1.0)).astype(np.float32))
-    if low < high and float(scaled.std()) < LEVELS / 256:
+    over = None if colours else (0, 2, 3)
+    lowest, highest = images.min(axis=over, keepdims=True), images.max(axis=over, keepdims=True)
+    span = np.where(highest > lowest, highest - lowest.astype(float), 1.0)
+    scaled = torch.from_numpy(((images - lowest) / span).astype(np.float32))
+    spread = scaled.flatten() if colours else scaled.transpose(0, 1).flatten(1)
+    narrow = (spread.std(-1).view(-1) < LEVELS / 256).numpy() & (highest > lowest).ravel()
+    if narrow.any():
+        which = "" if colours else f", channel {int(narrow.argmax()) + 1},"
+        first, last = (float(ends.ravel()[narrow][0]) for ends in (lowest, highest))
         raise SourceError(
-            f"{name} runs from {low:g} to {high:g}, and nearly all of it lies in a small part of that: cut off what "
-            "lies far outside, or take its logarithm"
+            f"{name}{which} runs from {first:g} to {last:g}, and "
+            "nearly all of it lies in a small part of that: cut off what lies far outside, or take its logarithm"
         )
-    return scaled, ["The lowest number was made black and the highest white, with 256 shades between them."]
+    told = "The lowest number" if colours else "In each channel the lowest number"
+    return scaled, [f"{told} was made black and the highest white, with 256 shades between them."]
 
 
 def _square(x: Tensor, size: int) -> tuple[Tensor, list[str]]:

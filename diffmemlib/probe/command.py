@@ -84,7 +84,7 @@ def probe(
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
     name = quoted(Path(source).expanduser().resolve().name)
-    with or_no_folder(out), _alone(out):
+    with _alone(out), or_no_folder(out / "probe.lock"):
         data = read(source, out, size, grey, columns, skip_bad)
         tell("\n".join(data.found))
         model = choose_model(data.kind, device, len(data.pool))

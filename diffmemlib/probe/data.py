@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -135,22 +134,22 @@ def read(
 
 
 @contextmanager
-def or_no_folder(out: Path) -> Iterator[None]:
-    """Within the block, data that cannot be taken leave no folder behind that was not there before.
+def or_no_folder(lock: Path) -> Iterator[None]:
+    """Within the block, in which a folder's lock is held, data that cannot be taken leave no folder that is else empty.
 
     One stays that holds pictures which were read: with --skip-bad they need not be read again.
 
     Parameters
     ----------
-    out
-        The folder.
+    lock
+        The file of the lock, in the folder.
     """
-    before = out.exists()
     try:
         yield
     except SourceError:
-        if not before and out.is_dir() and all(file.suffix == ".lock" for file in out.iterdir()):
-            shutil.rmtree(out)
+        if lock.parent.is_dir() and list(lock.parent.iterdir()) == [lock]:
+            lock.unlink()
+            lock.parent.rmdir()
         raise
 
 

@@ -75,7 +75,7 @@ def phase(
         raise SourceError(f"--out {out.name} is a file: give a folder")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give more than 0")
-    with or_no_folder(out), _in_turn(out):
+    with _in_turn(out), or_no_folder(out / "phase.lock"):
         data = read(source, out, size, grey, columns, skip_bad)
     tell("\n".join(data.found))
     grid = _grid(out, data, widths, sizes, steps, device)

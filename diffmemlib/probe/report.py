@@ -171,7 +171,7 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         "<h2>The trainings</h2>",
         f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Top left: distance to held-out data, over "
         "the level at which samples of a training count as good; a dot where they do. Top right: loss on held-out and "
-        "on training points, which part while copies come. Bottom: share of copies; dashed, the level at which copies "
+        "on training points, which part before copies come. Bottom: share of copies; dashed, the level at which copies "
         "have come.</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"

@@ -227,7 +227,7 @@ class SumFit:
 
 
 def fit_sum(parts: ArrayLike, tau: ArrayLike) -> SumFit:
-    """Return c_1, c_2, ... of tau = c_1 parts_1 + c_2 parts_2 + ...: least squares in log tau, linearised.
+    """Fit c_1, c_2, ... of tau = c_1 parts_1 + c_2 parts_2 + ... by least squares in log tau, linearised.
 
     Parameters
     ----------
@@ -239,13 +239,16 @@ def fit_sum(parts: ArrayLike, tau: ArrayLike) -> SumFit:
     Raises
     ------
     ValueError
-        For fewer than k + 2 runs, or delays that these runs cannot tell apart.
+        For fewer than k + 3 runs, times or delays that are not positive, or delays that these runs do not tell apart.
     """
     parts, tau = np.asarray(parts, float), np.asarray(tau, float)
     count, terms = parts.shape
-    scaled = parts / np.linalg.norm(parts, axis=0)
-    if count < terms + 2 or np.linalg.matrix_rank(scaled, tol=1e-6) < terms:
-        raise ValueError(f"{count} run(s) do not tell {terms} delays apart: {terms + 2} are needed, of other settings")
+    if count < terms + 3:
+        raise ValueError(f"{count} run(s) are too few for {terms} delays: {terms + 3} are needed")
+    if not ((tau > 0) & np.isfinite(tau)).all() or not ((parts > 0) & np.isfinite(parts)).all():
+        raise ValueError("times and delays have to be positive numbers")
+    if np.linalg.matrix_rank(parts / np.linalg.norm(parts, axis=0), tol=1e-6) < terms:
+        raise ValueError(f"these {count} runs do not tell {terms} delays apart: add runs of other settings")
     y = np.log(tau)
     start = np.exp(np.mean(y - np.log(parts.mean(axis=1)))) * np.ones(terms) / terms
     start = np.maximum(optimize.nnls(parts / tau[:, None], np.ones(count))[0], 1e-3 * start)
@@ -253,7 +256,7 @@ def fit_sum(parts: ArrayLike, tau: ArrayLike) -> SumFit:
     freedom = count - terms
     half = stats.t.ppf(0.975, freedom) * np.sqrt(2 * fit.cost / freedom * np.diag(np.linalg.inv(fit.jac.T @ fit.jac)))
     fitted = terms + 1  # the scatter, too
-    correction = 2 * fitted * (fitted + 1) / max(count - fitted - 1, 1)
+    correction = 2 * fitted * (fitted + 1) / (count - fitted - 1)
     intervals = zip(fit.x.tolist(), (fit.x - half).tolist(), (fit.x + half).tolist(), strict=True)
     return SumFit(tuple(intervals), float(count * np.log(2 * fit.cost / count) + 2 * fitted + correction))
 

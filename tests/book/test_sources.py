@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import builtins
 import inspect
 from pathlib import Path
 from runpy import run_path
@@ -25,7 +27,7 @@ def test_a_figure_is_drawn_by_the_last_drawing_function_before_its_record() -> N
         "from diffmemlib.companion.figures.tables import frame\n"
         "import numpy as np",
         "f, table = draw.grid(run, [1,\n  2])\nframe('x', np.array(table))",
-        "record([run], table, 'one')",
+        "beside('x', lambda lower: draw.losses(lower))\nrecord([run], table, 'one')",
         "record_live('call', table, 'a table')",
         "f, table = times(draw.losses(a)[1], b); draw.nothing()",
         "record_live('call', table, 'two')",
@@ -35,10 +37,23 @@ def test_a_figure_is_drawn_by_the_last_drawing_function_before_its_record() -> N
     }  # fmt: skip
 
 
+def bound(code: str) -> set[str]:
+    """Names that a piece of code imports, or gives a value outside of a lambda."""
+    nodes = list(ast.walk(ast.parse(code)))
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return names | {
+        a.asname or a.name for node in nodes if isinstance(node, ast.ImportFrom | ast.Import) for a in node.names
+    }
+
+
 @pytest.mark.parametrize("page", DRAWING)
 def test_each_record_holds_the_source(page: str, html: Path) -> None:
     cells = [c.source for c in nbformat.read(ROOT / "book" / f"{page}.ipynb", 4).cells if c.cell_type == "code"]
     drawn = drawn_by(cells)
+    known = set(dir(builtins)).union(*(bound(cell) for cell in cells))
+    for call, _ in drawn.values():
+        names = {node.id for node in ast.walk(ast.parse(call)) if isinstance(node, ast.Name)}
+        assert names <= known | bound(call), f"{call}: the page has no {names - known}"
     article = bs4.BeautifulSoup((html / "book" / f"{page}.html").read_text(encoding="utf-8"), "html.parser")
     shown = {}
     for block in article.select("details.provenance"):

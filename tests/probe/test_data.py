@@ -69,16 +69,26 @@ def test_images_in_an_array_are_known_by_their_shape_and_range(tmp_path, array, 
 @pytest.mark.parametrize("last", [False, True])
 @pytest.mark.parametrize("channels", [2, 5])
 def test_fields_of_any_number_of_channels_and_any_range_keep_their_values(tmp_path, channels: int, last: bool):
-    fields = RNG.normal(-30, 4, (COUNT, channels, 12, 12))
+    # Channels in other units, such as a temperature beside a humidity below 0.02.
+    units = np.array([280.0, 0.01, -30.0, 1e4, 5.0])[:channels, None, None]
+    fields = units * (1 + 0.2 * RNG.normal(size=(COUNT, channels, 12, 12)))
     array = np.moveaxis(fields, 1, -1) if last else fields
     data = probe_data(save(tmp_path / "x.npy", array), tmp_path, size=12)
     assert data.kind == "images" and data.shape == (channels, 12, 12)
-    assert any("lowest number was made black" in line for line in data.found)
-    back = data.in_file_units(torch.cat([data.held_out, data.pool])).numpy() * np.ptp(fields) + fields.min()
-    first = np.abs(back[:, None] - fields[None, :]).max(axis=(2, 3, 4)).min(axis=1)
-    assert first.max() < np.ptp(fields) / 255, "each is one of the fields, to a shade"
+    assert any("In each channel the lowest number was made black" in line for line in data.found)
+    low, span = fields.min((0, 2, 3), keepdims=True), np.ptp(fields, (0, 2, 3), keepdims=True)
+    shown = data.in_file_units(torch.cat([data.held_out, data.pool])).numpy()
+    first = np.abs(shown[:, None] - ((fields - low) / span)[None]).max(axis=(2, 3, 4)).min(axis=1)
+    assert first.max() < 1 / 255, "each is one of the fields, to a shade"
     with pytest.raises(SourceError, match=f"--grey is for colours, and x.npy holds images of {channels} channels"):
         probe_data(tmp_path / "x.npy", tmp_path, grey=True)
+
+
+@pytest.mark.parametrize(("low", "high"), [(0.0, 0.02), (-0.01, 0.01), (0.0, 300.5)])
+def test_numbers_that_fill_a_small_part_of_the_usual_range_keep_all_shades(tmp_path, low: float, high: float):
+    data = probe_data(save(tmp_path / "x.npy", RNG.uniform(low, high, (COUNT, 12, 12))), tmp_path, size=12)
+    assert len(torch.unique(data.pool)) > 250
+    assert any("lowest number was made black" in line for line in data.found)
 
 
 def test_small_pictures_are_told_to_be_enlarged(tmp_path):
@@ -93,15 +103,16 @@ def test_small_pictures_are_told_to_be_enlarged(tmp_path):
 def test_refused_data_leave_no_folder_but_the_pictures_that_were_read(tmp_path):
     out, there = tmp_path / "out", tmp_path / "there"
     there.mkdir()
-    for folder, kept in ((out, False), (there, True)):
-        with pytest.raises(SourceError), or_no_folder(folder):
+    (there / "report.html").touch()
+    for folder in (out, there):
+        with pytest.raises(SourceError), or_no_folder(folder / "probe.lock"):
             folder.mkdir(exist_ok=True)
             (folder / "probe.lock").touch()
             raise SourceError("no")
-        assert folder.exists() == kept
+    assert not out.exists() and {file.name for file in there.iterdir()} == {"report.html", "probe.lock"}
     folder = pictures(tmp_path / "pictures")
     (folder / "bad.png").write_bytes(b"no picture")
-    with pytest.raises(SourceError, match=r"bad\.png"), or_no_folder(out):
+    with pytest.raises(SourceError, match=r"bad\.png"), or_no_folder(out / "probe.lock"):
         probe_data(folder, out)
     assert list(out.glob(".data.npy.parts/*/*.npz"))
 

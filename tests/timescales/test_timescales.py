@@ -317,12 +317,18 @@ def test_the_criterion_of_a_sum_is_that_of_a_regression_and_prefers_what_made_th
 
 
 @pytest.mark.parametrize(
-    ("n", "draws"), [([16, 32, 64, 128], [32] * 4), ([16, 32, 64], [16, 32, 128]), ([16] * 5, [16] * 5)]
+    ("n", "draws", "tau", "words"),
+    [
+        ([16, 32, 64, 128, 16], [32] * 5, [9.0] * 5, "these 5 runs do not tell 2 delays apart: add runs"),
+        ([16, 32, 64, 16], [16, 32, 128, 64], [9.0] * 4, r"4 run\(s\) are too few for 2 delays: 5 are needed"),
+        ([16, 32, 64, 16, 8], [16, 32, 128, 64, 8], [9.0, 0.0, 9.0, 9.0, 9.0], "have to be positive"),
+        ([16, 32, 64, 16, 8], [16, 32, 128, 64, 8], [9.0, np.nan, 9.0, 9.0, 9.0], "have to be positive"),
+        ([16, 0, 64, 16, 8], [16, 32, 128, 64, 8], [9.0] * 5, "have to be positive"),
+    ],
 )
-def test_runs_that_do_not_tell_delays_apart_are_refused(n, draws):
-    parts = np.stack([np.array(n) / draws, n], axis=1).astype(float)
-    with pytest.raises(ValueError, match=r"run\(s\) do not tell 2 delays apart: 4 are needed"):
-        fit_sum(parts, 10.0 * np.array(n))
+def test_runs_that_tell_no_delays_are_refused(n, draws, tau, words):
+    with pytest.raises(ValueError, match=words):
+        fit_sum(np.stack([np.array(n) / draws, n], axis=1).astype(float), tau)
 
 
 def test_a_curve_that_touches_the_threshold_has_reached_it():

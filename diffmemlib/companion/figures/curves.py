@@ -157,12 +157,12 @@ def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 
 
 def times(
-    sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n"
+    sizes: Sequence[float], measured: dict[str, list[Timescale]], key: str = "n", regions: bool = True
 ) -> tuple[plt.Figure, pd.DataFrame]:
     """Crossing times of every run against its size on log axes; open triangles are bounds.
 
     Upwards: lower bounds, of runs that ended before. Downwards: upper bounds, of runs that had crossed when first seen.
-    Where tau_gen and tau_mem are known, the regions that they part are shaded: what is made there.
+    Where all runs of neighbouring sizes have a tau_gen and a later tau_mem, the regions that these part are shaded.
 
     measured: tau_gen and the like -> times, one per run, in the order of sizes.
     """
@@ -184,29 +184,31 @@ def times(
     axis.set(xscale="log", yscale="log", xlabel=f"${SYMBOL[key]}$", ylabel=r"$\tau$ (steps)")
     axis.set_xticks(sorted(set(sizes)), [str(s) for s in sorted(set(sizes))])
     axis.minorticks_off()
-    _regions(axis, table, key)
+    if regions:
+        _regions(axis, table, key)
     axis.legend(loc="upper left")
     return figure, table
 
 
 def _regions(axis: Axes, table: pd.DataFrame, key: str) -> None:
-    """Shade what is made before tau_gen, between it and tau_mem, and after: nothing good yet, new samples, copies."""
-    seen = table[table["status"] == "interpolated"].assign(log=lambda t: np.log(t["tau"]))
-    mean = np.exp(seen.pivot_table(index=key, columns="time", values="log"))
+    """Shade what is made before tau_gen, between it and tau_mem, and after: nothing good, new samples, copies too."""
+    logs = table.assign(log=np.log(table["tau"].where(table["status"] == "interpolated")))
+    mean = np.exp(logs.pivot_table(index=key, columns="time", values="log", aggfunc=lambda v: v.mean(skipna=False)))
     if not {"tau_gen", "tau_mem"} <= set(mean):
         return
-    gen, mem = (mean.dropna(subset=["tau_gen", "tau_mem"])[name] for name in ("tau_gen", "tau_mem"))
-    if len(gen) < 2:
+    kept = mean["tau_gen"] < mean["tau_mem"]  # and both are known
+    gen, mem = mean["tau_gen"].where(kept), mean["tau_mem"].where(kept)
+    if not (kept & kept.shift(fill_value=False)).any():
         return
     bottom, top = axis.get_ylim()
-    edges = [0 * gen + bottom, gen, np.maximum(gen, mem), 0 * gen + top]
-    named = (("not good yet", QUALITY), ("new samples", "#009e73"), ("copies", MEMORY))
+    edges = [0 * gen + bottom, gen, mem, 0 * gen + top]
+    named = (("not good yet", QUALITY), ("new samples", "#009e73"), ("copies appear", MEMORY))
     for (label, color), low, high in zip(named, edges[:-1], edges[1:], strict=True):
         axis.fill_between(gen.index, low, high, color=color, alpha=0.12, lw=0, zorder=0)
-        widest = int((high / low).argmax())
+        widest = int(np.nanargmax(high / low))
         if high.iloc[widest] / low.iloc[widest] > 1.3:
             at = gen.index[widest], (low.iloc[widest] * high.iloc[widest]) ** 0.5
-            beside = {0: "left", len(gen) - 1: "right"}.get(widest, "center")
+            beside = {0: "left", len(gen) - 1: "right"}.get(widest, "right" if widest else "left")
             axis.annotate(label, at, xytext=(6 if beside == "left" else -6, 0), textcoords="offset points", ha=beside,
                           va="center", color="0.25", fontsize=10, fontstyle="italic")  # fmt: skip
     axis.set_ylim(bottom, top)

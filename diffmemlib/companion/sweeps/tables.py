@@ -25,7 +25,10 @@ from ...training.loop import DivergedError
 from ...training.stopping import stop_when_asked
 
 HIGHER = ("paper", "gpu")  # tiers that a figure is drawn at before laptop, where all of its runs are stored
-COMPARED = (("images-adam", "images-sgd", "images-full", "images-full-draws"), ("conditional", "mixture-adam"))
+COMPARED = (
+    ("images-adam", "images-sgd", "images-full", "images-full-draws"),
+    ("mixture-adam", "conditional", "conditional-sgd"),
+)
 SHOWN = 8  # lines of missing runs in an error, at most
 F_MEM = 0.02  # tau_mem: the first time that two samples in a hundred are copies
 
