@@ -15,9 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from .diffusion.guidance import (
+        away_from as away_from,
+        classifier_free_guidance as classifier_free_guidance,
+    )
     from .diffusion.losses import DenoisingLoss as DenoisingLoss
     from .diffusion.samplers import (
-        classifier_free_guidance as classifier_free_guidance,
         ddim as ddim,
         euler_maruyama as euler_maruyama,
         sample as sample,
@@ -79,8 +82,9 @@ if TYPE_CHECKING:
     )
 
 _HOME = {
+    "diffusion.guidance": ("away_from", "classifier_free_guidance"),
     "diffusion.losses": ("DenoisingLoss",),
-    "diffusion.samplers": ("classifier_free_guidance", "ddim", "euler_maruyama", "sample"),
+    "diffusion.samplers": ("ddim", "euler_maruyama", "sample"),
     "diffusion.schedule": ("Schedule", "delta", "forward_noise"),
     "files": ("NumberedFiles", "RunBusyError"),
     "metrics.copying": ("authenticity", "c_t", "copying_measures", "precision_recall"),

@@ -66,6 +66,10 @@ ema = None  # decay of averaged weights, which are then measured; 0: none
 jitter = None  # standard deviation of the noise that augments the data
 noises = None  # of a point, drawn before training; 0: fresh ones at every step
 blocks = None  # residual blocks of the MLP
+dropout = None  # of values inside a residual block
+loss_space = None  # the quantity whose error is trained on: "eps", "x0", "v" or "flow"; "": what is predicted
+away = None  # strength with which samples are moved away from training points
+noise_levels = None  # times of diffusion at which losses and predictions are kept as well; 0: none
 device = "cpu"  # or "cuda"
 budget = None  # seconds; the run then saves its state and stops
 

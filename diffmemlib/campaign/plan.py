@@ -62,7 +62,7 @@ def _trainings(sweeps: Iterable[str], tier: str) -> list[Config]:
 def together(runs: list[Config]) -> list[Config]:
     """Return the first run, and those of the others, mixture networks of one shape, that can be trained with it."""
     first = runs[0]
-    if not isinstance(first, GmmConfig) or first.ema:
+    if not isinstance(first, GmmConfig) or first.ema or first.dropout:
         return [first]
     alike = [c for c in runs if isinstance(c, GmmConfig) and replace(c, seed=first.seed) == first]
     return list(alike[:TOGETHER])

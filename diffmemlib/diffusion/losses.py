@@ -51,11 +51,14 @@ class DenoisingLoss:
         ("low_noise"), or in the same way from large k ("high_noise").
     jitter
         Standard deviation of the noise that augments the data: each step adds it to x0 anew.
+    loss_space
+        The quantity whose squared error is the loss, "eps", "x0", "v" or "flow", whatever the network predicts; None,
+        the default: the one that it predicts.
 
     Raises
     ------
     ValueError
-        For another weighting, and a jitter that is negative or not finite.
+        For another weighting or quantity, and a jitter that is negative or not finite.
     """
 
     schedule: Schedule
@@ -64,8 +67,11 @@ class DenoisingLoss:
     prediction: Prediction = "eps"
     weighting: Weighting = "uniform"
     jitter: float = 0.0
+    loss_space: Prediction | None = None
 
     def __post_init__(self) -> None:
+        if self.loss_space is not None and self.loss_space not in get_args(Prediction):
+            raise ValueError(f"loss_space = {self.loss_space!r}: choose one of {', '.join(get_args(Prediction))}")
         if self.weighting not in get_args(Weighting):
             raise ValueError(f"weighting = {self.weighting!r}: choose one of {', '.join(get_args(Weighting))}")
         if not 0 <= self.jitter < inf:
@@ -92,12 +98,16 @@ class DenoisingLoss:
             inputs += (labels.masked_fill(others[0] < self.label_dropout, HIDDEN_LABEL),)
         with torch.autocast(x0.device.type, torch.bfloat16, enabled=self.bf16):
             predicted = net(*inputs)
+        space = self.loss_space or self.prediction
         target = eps
-        if self.prediction != "eps":
+        if (self.prediction, space) != ("eps", "eps"):
             shape = timestep.shape + (1,) * (x0.ndim - timestep.ndim)
             tables = device_tables(self.schedule, x0.device, x0.dtype)
             signal, sigma = (table[timestep].view(shape) for table in tables)
-            target = prediction_target(x0, eps, signal, sigma, self.prediction)
+            target = prediction_target(x0, eps, signal, sigma, space)
+            if space != self.prediction:
+                ends = x0_and_eps(predicted.to(target), noised, signal, sigma, self.prediction)
+                predicted = prediction_target(*ends, signal, sigma, space)
         return F.mse_loss(predicted.to(target), target, reduction="none").flatten(timestep.ndim).mean(-1)
 
 

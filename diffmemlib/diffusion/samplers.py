@@ -11,44 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from ..randomness import SampleNoise
-from .losses import HIDDEN_LABEL
+from .guidance import NetOutput, classifier_free_guidance
 from .schedule import Prediction, Schedule, sampling_grid, x0_and_eps
 
-NetOutput = Callable[[Tensor, Tensor], Tensor]  # (x (m, ...), timestep (m,)) -> prediction (m, ...)
 StepCallback = Callable[[int, int, Tensor], None]  # steps made, timestep k reached (-1: clean), x there
 SAMPLERS = ("ddim", "ddim_paper", "euler_maruyama")
 DDIM_STEPS = 100  # of `sample` unless told; the paper's
-
-
-def classifier_free_guidance(net: Callable[..., Tensor], label: Tensor | int, w: float = 0.0) -> NetOutput:
-    """Return the guided prediction of a network that takes labels: f(x, k, y) + w (f(x, k, y) - f(x, k)).
-
-    Both come from one forward pass of two halves, the second with its labels hidden.
-
-    Parameters
-    ----------
-    net
-        (x, timestep, label) -> prediction; trained with labels hidden (-1) now and then.
-    label
-        Classes y, (m,), or one class for all.
-    w
-        Strength. 0, the default, is the conditional model itself. The ``guidance_scale`` of diffusers is 1 + w.
-
-    Returns
-    -------
-    Callable
-        (x, timestep) -> prediction.
-    """
-
-    def predict(x: Tensor, timestep: Tensor) -> Tensor:
-        y = torch.full_like(timestep, label) if isinstance(label, int) else label
-        if w == 0:
-            return net(x, timestep, y)
-        labels = torch.cat([y, torch.full_like(y, HIDDEN_LABEL)])
-        conditional, unconditional = net(torch.cat([x, x]), torch.cat([timestep, timestep]), labels).chunk(2)
-        return conditional + w * (conditional - unconditional)
-
-    return predict
 
 
 def ddim(

@@ -96,6 +96,15 @@ class GmmConfig(Config):
         as with fresh noise.
     blocks
         Residual blocks of the MLP.
+    dropout
+        Of values inside a residual block; 0: none (the paper's).
+    loss_space
+        The quantity whose squared error is trained on, as in ``prediction``; empty: the one that is predicted.
+    away
+        Strength with which samples are moved away from training points; see `diffusion.guidance.away_from`.
+    noise_levels
+        At how many times of diffusion the losses and the noises predicted at fixed points are kept as well; see
+        `gmm_measures.levels`.
     """
 
     experiment: ClassVar[str] = "gmm"
@@ -128,6 +137,10 @@ class GmmConfig(Config):
     jitter: float = 0.0
     noises: int = 0
     blocks: int = 3
+    dropout: float = 0.0
+    loss_space: str = ""
+    away: float = 0.0
+    noise_levels: int = 0
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -182,6 +195,19 @@ class GmmConfig(Config):
                 "0, or more without labels and without jitter",
             ),
             blocks=(self.blocks >= 1, "at least 1"),
+            dropout=(0 <= self.dropout < 1, "at least 0 and below 1"),
+            loss_space=(
+                self.loss_space == "" or self.loss_space in get_args(Prediction),
+                f"empty, or one of {', '.join(get_args(Prediction))}",
+            ),
+            away=(
+                0 <= self.away < inf and not (self.away and self.conditional),
+                "at least 0 and finite, and 0 where the net is conditional",
+            ),
+            noise_levels=(
+                self.noise_levels == 0 or (self.noise_levels > 1 and not self.conditional and self.path == "ddpm"),
+                "0, or at least 2 on the path ddpm without labels",
+            ),
         )
 
 
@@ -222,19 +248,23 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     t = 0.01 with the range +- 2 standard deviations of the mean over 5 noises. A conditional run has f_mem and the
     divergences for each class too (f_mem_class_0 ...), these from the distribution of the class. Where the network's
     score is not that of the paper's process, with guidance and on the linear path, the one divergence is kl_nn. Arrays:
-    kept samples and their two nearest neighbours.
+    kept samples and their two nearest neighbours. With noise_levels, loss_train_k and loss_test_k at each of these
+    steps k of the schedule, and the array ``predicted``, the noises that the network predicts at `gmm_measures.probes`.
     """
     schedule = PATHS[config.path]()
     data, labels = training_set(vars(config))
     prediction, weighting = cast(Prediction, config.prediction), cast(Weighting, config.weighting)
-    fresh = DenoisingLoss(schedule, config.label_drop, False, prediction, weighting, config.jitter)
+    space = cast(Prediction, config.loss_space) if config.loss_space else None
+    fresh = DenoisingLoss(schedule, config.label_drop, False, prediction, weighting, config.jitter, space)
     train = freeze_noise(data, config.noises, fresh, config.seed) if config.noises else data
     loss: Loss = FrozenNoiseLoss(fresh) if config.noises else fresh
     return Job(
         config,
         net=seeded(
             derive_seed(config.seed, "weights"),
-            lambda: ResidualMLP(config.d, config.width, config.blocks, classes=2 if config.conditional else 0),
+            lambda: ResidualMLP(
+                config.d, config.width, config.blocks, classes=2 if config.conditional else 0, dropout=config.dropout
+            ),
         ),
         data=train, labels=labels if config.conditional else None, loss=loss, ema=config.ema,
         replayed=device.startswith("cuda"),

@@ -11,18 +11,23 @@ import torch
 from torch import Tensor, nn
 
 from ..data.gmm import GaussianMixture
+from ..diffusion.guidance import NetOutput, away_from, classifier_free_guidance
 from ..diffusion.losses import loss_at, loss_interval, noise_prediction
-from ..diffusion.samplers import classifier_free_guidance, sample
-from ..diffusion.schedule import Prediction, Schedule
+from ..diffusion.samplers import sample
+from ..diffusion.schedule import Prediction, Schedule, forward_noise
 from ..metrics.kl import MonteCarloEstimate, forward_path, kl_along, score_gap_along
 from ..metrics.memorization import two_nearest, wilson
 from ..metrics.neighbour_kl import kl_nearest_neighbour
-from ..randomness import derive_seed
+from ..randomness import derive_seed, generator
 from ..runs.config import Metrics
 from ..runs.measurements import Arrays, require_finite
 
 if TYPE_CHECKING:
     from .gmm import GmmConfig
+
+LEVELS = 0.003, 3.0  # first and last time of `levels`, from hardly any noise to hardly any signal
+LEVEL_DRAWS = 20  # noises of a loss at one of them
+PROBES = 32  # points at each of them
 
 
 def measurement(
@@ -50,12 +55,17 @@ def measurement(
     if config.conditional:
         classes = {f"_class_{label}": truth.given(label) for label in (0, 1)}
     prediction = cast(Prediction, config.prediction)
+    ks = levels(schedule, config.noise_levels)
+    probe = probes(truth, schedule, config.noise_levels)[0].float().to(device)
 
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = derive_seed(config.seed, "measure", tau)
+        sampled: nn.Module | NetOutput = net
+        if config.away:
+            sampled = away_from(net, data.to(device), config.away, schedule, prediction)
         x = sample(
-            net, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
+            sampled, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
             device=device, labels=sample_labels, guidance=config.guidance, prediction=prediction,
         )  # fmt: skip
         require_finite(x, tau, config)
@@ -78,15 +88,54 @@ def measurement(
             predict = classifier_free_guidance(eps, their_labels.to(device)) if config.conditional else eps
             losses = loss_at(predict, points.to(device), k_loss, schedule, derive_seed(seed, name))
             metrics["loss_" + name] = loss_interval(losses)
+            for k in ks:
+                at_level = loss_at(eps, points.to(device), k, schedule, derive_seed(seed, name, k), LEVEL_DRAWS)
+                metrics[f"loss_{name}_{k}"] = loss_interval(at_level)
         kept = slice(config.kept)
         arrays: Arrays = {
             "samples": x[kept].numpy().astype(np.float16),
             "neighbours": near.index[kept].astype(np.int32),
             "distances": near.distance[kept].astype(np.float32),
         }
+        if ks:
+            predicted = [eps(x_k, torch.full((PROBES,), k, device=device)) for x_k, k in zip(probe, ks, strict=True)]
+            arrays["predicted"] = torch.stack(predicted).cpu().numpy().astype(np.float16)
         return metrics, arrays
 
     return measure
+
+
+def levels(schedule: Schedule, count: int) -> list[int]:
+    """Return ``count`` steps k of a schedule, whose times are evenly spaced in log t over `LEVELS`."""
+    return [schedule.timestep_at(t) for t in np.geomspace(*LEVELS, count)] if count else []
+
+
+def probes(truth: GaussianMixture, schedule: Schedule, count: int) -> tuple[Tensor, Tensor]:
+    """Return points of the diffused distribution that are the same for every run, and the exact noise prediction there.
+
+    Parameters
+    ----------
+    truth
+        The distribution of the data.
+    schedule
+        Of the process.
+    count
+        How many of `levels`.
+
+    Returns
+    -------
+    tuple
+        x_k and -noise_k times the exact score there, (count, PROBES, d) each, float64.
+    """
+    ks = levels(schedule, count)
+    if not ks:
+        return torch.empty(0), torch.empty(0)
+    x0 = truth.sample(PROBES, derive_seed(0, "probes"))
+    g = generator(0, "probes")
+    steps = [torch.full((PROBES,), k) for k in ks]
+    noised = [forward_noise(x0, k, torch.randn(x0.shape, generator=g, dtype=x0.dtype), schedule) for k in steps]
+    exact = [-schedule.noise[k] * truth.score(x, float(schedule.t[k])) for x, k in zip(noised, ks, strict=True)]
+    return torch.stack(noised), torch.stack(exact)
 
 
 def _neighbours(x: Tensor, law: GaussianMixture) -> tuple[float, float, float]:

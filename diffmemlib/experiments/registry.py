@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..runs.config import Config
 from ..runs.execute import Job
 from ..runs.store import Result
-from . import gmm, one_dimension, random_features, unet, unet_curvature
+from . import gmm, gmm_kernel, one_dimension, random_features, unet, unet_curvature
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     experiment.config.experiment: experiment
     for experiment in (
         Experiment(gmm.GmmConfig, gmm.run, gmm.job),
+        Experiment(gmm_kernel.KernelConfig, gmm_kernel.run),
         Experiment(one_dimension.OneDimensionConfig, one_dimension.run),
         Experiment(random_features.FlowConfig, random_features.run_flow),
         Experiment(random_features.DescentConfig, random_features.run_descent),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..diffusion.samplers import NetOutput
+from ..diffusion.guidance import NetOutput
 from ..diffusion.schedule import Schedule, forward_noise
 from ..randomness import generator
 

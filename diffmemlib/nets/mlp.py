@@ -43,16 +43,17 @@ def sinusoidal_table(T: int, width: int, to_the_end: bool = False) -> Tensor:
 
 
 class ResidualBlock(nn.Module):
-    """LayerNorm(x + Linear(GELU(Linear(x + emb(t))))), all of width W."""
+    """LayerNorm(x + Linear(Dropout(GELU(Linear(x + emb(t)))))), all of width W."""
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, dropout: float = 0.0) -> None:
         super().__init__()
         self.first = Linear(width, width)
+        self.dropout = nn.Dropout(dropout)
         self.second = Linear(width, width)
         self.norm = LayerNorm(width)
 
     def forward(self, x: Tensor, embedding: Tensor) -> Tensor:
-        return self.norm(x + self.second(F.gelu(self.first(x + embedding))))
+        return self.norm(x + self.second(self.dropout(F.gelu(self.first(x + embedding)))))
 
 
 class ResidualMLP(nn.Module):
@@ -72,6 +73,8 @@ class ResidualMLP(nn.Module):
         Steps of the schedule.
     classes
         Of the data; their embedding, learned, joins that of time. 0: data have no labels.
+    dropout
+        Probability with which training zeroes a value inside a block; 0, the default, as in the paper.
 
     Examples
     --------
@@ -82,11 +85,13 @@ class ResidualMLP(nn.Module):
 
     embedding: Tensor
 
-    def __init__(self, d: int = 8, width: int = 128, blocks: int = 3, T: int = 1000, classes: int = 0) -> None:
+    def __init__(
+        self, d: int = 8, width: int = 128, blocks: int = 3, T: int = 1000, classes: int = 0, dropout: float = 0.0
+    ) -> None:  # fmt: skip
         super().__init__()
         self.register_buffer("embedding", sinusoidal_table(T, width), persistent=False)
         self.into = Linear(d, width)
-        self.blocks = nn.ModuleList(ResidualBlock(width) for _ in range(blocks))
+        self.blocks = nn.ModuleList(ResidualBlock(width, dropout) for _ in range(blocks))
         self.out = Linear(width, d)
         self.label = Embedding(classes + 1, width) if classes else None  # row 0: no label
 

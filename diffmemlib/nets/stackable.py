@@ -80,6 +80,11 @@ def stack(nets: Sequence[nn.Module]) -> nn.Module:
     return stacked
 
 
+def drops_out(net: nn.Module) -> bool:
+    """Return whether any part of a network draws random numbers in training, so that it cannot be stacked."""
+    return any(_drops_out(module) for module in net.modules())
+
+
 def _drops_out(module: nn.Module) -> bool:
     """Whether a module of torch draws random numbers in training: every dropout, and RReLU."""
     kind = nn.modules.dropout._DropoutNd

@@ -18,6 +18,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from ..diffusion.losses import Loss
 from ..files import NumberedFiles, RunBusyError, run_lock
+from ..nets.stackable import drops_out
 from ..training.allocator import keep_freed_memory
 from ..training.checkpoints import elapsed_seconds
 from ..training.distributed import DDPTrainer, any_rank, barrier, is_distributed, is_main_process
@@ -88,6 +89,11 @@ class Job:
     labels: Tensor | None = None
     ema: float = 0.0
     replayed: bool = False
+
+    @property
+    def stackable(self) -> bool:
+        """Whether it can be trained together with others: without averaged weights and dropout."""
+        return not (self.ema or drops_out(self.net))
 
     @property
     def shape(self) -> tuple[Any, ...]:

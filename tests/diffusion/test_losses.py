@@ -95,3 +95,24 @@ def test_every_kind_of_network_says_the_noise(schedule, prediction):
     right = prediction_target(X, eps, signal, sigma, prediction)
     found = noise_prediction(lambda *_: right, schedule, prediction)(x, k)
     torch.testing.assert_close(found, eps, rtol=1e-4, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("prediction", "space", "factor"),
+    [("flow", "eps", lambda a, s: a / (a + s)), ("v", "eps", lambda a, s: a), ("eps", "x0", lambda a, s: s / a),
+     ("x0", "v", lambda a, s: 1 / s)],
+)  # fmt: skip
+def test_the_space_of_the_loss_weights_times_and_leaves_the_prediction(prediction, space, factor):
+    net = seeded(0, lambda: ResidualMLP(3, 8))
+    k, eps = torch.tensor([1, 5, 40, 100, 200, 300, 400, 500, 600, 700, 800, 900]), torch.randn(12, 3)
+    own = DenoisingLoss(S, prediction=prediction).per_sample(net, X, None, k, eps)
+    other = DenoisingLoss(S, prediction=prediction, loss_space=space).per_sample(net, X, None, k, eps)
+    weights = factor(S.signal[k], S.noise[k]).square().float()
+    torch.testing.assert_close(other, weights * own, rtol=1e-3, atol=1e-5)
+    same = DenoisingLoss(S, prediction=prediction, loss_space=prediction)
+    assert torch.equal(same.per_sample(net, X, None, k, eps), own)
+
+
+def test_a_space_that_is_none_is_refused():
+    with pytest.raises(ValueError, match="loss_space = 'noise'"):
+        DenoisingLoss(S, loss_space="noise")

@@ -5,8 +5,9 @@ import torch
 from torch.nn import functional as F
 
 from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.diffusion.guidance import classifier_free_guidance
 from diffmemlib.diffusion.losses import DenoisingLoss
-from diffmemlib.diffusion.samplers import classifier_free_guidance, sample
+from diffmemlib.diffusion.samplers import sample
 from diffmemlib.diffusion.schedule import Schedule, forward_noise
 from diffmemlib.experiments.gmm import GmmConfig, run
 from diffmemlib.files import NumberedFiles

@@ -1,12 +1,16 @@
 """What people turn in a mixture run: each setting does what it says, alone, resumed and trained together."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from diffmemlib import Schedule, sample
+from diffmemlib import Schedule, away_from, sample
+from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.experiments.gmm import GmmConfig, job, run
+from diffmemlib.experiments.gmm_measures import PROBES, levels, probes
 from diffmemlib.randomness import derive_seed
 from diffmemlib.runs.execute import execute_ensemble
 from diffmemlib.training.loop import make_optimizer, train
@@ -16,6 +20,7 @@ LINEAR = {"path": "linear", "sampler": "ddim"}
 SETTINGS = [
     {"prediction": "v"}, {"prediction": "x0"}, {**LINEAR, "prediction": "flow"}, LINEAR, {"weighting": "low_noise"},
     {"weight_decay": 0.1}, {"optimizer": "adam", "weight_decay": 0.1}, {"jitter": 0.2}, {"noises": 2}, {"blocks": 1},
+    {"prediction": "v", "loss_space": "eps"}, {**LINEAR, "prediction": "flow", "loss_space": "eps"},
 ]  # fmt: skip
 
 
@@ -91,3 +96,60 @@ def test_weight_decay_is_that_of_adamw_and_of_sgd():
 def test_settings_that_cannot_be_are_refused_by_name(wrong):
     with pytest.raises(ValueError, match=rf"{next(iter(wrong))} = .*: must be"):
         config(**wrong)
+
+
+def test_dropout_changes_training_alone_and_survives_an_interruption():
+    c = config(dropout=0.3, seed=1)
+    made, plain = job(c), job(config(seed=1))
+    assert made.measure(made.net.eval(), 0)[0] == plain.measure(plain.net.eval(), 0)[0], "no dropout in sampling"
+    assert plain.stackable and not made.stackable
+    with pytest.raises(ValueError, match="Dropout"):
+        execute_ensemble([made, job(replace(c, seed=2))], show_progress=False)
+    whole = [r.curves for r in run_of(c)]
+    assert not whole[-1].equals(run(config(seed=1), show_progress=False).curves)
+
+
+def run_of(c: GmmConfig):
+    """A run that is stopped at once and gone on with; its last result is compared with the unbroken training."""
+    yield run(c, budget=0.0, show_progress=False)
+    alone = job(c)
+    for tau in train(alone.net, alone.data, make_optimizer(alone.net, *alone.optimizer), alone.loss,
+                     milestones=[8], seed=c.seed, batch=alone.batch):  # fmt: skip
+        expected = alone.measure(alone.net.eval(), tau)[0]["loss_test"][0]
+    whole = run(c, show_progress=False)
+    assert whole.curve("loss_test")["value"].loc[8] == expected
+    yield whole
+
+
+def test_moving_samples_away_changes_samples_and_not_the_training():
+    plain, away = run(config(), show_progress=False), run(config(away=1.0), show_progress=False)
+    assert plain.curve("loss_test").equals(away.curve("loss_test"))
+    made = job(config(away=1.0))
+    predict = away_from(made.net.eval(), made.data, 1.0, Schedule())
+    x = sample(predict, 100, (8,), Schedule(), derive_seed(0, "measure", 3), "euler_maruyama", 5)
+    assert np.array_equal(made.measure(made.net, 3)[1]["samples"], x[:50].numpy().astype(np.float16))
+
+
+def test_losses_and_predictions_at_several_times_are_kept_and_the_exact_ones_are_the_best():
+    c = config(noise_levels=3)
+    result, schedule = run(c, show_progress=False), Schedule()
+    ks = levels(schedule, 3)
+    assert [float(schedule.t[k]) for k in ks] == pytest.approx([0.003, 0.0949, 3.0], rel=0.05)
+    assert {f"loss_{name}_{k}" for k in ks for name in ("train", "test")} < set(result.curves["metric"])
+    assert result.samples["predicted"].shape == (3, 3, PROBES, 8)
+    plain = run(config(), show_progress=False)
+    metrics = plain.curves["metric"].unique()
+    assert result.curves[result.curves["metric"].isin(metrics)].reset_index(drop=True).equals(plain.curves)
+
+
+def test_the_exact_prediction_is_the_mean_of_the_noise_given_the_point():
+    truth, schedule = GaussianMixture(1, 1.0), Schedule()
+    k = levels(schedule, 3)[1]
+    x_k, exact = (each[1] for each in probes(truth, schedule, 3))
+    signal, noise = float(schedule.signal[k]), float(schedule.noise[k])
+    eps = torch.linspace(-8, 8, 4001, dtype=torch.float64)
+    for x, value in zip(
+        x_k[:5, 0], exact[:5, 0], strict=True
+    ):  # by Bayes: p(eps | x) ~ p(eps) p0((x - noise eps)/signal)
+        log_p = truth.log_prob(((x - noise * eps) / signal)[:, None]) - eps.square() / 2
+        assert float((torch.softmax(log_p, 0) * eps).sum()) == pytest.approx(float(value), abs=1e-9)

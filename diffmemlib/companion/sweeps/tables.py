@@ -253,7 +253,7 @@ def run_sweep(
             raise ValueError(f"{name} is a sweep of {c.experiment}: make its runs one by one, {c.command} and so on")
         if not complete_result(c):
             one = job(c, device)
-            alone = (c.id,) if one.ema else ()  # averaged weights are not stacked
+            alone = () if one.stackable else (c.id,)
             groups.setdefault((*one.shape, *alone), []).append(one)
     with stop_when_asked(None) as asked_to_stop:
         for part in (jobs[i : i + together] for jobs in groups.values() for i in range(0, len(jobs), together)):
@@ -264,8 +264,8 @@ def run_sweep(
 
 
 def _together(jobs: Sequence[Job], device: str, budget: float | None) -> list[Result | DivergedError]:
-    """Results of runs of one shape; one with averaged weights, which are not stacked, is made alone."""
-    if not jobs[0].ema:
+    """Results of runs of one shape; one that cannot be stacked is made alone."""
+    if jobs[0].stackable:
         return execute_ensemble(jobs, device, budget)
     try:
         return [execute(jobs[0], device, budget)]
