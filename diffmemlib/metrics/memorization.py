@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,7 @@ ROWS, EXACT_ROWS = 1024, 256  # samples at once in the two passes: large for the
 BLOCK = 64  # training points whose fast distances are reduced together before candidates are chosen
 CLUSTER = 32  # near-duplicates of a point that are looked for at most
 Z = 1.959963984540054  # standard normal quantile of 0.975
+PART, PARTS, TRIED = 16, 64, 2000  # of `hide_copies`: points in a part at least, parts of a set, points in all parts
 ORDINARY = (1e-10, 1e10)  # sizes of numbers whose squares float32 holds with all its digits
 
 
@@ -295,6 +297,29 @@ def near_duplicates(train: Any, k: float = 1 / 3, sample: int | None = None) -> 
         return int(index.has_near_duplicate(k=k).sum())
     chosen = np.random.Generator(np.random.Philox(0)).choice(count, sample, replace=False)
     return round(count * float(index.has_near_duplicate(chosen, k).mean()))
+
+
+def hide_copies(train: Any, k: float = 1 / 3, sample: int | None = None, least: float = 0.05) -> tuple[int, bool]:
+    """Return the number of training points with a near-duplicate, and whether these are more than chance explains.
+
+    In few dimensions some points of any data lie so near to each other. That share does not depend on how many points
+    there are, while near-duplicates lose each other in a part of the data. So it is taken from small parts, drawn at
+    random, and more than twice of it is no chance. Groups of up to `CLUSTER` near-duplicates are seen.
+
+    Parameters
+    ----------
+    train, k, sample
+        As of `near_duplicates`.
+    least
+        Share of points with a near-duplicate up to which they do not matter.
+    """
+    index = train if isinstance(train, NeighbourIndex) else NeighbourIndex(train)
+    count = len(index.train)
+    found = near_duplicates(index, k, sample)
+    size, g = max(PART, count // PARTS), np.random.Generator(np.random.Philox(1))
+    parts = [index.train[g.choice(count, min(size, count), replace=False)] for _ in range(math.ceil(TRIED / size))]
+    by_chance = float(np.mean([NeighbourIndex(part).has_near_duplicate(k=k).mean() for part in parts]))
+    return found, found > max(least, 2 * by_chance) * count
 
 
 def _check_k(k: float) -> None:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..files import digest
 from ..metrics.inputs import Kind, as_points, check_alike
-from ..metrics.memorization import NeighbourIndex, near_duplicates, wilson_interval
+from ..metrics.memorization import NeighbourIndex, hide_copies, wilson_interval
 from .evidence import copies_to_stop, log_evidence
 
 if TYPE_CHECKING:
@@ -138,9 +138,8 @@ class MemorizationMonitor:
         self._digests = {"train": _digest(train, "train"), "held_out": _digest(held_out, "held_out")}
         self._near_duplicate: dict[int, bool] = {}  # of the training points that were nearest to something
         fresh = self._points(held_out, "held_out")
-        by_chance = near_duplicates(fresh, k, sample=LOOKED_AT) / len(fresh) if len(fresh) > 1 else 0.0
-        near = near_duplicates(self._index, k, sample=LOOKED_AT)
-        if near > max(NEAR, 2 * by_chance) * len(points):  # in few dimensions many are, of any data
+        near, hidden = hide_copies(self._index, k, sample=LOOKED_AT, least=NEAR)
+        if hidden:
             about = "about " if len(points) > LOOKED_AT else ""
             warnings.warn(
                 f"{about}{near} of {len(points)} training points have a near-duplicate: a copy of such a point is as "

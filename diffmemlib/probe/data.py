@@ -17,7 +17,7 @@ from ..data import own, prepared
 from ..data.inventory import SourceError, quoted
 from ..data.picture import MOST_PIXELS
 from ..files import digest
-from ..metrics.memorization import near_duplicates
+from ..metrics.memorization import hide_copies
 from .arrays import SIDE, from_array
 from .tables import SUFFIXES, read_array
 
@@ -30,7 +30,7 @@ OTHER_KINDS = {  # of files that people hand in, and what to do with them
     **dict.fromkeys((".h5", ".hdf5", ".mat", ".json", ".txt", ".arrow", ".feather"),
                     "of a kind that is not read: save the numbers as .npy, .csv or .parquet"),
 }  # fmt: skip
-NEAR, HIDDEN = 0.05, 0.5  # shares of points with a near-duplicate from which on that is said, and refused
+HIDDEN = 0.5  # share of points with a near-duplicate from which on data are refused
 
 
 @dataclass(frozen=True)
@@ -207,11 +207,9 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
     if (repeats := count - len(different)) > 0:
         found = [*found, f"{repeats} of {count} points equal an earlier one and were left out."]
     units = torch.from_numpy(((x - centre) / spread).astype(np.float32))
-    twins = near_duplicates(units, sample=own.LOOKED_AT)
+    twins, hidden = hide_copies(units, sample=own.LOOKED_AT)
     order = torch.from_numpy(np.random.Generator(np.random.Philox(own.SPLIT_SEED)).permutation(len(units)))
     held_out = len(units) // 4
-    by_chance = near_duplicates(units[order[:held_out]], sample=own.LOOKED_AT) / held_out
-    hidden = twins > max(NEAR * len(units), 2 * by_chance * len(units))  # in few dimensions many are, of any data
     if hidden and twins > HIDDEN * len(units):
         raise SourceError(
             f"{twins} of {len(units)} points of {name} have a near-duplicate, such as another version of the same "

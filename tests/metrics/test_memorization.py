@@ -10,6 +10,7 @@ from scipy import stats
 
 from diffmemlib.metrics.memorization import (
     NeighbourIndex,
+    hide_copies,
     memorized_fraction,
     near_duplicates,
     two_nearest,
@@ -129,6 +130,26 @@ def test_near_duplicates_are_counted_where_every_point_has_them(copies: int):
     assert f.blind == 50
     assert f.value < 0.2  # copies, all of them, that the criterion does not see
     assert memorized_fraction(train[:50] + 1e-3, torch.randn(99, 16, generator=g)).blind == 0
+
+
+@pytest.mark.parametrize("count", [600, 1500])
+@pytest.mark.parametrize("copies", [2, 3, 6, 12])
+def test_versions_of_the_same_points_are_more_than_chance(count: int, copies: int):
+    g = torch.Generator().manual_seed(copies)
+    train = torch.randn(count // copies, 16, generator=g).repeat(copies, 1)
+    train += 1e-2 * torch.randn(len(train), 16, generator=g)
+    assert hide_copies(train) == (len(train), True)
+
+
+@pytest.mark.parametrize("d", [1, 2, 3, 8, 64])
+def test_points_that_are_near_by_chance_are_no_versions(d: int):
+    """In one dimension most points of any data have a neighbour much nearer than the next."""
+    for seed in range(5):
+        train = torch.randn(400, d, generator=torch.Generator().manual_seed(seed))
+        found, hidden = hide_copies(train, least=0.01)
+        assert not hidden and found == near_duplicates(train)
+    curve = torch.linspace(0, 1, 5)[None] * torch.rand(400, 1, generator=torch.Generator().manual_seed(9)).sin()
+    assert not hide_copies(curve)[1], "a line in more dimensions"
 
 
 @pytest.mark.parametrize("scale", [1e-25, 1e-12, 1.0, 1e12, 1e25, 1e140])
