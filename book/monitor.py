@@ -168,13 +168,15 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 #             break
 # ```
 #
-# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`. It mirrors
+# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`, here by way of
+# each milestone. It mirrors
 # pictures at random unless you make it with `augment_horizontal_flip=False`; otherwise pass both the pictures and their
 # mirror images.
 #
 # ```python
 # monitor = MemorizationMonitor(torch.stack(list(trainer.ds)), held_out)
-# for trainer.train_num_steps in monitor.milestones:
+# last = trainer.train_num_steps
+# for trainer.train_num_steps in [*(step for step in monitor.milestones if step < last), last]:
 #     trainer.train()
 #     made = trainer.ema.ema_model.sample(batch_size=64)
 #     if monitor.update(trainer.step, made).stop:

@@ -194,7 +194,7 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
     except Exception:  # a damaged directory makes zipfile raise what it meets
         if head.startswith(b"PK"):
             raise SourceError(
-                f"{quoted(source.name)} is not a whole zip archive (it may have been cut short); get {what} again"
+                f"{quoted(source.name)} is not a whole zip archive (it may have been cut short): get it again"
             ) from None
         for (at, magic), kind in OTHER_ARCHIVES.items():
             if head.startswith(magic, at):
@@ -237,7 +237,7 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
         except MemoryError:
             raise SourceError(f"{where} needs more memory than there is") from None
         except Exception as error:  # damaged data make zipfile and its decompressors raise what they meet
-            raise SourceError(f"{where} is damaged ({error}); get {what} again") from None
+            raise SourceError(f"{where} is damaged ({error}): get it again") from None
 
     return Source(source.name, order(list(entries)), read, lambda name: f"{entries[name].CRC}", inventory)
 

@@ -7,7 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
@@ -85,21 +85,37 @@ def coloured(pictures: np.ndarray) -> int:
     return found
 
 
-def loses(data: bytes, size: int, most_pixels: int = MOST_PIXELS) -> tuple[bool, bool, bool]:
-    """Return whether a file holds more than `shrink` keeps, or less than it makes.
+class Lost(NamedTuple):
+    """What a file holds that `shrink` does not keep: `loses`.
 
-    More are further frames or pages, and transparent parts; less is a picture of fewer pixels than the size. All are
-    False of a file that cannot be read.
+    Parameters
+    ----------
+    frames, clear
+        Whether it has further frames or pages, and transparent parts.
+    small
+        Whether a side has fewer pixels than the size.
+    width, height
+        Of the picture, pixels.
     """
+
+    frames: bool = False
+    clear: bool = False
+    small: bool = False
+    width: int = 0
+    height: int = 0
+
+
+def loses(data: bytes, size: int, most_pixels: int = MOST_PIXELS) -> Lost:
+    """Return what a file holds that `shrink` does not keep; nothing of one that cannot be read."""
     from PIL import Image
 
     try:
         with _decoder("", most_pixels), Image.open(io.BytesIO(data), formats=[_format(data)]) as picture:
             frames = picture.format != "MPO" and bool(getattr(picture, "is_animated", False))  # MPO: camera's preview
             clear = picture.has_transparency_data and np.asarray(picture.convert("RGBA"))[..., 3].min() < 255
-            return frames, bool(clear), min(picture.size) < size
+            return Lost(frames, bool(clear), min(picture.size) < size, *picture.size)
     except SourceError:
-        return False, False, False
+        return Lost()
 
 
 def _small(data: bytes, size: int, most_pixels: int) -> Picture:

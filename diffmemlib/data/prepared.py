@@ -18,7 +18,7 @@ from ..files import NumberedFiles, digest, run_lock, to_json, write_atomic
 from ..places import data_dir
 from ..training.memory import free_memory
 from .inventory import LISTED, Source, SourceError, name_digest, quoted
-from .picture import MOST_PIXELS, coloured, loses, shrink
+from .picture import MOST_PIXELS, Lost, coloured, loses, shrink
 
 FIRST = 3  # files of one reason that are named in a message
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
@@ -79,9 +79,8 @@ def prepare(
     """
     _check_memory(len(source.names), size)
     identity = {"source": quoted(source.name), "size": size}
-    parts = NumberedFiles(
-        out.with_name(f".{out.name}.parts") / digest(to_json(identity | {"planes": 4, "lost": 3}))[:12], ".npz"
-    )
+    of_this_form = digest(to_json(identity | {"planes": 4, "lost": len(Lost._fields)}))[:12]
+    parts = NumberedFiles(out.with_name(f".{out.name}.parts") / of_this_form, ".npz")
     with run_lock(parts.folder.parent / out.name):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
         if bad and not skip_bad:
@@ -90,15 +89,18 @@ def prepare(
         if not taken:
             raise SourceError(f"{quoted(source.name)} holds no picture that can be taken")
         whole = np.stack([rows[_key(source, name)][0] for name in taken])
+        lost = [Lost(*map(int, rows[_key(source, name)][1])) for name in taken]
         in_colour = coloured(whole)
         keep_colour = in_colour > 0 if colour is None else colour
         whole = whole[:, 1:] if keep_colour else whole[:, :1]
         if (different := len(np.unique(whole.reshape(len(whole), -1), axis=0))) < fewest:
             shutil.rmtree(parts.folder.parent, ignore_errors=True)
-            clear = ", transparent parts made white," if any(rows[_key(source, name)][1][1] for name in taken) else ""
+            clear = ", transparent parts made white," if any(one.clear for one in lost) else ""
+            how = f"when the central square is cut out{clear} and brought to {size} pixels"
+            alike = f"of which only {different} are different {how}" if different > 1 else f"all equal {how}"
             raise SourceError(
-                f"{quoted(source.name)} holds {len(taken)} pictures, of which only {different} are different when the "
-                f"central square is cut out{clear} and brought to {size} pixels, and {fewest} are the fewest"
+                f"{quoted(source.name)} holds {len(taken)} pictures, {alike}, and {fewest} different ones are the "
+                "fewest"
             )
         packed = io.BytesIO()
         np.save(packed, whole, allow_pickle=False)
@@ -107,9 +109,10 @@ def prepare(
             "first": quoted(taken[0]), "last": quoted(taken[-1]), "sha256": digest(packed.getvalue()),
             "inventory": source.inventory.as_dict(),
             "channels": whole.shape[1], "coloured": in_colour,
-            "with_frames": sum(rows[_key(source, name)][1][0] for name in taken),
-            "transparent": sum(rows[_key(source, name)][1][1] for name in taken),
-            "enlarged": sum(rows[_key(source, name)][1][2] for name in taken),
+            "with_frames": sum(one.frames for one in lost), "transparent": sum(one.clear for one in lost),
+            "enlarged": sum(one.small for one in lost),
+            "widths": [f(one.width for one in lost) for f in (min, max)],
+            "heights": [f(one.height for one in lost) for f in (min, max)],
             "skipped": [{"name": quoted(name), "reason": reason} for name, reason in bad.items()],
             "steps": "to [0, 1]; shorter side to size, bilinear, antialias; central square; "
             f"{'' if keep_colour else 'grey; '}rounded to bytes",
@@ -170,6 +173,8 @@ def _complaint(source: Source, bad: dict[str, str]) -> str:
         return (
             f"{next(iter(bad.values()))}; replace or remove it and run the same again, or leave it out with --skip-bad"
         )
+    if len(bad) == len(source.names):
+        return f"none of the {len(bad)} files in {quoted(source.name)} can be taken:\n  " + "\n  ".join(reasons(bad))
     return (
         f"{len(bad)} of the {len(source.names)} files in {quoted(source.name)} cannot be taken; replace or remove them "
         "and run the same again, or leave them out with --skip-bad:\n  " + "\n  ".join(reasons(bad))

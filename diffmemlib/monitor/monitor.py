@@ -25,6 +25,7 @@ A_DECADE = 8  # default milestones
 FIRST, LAST = 100, 10**8  # of them
 PART = 256  # points whose features are taken at once
 LOOKED_AT = 2000  # training points that are looked at for near-duplicates
+SHOWN = 16  # training points whose features tell one function of features from another
 NEAR = 0.01  # share of training points with a near-duplicate from which on that is said
 POWER = 2000  # trainings that `power` simulates
 USUAL = 512  # samples at a look, for which held-out data must suffice
@@ -136,6 +137,8 @@ class MemorizationMonitor:
         points = self._points(train, "train")
         self._index = NeighbourIndex(points)
         self._digests = {"train": _digest(train, "train"), "held_out": _digest(held_out, "held_out")}
+        if features is not None:  # other features, other distances; rounding of another machine is none
+            self._digests["features"] = _digest(points[:SHOWN].half(), "features")
         self._near_duplicate: dict[int, bool] = {}  # of the training points that were nearest to something
         fresh = self._points(held_out, "held_out")
         near, hidden = hide_copies(self._index, k, sample=LOOKED_AT, least=NEAR)
@@ -301,10 +304,12 @@ class MemorizationMonitor:
         ValueError
             Where these are others.
         """
-        for name, value in self._settings.items():
-            if name not in state or state[name] != value:
+        here = self._settings
+        for name in (*here, *(key for key in state if key not in (*here, "looks"))):
+            if state.get(name) != here.get(name):
                 raise ValueError(
-                    f"the state is that of another monitor: its {name} is {state.get(name)!r}, and here it is {value!r}"
+                    f"the state is that of another monitor: its {name} is {state.get(name)!r}, and here it is "
+                    f"{here.get(name)!r}"
                 )
         self.looks = [Look(**look) for look in state["looks"]]
 

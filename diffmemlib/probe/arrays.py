@@ -48,7 +48,8 @@ def from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> 
             option = "--grey" if grey else "--size"
             raise SourceError(f"{option} is for pictures, and {name} holds vectors: leave it out")
         low, high = float(array.min()), float(array.max())
-        told = f"Each row is a vector of {array.shape[1]} numbers; they run from {low:g} to {high:g}."
+        numbers = f"a vector of {array.shape[1]} numbers; they run" if array.shape[1] > 1 else "one number; they run"
+        told = f"Each row is {numbers} from {low:g} to {high:g}."
         return array.astype(np.float64), [*found, told]
     images = _channels_first(array, name)
     short, long = sorted(images.shape[2:])
@@ -104,8 +105,8 @@ def _channels_first(array: NDArray[Any], name: str) -> NDArray[Any]:
     images = np.moveaxis(array, -1, 1) if may_be_last else array
     if images.shape[1] == 4 and (array.dtype == np.uint8 or (array.min() >= 0 and array.max() <= 1)):
         raise SourceError(
-            f"{name} holds images with four channels: leave the alpha channel out, or, if the fourth is none, "
-            "give numbers beyond 0 to 1, which are brought to it"
+            f"{name} holds images with four channels, the last of which looks like transparency (alpha): leave it out, "
+            "or, if it is a measurement, give all channels as fractional numbers in their own units"
         )
     return images
 

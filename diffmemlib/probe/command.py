@@ -103,12 +103,19 @@ def probe(
                 tell(warning)
             tell(f"Training for {left / 60:.1f} minutes, {plan.workers} at once; interrupt it as you like, the same "
                  "command goes on.")  # fmt: skip
-            written = 0.0
-            for used in plan.carry_out(left):
+            used = written = 0.0
+
+            def record(seconds: float) -> None:
+                nonlocal used, written
+                used = seconds
                 if used - written > EVERY:
                     written = used
                     write_atomic(state, to_json({"key": key, "seconds": spent + used}))
-            write_atomic(state, to_json({"key": key, "seconds": spent + used}))
+
+            try:
+                plan.carry_out(left, record)
+            finally:  # an interruption too has used them
+                write_atomic(state, to_json({"key": key, "seconds": spent + used}))
             spent, left = spent + used, left - used
         runs = plan.known()
         found = answer(runs, data.count)

@@ -164,12 +164,13 @@ def _from_images(
     manifest = prepared.manifest_of(file, "")
     array = prepared.load(file, size, "").numpy()
     done = f"The shorter side of each was brought to {size} pixels (--size) and the central square cut out."
-    colours = f"{manifest['coloured']} have colours, which were {'turned to grey' if array.shape[1] == 1 else 'kept'}"
-    found = [images.inventory.lines(), done]
+    found = [images.inventory.lines(), _shapes(manifest["widths"], manifest["heights"]), done]
     if manifest["with_frames"]:
         found += [f"{manifest['with_frames']} have several frames or pages, of which the first was taken."]
-    if manifest["coloured"]:
-        found += [f"{colours} ({'leave out --grey to keep them' if grey else '--grey turns them to grey'})."]
+    if tinted := manifest["coloured"]:
+        of = f"{tinted} of {len(array)} {'has' if tinted == 1 else 'have'} colours"
+        kept = "so all were given three channels (--grey turns them to grey)"
+        found += [f"{of}, {'which --grey turned to grey' if grey else kept}."]
     if manifest["transparent"]:
         found += [f"{manifest['transparent']} have transparent parts, which were made white."]
     if manifest["enlarged"]:
@@ -177,6 +178,13 @@ def _from_images(
     if manifest["skipped"]:
         found += [f"{len(manifest['skipped'])} files that cannot be taken were left out."]
     return array, found
+
+
+def _shapes(widths: list[int], heights: list[int]) -> str:
+    """What sides the pictures have, in a sentence."""
+    wide, high = (f"{low} to {large}" if low < large else f"{low}" for low, large in (widths, heights))
+    of_one = widths[0] == widths[1] and heights[0] == heights[1]
+    return f"All are {wide} pixels wide and {high} high." if of_one else f"They are {wide} pixels wide and {high} high."
 
 
 def _split(points: NDArray[Any], found: list[str], name: str) -> Data:

@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 from PIL import Image
+from scipy.sparse.linalg import svds
 
 from .answer import Answer, copies_from, good_from, good_level, tau_mem_at
 from .data import Data
@@ -139,8 +140,11 @@ def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
 
 def _principal(pool: torch.Tensor) -> NDArray[np.float64]:
     """The directions, one or two, in which the data vary most, each with its largest entry positive."""
-    _, vectors = np.linalg.eigh(np.cov(pool.double().numpy(), rowvar=False).reshape(pool.shape[1], -1))
-    directions = vectors[:, ::-1][:, :2]
+    centred = (pool - pool.mean(0)).double().numpy()
+    if min(centred.shape) > 2:  # by iteration: all of them would take hours where a point has very many numbers
+        directions = svds(centred, k=2, v0=np.ones(min(centred.shape)), solver="arpack")[2][::-1].T
+    else:
+        directions = np.linalg.svd(centred, full_matrices=False)[2][:2].T
     return directions * np.sign(directions[np.abs(directions).argmax(0), range(directions.shape[1])])
 
 

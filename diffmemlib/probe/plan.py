@@ -7,7 +7,7 @@ import multiprocessing.context
 import os
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -154,8 +154,10 @@ class Plan:
                 )
         return ""
 
-    def carry_out(self, seconds: float, stream: TextIO | None = None) -> Iterator[float]:
-        """Make trainings until the seconds are over or nothing more fits; yields seconds used, now and then.
+    def carry_out(
+        self, seconds: float, record: Callable[[float], object] = lambda used: None, stream: TextIO | None = None
+    ) -> None:
+        """Make trainings until the seconds are over or nothing more fits.
 
         One at a time runs in this process; more run in processes of one core each.
 
@@ -163,6 +165,8 @@ class Plan:
         ----------
         seconds
             From now.
+        record
+            Called with the seconds used, at every step or twice a second, and at the end.
         stream
             Where progress is told; standard error unless given.
         """
@@ -176,6 +180,7 @@ class Plan:
 
         def tell(under_way: Sequence[Job]) -> None:
             nonlocal told
+            record(time.monotonic() - began)
             if (now := time.monotonic()) - told > EVERY:
                 told = now
                 stream.write(progress_line(now - began, seconds, self.known(), under_way) + "\n")
@@ -201,18 +206,16 @@ class Plan:
                     if self.workers == 1:
                         train_one(*arguments, each_step=partial(tell, [following]))
                         used, runs = time.monotonic() - began, self.known()
-                        yield used
                         continue
                     running[following] = context.Process(target=work, args=(*arguments, os.getpid()), daemon=True)
                     with undisturbed_children():
                         running[following].start()
                 if not running:
-                    yield time.monotonic() - began
                     return
                 tell(list(running))
-                yield used
                 time.sleep(0.5)
         finally:
+            record(time.monotonic() - began)
             for process in running.values():
                 process.terminate()
             for process in running.values():

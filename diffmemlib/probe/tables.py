@@ -64,6 +64,11 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> tuple[NDArray[Any], l
     array = arrays[columns[0] if columns else next(iter(arrays))]
     if array.size == 0:
         raise SourceError(f"{name} holds no points: its shape is {array.shape}")
+    if array.dtype.kind == "c":
+        raise SourceError(
+            f"{name} holds complex numbers: give their real and imaginary parts, as two channels of a picture or as "
+            "twice as many numbers of a vector"
+        )
     if array.dtype.kind not in "fiub":
         raise SourceError(f"{name} holds {array.dtype} of shape {array.shape}: give numbers, a point a row")
     return array, []
@@ -114,6 +119,11 @@ def _table(path: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
     table = pd.DataFrame([[cell.strip() for cell in row] for _, row in rows], columns=columns)
     if (table == "").all().any():
         table = table.loc[:, ~(table == "").all()]
+    truths = {"true": "1", "false": "0"}
+    for i in range(table.shape[1]):
+        cells = table.iloc[:, i].str.lower()
+        if cells.isin((*truths, "")).all():
+            table.isetitem(i, cells.replace(truths))
     numbers = table.apply(pd.to_numeric, errors="coerce")
     for i, column in enumerate(table.columns):
         cells = table.iloc[:, i]
@@ -158,14 +168,16 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
         choose = (
             f"; or choose columns with numbers, each with --column NAME, such as {_listed(numbers)}" if numbers else ""
         )
+        what = "such rows" if told.sum() < column.notna().sum() else "such columns"
         raise SourceError(
             f"{name} has columns without numbers: {_listed(text)}. The first of them holds "
-            f"{quoted(str(column.iloc[row]))!r} in row {row + 1}: leave such rows out{choose}"
+            f"{quoted(str(column.iloc[row]))!r} in row {row + 1}: leave {what} out{choose}"
         )
     if (gaps := table.isna().any(axis=1)).any():
         worst = table.columns[table.isna().any()]
+        which = "column" if len(worst) == 1 else "columns"
         raise SourceError(
-            f"{name} has gaps in {int(gaps.sum())} of {len(table)} rows, in the columns {_listed(list(worst))}, first "
+            f"{name} has gaps in {int(gaps.sum())} of {len(table)} rows, in the {which} {_listed(list(worst))}, first "
             f"in row {int(gaps.to_numpy().argmax()) + 1}: leave those rows or columns out, or fill them"
         )
     if table.empty:

@@ -255,3 +255,12 @@ def test_the_figure_shows_every_look_and_the_line_to_cross(monitor):
     np.testing.assert_allclose(evidence.lines[0].get_ydata(), monitor.table()["evidence"])
     assert evidence.lines[1].get_ydata()[0] == 20
     assert [line.get_label() for line in loss.lines] == ["training data", "held-out data"]
+
+
+def test_a_state_made_with_other_features_is_refused():
+    train, held_out = points(100), points(400, seed=1)
+    state = MemorizationMonitor(train, held_out, features=lambda x: 2 * x).state_dict()
+    MemorizationMonitor(train, held_out, features=lambda x: x + x).load_state_dict(state)  # the same, written otherwise
+    for other in (None, lambda x: x):
+        with pytest.raises(ValueError, match="the state is that of another monitor"):
+            MemorizationMonitor(train, held_out, features=other).load_state_dict(state)

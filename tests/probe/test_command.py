@@ -152,7 +152,7 @@ def test_the_command_on_coloured_pictures_with_a_hostile_name(tmp_path, tiny, mo
     check_page(page)
     told = json.loads((out / "report.json").read_bytes())
     assert told["model"]["kind"] == "images" and told["model"]["batch"] == 8 and told["runs"]
-    assert any("150 have colours, which were kept" in line for line in told["found"])
+    assert any("150 of 150 have colours, so all were given three channels" in line for line in told["found"])
 
 
 SCRIPT = """
@@ -297,6 +297,53 @@ def test_the_directions_of_the_scatter_are_the_same_for_every_frame(data):
     np.testing.assert_array_equal(one, two)
     spread = (data.pool.double().numpy() @ one).var(0)
     assert spread[0] >= spread[1] > 0 and (one[np.abs(one).argmax(0), [0, 1]] > 0).all()
+
+
+def test_the_directions_of_points_with_very_many_numbers_take_no_matrix_of_all_of_them():
+    """A matrix of 20,000 x 20,000 would take 3 GB and half an hour."""
+    from diffmemlib.probe.figures import _principal
+
+    g = torch.Generator().manual_seed(0)
+    wide = torch.randn(60, 20_000, generator=g) * torch.linspace(2, 1, 20_000)
+    first, second = _principal(wide).T
+    _, _, exact = torch.pca_lowrank(wide.double(), q=60)
+    assert abs(float(exact[:, 0].numpy() @ first)) == pytest.approx(1, abs=1e-6)
+    assert abs(float(exact[:, 1].numpy() @ second)) == pytest.approx(1, abs=1e-6)
+    assert _principal(wide[:, :1]).shape == (1, 1) and _principal(wide[:, :2]).shape == (2, 2)
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_minutes_count_though_a_training_is_interrupted(tmp_path, vectors, tiny, monkeypatch, workers):
+    """One training at a time runs in the process of the command, where nothing was written until it had ended."""
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+
+    def stopped(*arguments, **options):
+        time.sleep(0.3)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan, "train_one" if workers == 1 else "choose", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        command.probe(str(vectors), tmp_path / "out", 0.5, workers=workers, tell=lambda line: None)
+    assert json.loads((tmp_path / "out" / "probe.json").read_bytes())["seconds"] >= 0.3
+
+
+def test_a_long_training_is_recorded_while_it_runs(tmp_path, vectors, tiny, monkeypatch):
+    """Not only at its end: nothing can be written by a process that is killed."""
+    monkeypatch.setattr(command, "SHORTEST", 0.0)
+    monkeypatch.setattr(command, "EVERY", 0.0)
+    state, seen = tmp_path / "out" / "probe.json", []
+
+    def watched(*arguments, each_step):
+        for _ in range(3):
+            time.sleep(0.05)
+            each_step()
+            seen.append(json.loads(state.read_bytes())["seconds"])
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(plan, "train_one", watched)
+    with pytest.raises(KeyboardInterrupt):
+        command.probe(str(vectors), tmp_path / "out", 0.5, workers=1, tell=lambda line: None)
+    assert 0 < seen[0] < seen[1] < seen[2]
 
 
 def test_the_model_of_small_data_has_room_for_four_sizes():

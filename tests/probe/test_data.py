@@ -234,7 +234,7 @@ BAD = {
     "objects": (lambda p: np.save(p, np.array([{"a": 1}] * 9), allow_pickle=True), ".npy", "holds Python objects"),
     "objects of an archive": (
         lambda p: np.savez(p, a=np.array([{"a": 1}] * 9)), ".npz", "holds Python objects, which are not read"),
-    "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", "leave the alpha channel out"),
+    "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", r"looks like transparency \(alpha\): leave it out"),
     "range": (
         lambda p: np.save(p, np.where(RNG.random((200, 8, 8)) < 1e-3, 1e6, RNG.random((200, 8, 8)))), ".npy",
         "runs from .* to 1e.06, and nearly all of it lies in a small part of that: cut off"),
@@ -378,3 +378,67 @@ def test_black_and_white_are_told_in_the_units_of_the_network(tmp_path):
     low, high = data.bounds
     assert low == pytest.approx(float(min(data.pool.min(), data.held_out.min())), abs=1e-6)
     assert high == pytest.approx(float(max(data.pool.max(), data.held_out.max())), abs=1e-6)
+
+
+def folder_of(path: Path, pictures: list[Image.Image]) -> Path:
+    path.mkdir()
+    for i, picture in enumerate(pictures):
+        picture.save(path / f"{i:03d}.png")
+    return path
+
+
+def test_it_says_which_sides_pictures_have_and_that_one_in_colour_gives_all_three_channels(tmp_path):
+    grey = [Image.fromarray(image).resize((10 + i % 20, 12)) for i, image in enumerate(GREY)]
+    data = probe_data(folder_of(tmp_path / "a", grey), tmp_path / "out", size=8)
+    assert "They are 10 to 29 pixels wide and 12 high." in data.found and data.shape == (1, 8, 8)
+    alike = [Image.fromarray(image) for image in GREY]
+    mixed = probe_data(folder_of(tmp_path / "b", [*alike[:-1], Image.fromarray(COLOUR[0])]), tmp_path / "two", size=8)
+    assert "All are 12 pixels wide and 12 high." in mixed.found and mixed.shape == (3, 8, 8)
+    assert f"1 of {COUNT} has colours, so all were given three channels (--grey turns them to grey)." in mixed.found
+
+
+def test_a_set_of_equal_pictures_and_one_of_none_that_can_be_taken_are_told_as_such(tmp_path):
+    equal = folder_of(tmp_path / "equal", [Image.fromarray(GREY[0])] * COUNT)
+    with pytest.raises(SourceError, match=rf"holds {COUNT} pictures, all equal when .* different ones are the fewest"):
+        probe_data(equal, tmp_path / "out", size=8)
+    deep = [Image.fromarray(image.astype(np.uint16) * 200) for image in GREY]
+    with pytest.raises(
+        SourceError, match=r"none of the 160 files in .?deep.? can be taken:\n.* more than 8 bits"
+    ) as told:
+        probe_data(folder_of(tmp_path / "deep", deep), tmp_path / "out", size=8)
+    assert "--skip-bad" not in str(told.value)
+
+
+def test_truths_are_numbers_in_a_table_as_in_parquet(tmp_path):
+    frame = pd.DataFrame(VECTORS, columns=list("abcd")).assign(b=VECTORS[:, 1] > 5)
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    frame.to_parquet(tmp_path / "x.parquet")
+    text, binary = (probe_data(tmp_path / name, tmp_path / name[2:]) for name in ("x.csv", "x.parquet"))
+    torch.testing.assert_close(text.pool, binary.pool)
+    assert len(set(text.in_file_units(text.pool)[:, 1].round(decimals=4).tolist())) == 2
+
+
+@pytest.mark.parametrize(
+    ("frame", "sentence"),
+    [({"name": [f"n{i}" for i in range(COUNT)], "a": VECTORS[:, 0]}, "leave such columns out; or choose"),
+     ({"a": ["x", *map(str, range(COUNT))]}, "leave such rows out"),
+     ({"a": VECTORS[:, 0], "b": [np.nan, *VECTORS[1:, 1]]}, "in the column 'b'|in the column b")],
+)  # fmt: skip
+def test_what_to_leave_out_of_a_table_fits_its_fault(tmp_path, frame, sentence):
+    pd.DataFrame(frame).to_csv(tmp_path / "x.csv", index=False)
+    with pytest.raises(SourceError, match=sentence):
+        probe_data(tmp_path / "x.csv", tmp_path / "out")
+
+
+def test_complex_numbers_are_told_how_they_can_be_given(tmp_path):
+    np.save(tmp_path / "x.npy", VECTORS * 1j)
+    with pytest.raises(SourceError, match="complex numbers: give their real and imaginary parts"):
+        probe_data(tmp_path / "x.npy", tmp_path / "out")
+
+
+@pytest.mark.parametrize("versions", [3, 6, 12])
+def test_sets_in_which_each_point_has_several_versions_are_refused(tmp_path, versions):
+    several = np.repeat(RNG.normal(size=(600 // versions, 16)), versions, 0)
+    np.save(tmp_path / "x.npy", several + 0.01 * RNG.normal(size=several.shape))
+    with pytest.raises(SourceError, match=r"have a near-duplicate.* Leave one of each"):
+        probe_data(tmp_path / "x.npy", tmp_path / "out")

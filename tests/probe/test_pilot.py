@@ -94,7 +94,7 @@ def test_the_command_takes_a_pilot_and_keeps_it_in_the_report(store, vectors, tm
     name = GmmConfig.from_parameters(SAME).id
     monkeypatch.setitem(probe_model.MODELS, ("vectors", "cpu"), PROBE)
     call = ["probe", str(vectors), "--out", str(tmp_path / "out"), "--minutes", "1"]
-    monkeypatch.setattr("diffmemlib.probe.plan.Plan.carry_out", lambda self, seconds: iter([0.1]))
+    monkeypatch.setattr("diffmemlib.probe.plan.Plan.carry_out", lambda self, seconds, record: record(0.1))
     done = CliRunner().invoke(app, [*call, "--pilot", name])
     assert done.exit_code == 0, done.output
     assert json.loads((tmp_path / "out" / "report.json").read_bytes())["pilot"]["name"] == name
