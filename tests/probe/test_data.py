@@ -234,7 +234,7 @@ BAD = {
     "objects": (lambda p: np.save(p, np.array([{"a": 1}] * 9), allow_pickle=True), ".npy", "holds Python objects"),
     "objects of an archive": (
         lambda p: np.savez(p, a=np.array([{"a": 1}] * 9)), ".npz", "holds Python objects, which are not read"),
-    "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", r"looks like transparency \(alpha\): leave it out"),
+    "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", r"like transparency \(alpha\): leave it out"),
     "range": (
         lambda p: np.save(p, np.where(RNG.random((200, 8, 8)) < 1e-3, 1e6, RNG.random((200, 8, 8)))), ".npy",
         "runs from .* to 1e.06, and nearly all of it lies in a small part of that: cut off"),
