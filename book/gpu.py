@@ -49,6 +49,12 @@ limits = {
     "parts": len(checks.PARTS), "hung": command.HUNG,
     "shortest": round(command.SHORTEST / command.SHARES["sharing"] / 60),
 }  # fmt: skip
+runs, groups = plan.all_runs("gpu"), [0]
+while runs:
+    group = plan.together(runs)
+    groups.append(len(group))
+    runs = [run for run in runs if run not in group]
+limits["alike"] = max(groups)
 for name, limit in limits.items():
     glue(f"gpu-{name}", f"{limit:g}", display=False)
 glue("gpu-counts", " or ".join(map(str, sharing.COUNTS[1:])), display=False)
@@ -62,17 +68,19 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #    divergence, the Fréchet distance, and the exact dynamics of random features, each to a stated tolerance. Steps that
 #    are replayed or compiled have to equal plain steps up to rounding, and a run that is killed has to continue to the
 #    same end. The checks are made in {glue:text}`gpu-parts` processes at once; another process compiles meanwhile what
-#    the runs will use. This takes {glue:text}`gpu-checks` seconds at most. If a fast kind of step fails its check, no
-#    runs are made with it.
+#    the runs will use. This takes {glue:text}`gpu-checks` seconds at most. If compiled or stacked steps fail their
+#    check, no runs are made with them. If replayed steps fail theirs, runs make the same steps without replaying them.
 # 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop, that of
 #    the runs first. The shortest time that the hardware allows, a profile of one step and the time of sampling are
 #    recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
 # 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made, in the order of that file. A
 #    training that determines the number of steps of others comes before the first of these. Mixture networks of the
-#    same shape are trained together.
+#    same shape are trained together. If several processes share the GPU, there are no more of them than the folder has
+#    room for their states.
 #
-# A lease on the same device and with the same code as the one before makes only the checks that have not passed yet,
-# and no second benchmark.
+# A lease on the same device and with the same code as the one before makes only the checks that have not passed yet. It
+# continues the benchmark until every kind of step has been timed; a lease is too short for all of them. Until then it
+# is a guess, from one session on a GPU, which of them is fastest.
 #
 # Each phase is a process of its own. A phase that hangs is killed when its time is over, a phase that crashes is noted
 # in the log, and in both cases the next one begins. If a process crashed during a run, or wrote nothing during it for
@@ -109,9 +117,10 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # float32, with products in TF32 on a GPU. [](sampling.ipynb) shows what lower precision does to samples.
 #
 # **Several trainings at once.** Mixture networks of the same shape are stacked and trained together, up to
-# {glue:text}`gpu-together` in one graph; before each replay, the random generator of every network is seeded. Trainings
-# on few images leave a large GPU half idle, and U-Nets cannot be stacked in this way, because their convolutions would
-# become slower ones. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
+# {glue:text}`gpu-together` in one graph (the tables of this tier have up to {glue:text}`gpu-alike` of one shape); before
+# each replay, the random generator of every network is seeded. Trainings on few images leave a large GPU half idle.
+# U-Nets are not stacked in this way: a stacked convolution is one with groups, which we expect to be slower, but we have
+# not timed it. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
 # processes together make more steps per second than one, and if so, lets that many share the GPU.
 #
 # ## What has been measured, and what has not
@@ -132,7 +141,7 @@ rows += [
      f"a step within {aims['floor_times']} times that"),
     (f"a compiled run of {first['smoke_run']['steps']} steps", f"{first['smoke_run']['seconds']} s",
      f"{aims['smoke_run_seconds']} s"),
-    (f"{samples['count']} samples in {samples['steps']} steps of DDIM", f"{samples['seconds']} s",
+    (f"{samples['count']} samples in {samples['steps']} steps of DDIM, without TF32", f"{samples['seconds']} s",
      f"{aims['samples_seconds']} s"),
     (f"their neighbours among {first['neighbours']['among']} images",
      f"{first['neighbours']['seconds']} s, the same as the CPU's", "held"),
@@ -148,7 +157,8 @@ frame(caption, pd.DataFrame(rows, columns=["what", "measured then", "aim"]).set_
 
 # %% [markdown]
 # What can be tested without a GPU is tested on CPUs. There, a recording is a list of operations that are repeated on
-# the same memory. Like a CUDA graph it contains no Python, and recording fails if a step waits for a number. In these
+# the same memory. Like a CUDA graph it contains no Python, and recording fails if a step reads a number from a tensor,
+# though not in every way in which that would fail on a GPU. In these
 # tests, replayed steps equal plain steps to the last digit for both networks, with dropout, labels, averaged weights
 # and frozen noise. The number of compiled shapes is counted. A small campaign is ended by SIGTERM, by SIGKILL and by
 # its own time limit, continued in other folders, and collected.

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable
 from functools import partial
 from math import inf
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from ..files import first_line, to_json, write_atomic
 from . import images, library
@@ -18,6 +21,12 @@ SECONDS = {"cpu": inf, "cuda": 60.0}  # after which nothing else is begun
 SHARE = 0.6  # of them for the U-Net as runs train it
 
 
+def ended(written: dict[str, Any]) -> bool:
+    """Return whether a benchmark has timed all that it would, as far as it does not fail."""
+    image = written.get("image", {})
+    return "ways" in image and not image.get("not_reached") and bool(written.get("together"))
+
+
 def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[[str], object] = print) -> None:
     """Time the library against direct ways of doing the same.
 
@@ -26,7 +35,8 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     device
         As torch calls it.
     path
-        A JSON file, written anew after each timing.
+        A JSON file, written anew after each timing. One that is there already, of a benchmark on this device that had
+        no time for all, is gone on with.
     seconds
         When so many have passed, no other timing is begun; those of SECONDS unless given.
     tell
@@ -34,7 +44,7 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     """
     began, kind = time.monotonic(), device.split(":")[0]
     limit = SECONDS.get(kind, inf) if seconds is None else seconds
-    written: dict[str, Any] = {"image": {}, "together": [], "failed": {}}
+    written: dict[str, Any] = _unended(path, device) or {"image": {}, "together": [], "failed": {}}
 
     def save(image: dict[str, Any]) -> None:
         written["image"] = image
@@ -65,11 +75,14 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     # First the plainest way and that of runs, which a campaign has compiled before; then what else runs need to know.
     table = "cpu" if kind == "cpu" else "cuda"
     first = [next(iter(WAYS[table])), OF_RUNS[table]]
-    image = images.measure(device, seconds=SHARE * limit, save=save, names=first)
+    image = images.measure(device, seconds=SHARE * limit, save=save, names=first, found=written["image"] or None)
+    timed = {(one["n"], one["models"]) for one in written["together"]}
     for case in library.TOGETHER[table]:
-        guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
-    if kind == "cuda":
+        if case[:2] not in timed:
+            guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
+    if kind == "cuda" and "sharing" not in written:
         guarded("processes that share the device", share)
+    if kind == "cuda":
         left = limit - (time.monotonic() - began)
         guarded("the other ways to make a step", lambda: images.measure(device, seconds=left, save=save, found=image))
     tell(images.report(image))
@@ -81,3 +94,15 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     if kind == "cpu":
         tell("\n" + library.table())
     tell(f"\nwrote {path.name}")
+
+
+def _unended(path: Path, device: str) -> dict[str, Any] | None:
+    """What a benchmark of this device and this version of torch wrote before its time was over."""
+    try:
+        written = json.loads(path.read_bytes())
+        image = written["image"]
+        here = torch.cuda.get_device_name(device) if device.startswith("cuda") else "cpu"
+        same = (image["device"], image["torch"]) == (here, torch.__version__)
+        return written if same and not ended(written) else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -47,6 +47,8 @@ from ..training.ensemble import EnsembleTrainer, check_memory
 from ..training.loop import Learner, OptimizerSettings, Trainer, TrainState, make_optimizer
 
 ADAM = OptimizerSettings("adam", 1e-3)
+# Adam makes a whole step of a gradient that is rounding alone, as that of a bias before a normalisation is.
+SGD = OptimizerSettings("sgd", 1e-2)
 STEPS = 20
 
 
@@ -170,21 +172,29 @@ def replayed_steps(device: str) -> str:
 
 
 def compiled_steps(device: str) -> str:
-    """Steps as runs make them, compiled, in bfloat16 and on a GPU replayed, go where the plain ones go."""
+    """Compiled steps go where the plain ones go: in float32 nearly exactly, in bfloat16, as runs are, roughly."""
     if reason := why_not(device.split(":")[0]):
         return f"{reason}: steps are not compiled, and apart by nothing"
-    replayed = device.startswith("cuda")
-    compiled = _weights(device, replayed, compiled=True, dropout=0.0, bf16=True)
     plain = _weights(device, dropout=0.0)
     start = torch.cat([p.flatten() for p in _image_net("cpu").parameters()]).detach()
-    return within(f"movement in {STEPS} steps", float((compiled - plain).norm() / (plain - start).norm()), 0.4)
+    said = []
+    for bf16, name, limit in ((False, "float32", 1e-2), (True, "bfloat16", 0.1)):
+        torch._dynamo.reset()
+        compiled = _weights(device, compiled=True, dropout=0.0, bf16=bf16)
+        found = float((compiled - plain).norm() / (plain - start).norm())
+        said.append(within(f"movement in {STEPS} steps in {name}", found, limit))
+    return "; ".join(said)
 
 
 def compiled_steps_resumed(device: str) -> str:
-    """The same with dropout, saved half way and gone on with by a network compiled anew, end as the unbroken ones."""
-    way = {"replayed": device.startswith("cuda"), "compiled": True, "bf16": True}
-    whole, broken = _weights(device, **way), _weights(device, broken=STEPS // 2, **way)
-    return within(f"weights after {STEPS} steps", apart(broken, whole), 1e-4)
+    """Steps as runs make them, on a GPU replayed, agree with those resumed by a network compiled anew, or not replayed."""
+    replayed = device.startswith("cuda")
+    way = {"compiled": True, "bf16": True}
+    whole, broken = _weights(device, replayed, **way), _weights(device, replayed, broken=STEPS // 2, **way)
+    said = within(f"weights after {STEPS} steps, resumed", apart(broken, whole), 1e-4)
+    if not replayed:
+        return said
+    return f"{said}; {within('not replayed', apart(_weights(device, **way), whole), 1e-4)}"
 
 
 def _weights(
@@ -198,7 +208,7 @@ def _weights(
         if compiled:
             compile_static(net, device)
         return Trainer(
-            TrainState(net, data, 0), make_optimizer(net, *ADAM), DenoisingLoss(Schedule(), bf16=bf16), 8, replayed
+            TrainState(net, data, 0), make_optimizer(net, *SGD), DenoisingLoss(Schedule(), bf16=bf16), 8, replayed
         )
 
     learner = begin()
@@ -245,7 +255,7 @@ def one_process_of_several(device: str) -> str:
         for kind in (DDPTrainer, Trainer):
             net = _image_net(device, dropout=0.0)
             data = torch.randn(12, 1, 16, 16, generator=generator(0, "data")).to(device)
-            learner = kind(TrainState(net, data, 0), make_optimizer(net, *ADAM), DenoisingLoss(Schedule()), 8)
+            learner = kind(TrainState(net, data, 0), make_optimizer(net, *SGD), DenoisingLoss(Schedule()), 8)
             for tau in range(5):
                 learner.step(tau)
             weights.append(torch.cat([p.detach().flatten() for p in net.parameters()]))

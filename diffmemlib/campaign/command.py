@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
+from ..bench.command import ended
 from ..bench.sharing import COUNTS
 from ..companion.sweeps.tables import waiting
 from ..files import check_writable, digest, to_json, write_atomic
@@ -33,7 +34,7 @@ from .folder import (
     unpack_states,
     write_folder,
 )
-from .plan import all_runs
+from .plan import all_runs, plan, states_that_fit
 from .process import Process
 
 LONGEST = {"checks": 45.0, "bench": 60.0, "sharing": 60.0}  # seconds at most
@@ -41,7 +42,9 @@ SHARES = {"checks": 0.15, "bench": 0.25, "sharing": 0.05}  # of the lease, at mo
 SHORTEST = 40.0  # seconds, below which it is not tried how many processes should share the device
 ROOM = 60  # MiB of the folder, in all
 # Checks whose failure forbids the runs of an experiment: they would store numbers of a way that is wrong.
-NEEDED = {"gmm": {"together_and_alone"}, "unet": {"replayed_steps", "compiled_steps"}}
+NEEDED = {"gmm": {"together_and_alone"}, "unet": {"compiled_steps"}}
+# Those whose failure forbids to record and replay steps, which are then made one call after another.
+REPLAYED = {"replayed_steps", "compiled_steps_resumed"}
 ALREADY = "not made again: the lease before had this device and this code"
 GO_ON = "to be gone on with"
 SAVING = 0.06  # of the lease, kept for the folder at its end; at least
@@ -96,6 +99,7 @@ class Campaign:
         self.stored_before: set[str] = set()  # runs that were stored before, and are in no folder of this campaign
         self.failed: set[str] = set()  # in this lease
         self.tried_again = False  # after a process died
+        self.unended = False  # whether the benchmark of the lease before is gone on with
 
     @property
     def left(self) -> float:
@@ -106,7 +110,7 @@ class Campaign:
         """Make the phases, save, and return the log."""
         check_writable(self.out / "log.json")
         measured = self._take_over()
-        if not measured:  # what lies there is of another device, or of other code
+        if not measured and not self.unended:  # what lies there is of another device, or of other code
             for name in ("bench.json", "profile.json"):
                 (self.out / name).unlink(missing_ok=True)
         self.save()
@@ -149,7 +153,8 @@ class Campaign:
         for name, data in (("bench.json", bench), ("profile.json", profile)):
             if data is not None and self.before != self.out:
                 write_atomic(self.out / name, data)
-        return True
+        self.unended = not ended(json.loads(bench))
+        return not self.unended
 
     def _check(self) -> None:
         """Make the checks that no lease before passed, and compile meanwhile what runs will use."""
@@ -183,11 +188,11 @@ class Campaign:
         outs = [self.scratch / f"{name}-{i}.json" for i in range(at_once)]
         if name == "bench":
             outs = [self.out / "bench.json"]
-            (self.out / "profile.json").unlink(missing_ok=True)
         self.tell(f"{name}: {seconds:.0f} s at most{f', {at_once} processes' if at_once > 1 else ''}")
         began, processes = time.monotonic(), list[Process]()
         for out, arguments in zip(outs, each, strict=True):
-            out.unlink(missing_ok=True)  # of an earlier lease
+            if not (name == "bench" and self.unended):  # which is gone on with
+                out.unlink(missing_ok=True)  # of an earlier lease
             given = {"name": name, "device": self.device, "seconds": seconds, "out": str(out), **arguments}
             processes.append(Process("diffmemlib.campaign.phase", json.dumps(given)))
 
@@ -220,8 +225,13 @@ class Campaign:
         before = set(self.failed)
         given = {
             "tier": self.tier, "without": sorted(self.failed), "last": self.log["failed"], "experiments": experiments,
+            "replayed": not REPLAYED & failed,
         }  # fmt: skip
+        if not given["replayed"]:
+            self.tell(f"steps are not replayed: {', '.join(sorted(REPLAYED & failed))} failed")
         at_once = int(self.log["sharing"].get("best", 1)) if self._worth_sharing() else 1
+        following = plan(self.tier, self.failed, self.log["failed"], experiments)
+        at_once = min(at_once, states_that_fit(following, self.room))
         endings = self.phase("runs", self.left, [given] * at_once)
         for group in self.log["groups"]:
             if group["outcome"] == "begun":
@@ -282,11 +292,11 @@ class Campaign:
         try:
             runs = [c for c in all_runs(self.tier) if c.id not in self.stored_before]
             self.log["made"] = [c.id for c in runs if complete_result(c)]
-            results = pack_results(runs)
             others = 1 + sum((self.out / name).exists() for name in ("bench.json", "profile.json"))
+            results, left_out = pack_results(runs, min((MOST_FILES - others) * MOST_BYTES, self.room))
             files = MOST_FILES - others - -(-len(results) // MOST_BYTES)
             states, told = pack_states(runs, min(files * MOST_BYTES, self.room - len(results)))
-            self.log["told"] = told
+            self.log["told"] = left_out + told
             self.log["seconds"] = round(time.monotonic() - self.began, 1)
             write_folder(self.out, self.log, results, states)
         except (OSError, ValueError) as error:

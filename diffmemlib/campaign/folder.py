@@ -15,9 +15,11 @@ import tempfile
 import zipfile
 from collections.abc import Iterable
 from contextlib import suppress
+from math import inf
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import safetensors.torch
 import torch
 
@@ -73,9 +75,7 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
     for path in folder.iterdir() if folder.exists() else ():
         if HALF_WRITTEN.fullmatch(path.name):  # by a process that was killed
             path.unlink(missing_ok=True)
-    for name, data in parts.items():
-        if not (folder / name).exists():
-            write_atomic(folder / name, data)
+    _put(folder, {name: data for name, data in parts.items() if not (folder / name).exists()})
     checksums = {name: digest(data) for name, data in parts.items()} | {
         path.name: digest(path.read_bytes()) for path in others
     }
@@ -83,6 +83,20 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
     for path in folder.iterdir():
         if PART.fullmatch(path.name) and path.name not in parts:
             path.unlink()
+
+
+def _put(folder: Path, parts: dict[str, bytes]) -> None:
+    """Write files, beside the folder first where that is possible: old ones stay in it until the log names the new."""
+    try:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
+            for name, data in parts.items():
+                write_atomic(Path(beside) / name, data)
+            folder.mkdir(exist_ok=True)
+            for name in parts:
+                (Path(beside) / name).replace(folder / name)
+    except OSError:  # beside it nothing may be written, or it is another disk
+        for name, data in parts.items():
+            write_atomic(folder / name, data)
 
 
 def read_log(folder: Path) -> dict[str, Any]:
@@ -145,16 +159,27 @@ def read_parts(folder: Path, log: dict[str, Any], name: str) -> zipfile.ZipFile 
     return archive
 
 
-def pack_results(configs: Iterable[Config]) -> bytes:
-    """Return a zip of the runs among these that are stored whole; empty where there is none."""
-    return _zip(
-        {
-            "/".join([*config.result_dir.parts[-3:], path.name]): path.read_bytes()
-            for config in configs
-            if complete_result(config)
-            for path in sorted(config.result_dir.iterdir())
-        }
-    )
+def pack_results(configs: Iterable[Config], room: float = inf) -> tuple[bytes, list[str]]:
+    """Return a zip of the runs among these that are stored whole, and a sentence for those that do not fit.
+
+    Empty where there is none. The last of the order are left out where there is too little room.
+
+    Parameters
+    ----------
+    configs
+        Runs, in the order in which they matter.
+    room
+        Bytes.
+    """
+    whole = [
+        {"/".join([*c.result_dir.parts[-3:], path.name]): path.read_bytes() for path in sorted(c.result_dir.iterdir())}
+        for c in configs
+        if complete_result(c)
+    ]
+    sizes = np.cumsum([len(_zip(files)) for files in whole])
+    kept = int(np.searchsorted(sizes, room, "right"))
+    told = [] if kept == len(whole) else [f"{len(whole) - kept} stored runs were left out, for want of room"]
+    return _zip({name: data for files in whole[:kept] for name, data in files.items()}), told
 
 
 def pack_states(configs: Iterable[Config], room: int) -> tuple[bytes, list[str]]:

@@ -43,9 +43,12 @@ def bench(device: str, seconds: float, out: Path) -> None:
 
 
 def runs(
-    device: str, seconds: float, out: Path, tier: str, without: list[str], last: list[str], experiments: list[str]
-) -> None:
+    device: str, seconds: float, out: Path, tier: str, without: list[str], last: list[str], experiments: list[str],
+    replayed: bool = True,
+) -> None:  # fmt: skip
     """Make runs of a tier in the order of `plan` until so many seconds have passed; each group is noted in ``out``.
+
+    replayed: whether steps may be recorded and replayed; their numbers are the same, and they take longer, if not.
 
     An error of the device ends the process with status 1, since nothing can be done in it after that.
     """
@@ -54,10 +57,12 @@ def runs(
     from ..experiments.gmm import GmmConfig, job
     from ..experiments.registry import run
     from ..runs.execute import execute_ensemble
+    from ..training import replay
     from ..training.loop import DivergedError
     from ..training.stopping import stop_when_asked
     from .plan import plan, together
 
+    replay.ALLOWED[0] = replayed
     notes: list[dict[str, Any]] = []
     done, end = set(without), time.monotonic() + seconds
     with stop_when_asked(seconds) as should_stop:

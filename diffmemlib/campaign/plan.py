@@ -6,12 +6,15 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import Any
 
+import torch
+
 from ..companion.sweeps.tables import PilotMissingError, read_tables, sweep_configs
 from ..experiments.gmm import GmmConfig
-from ..experiments.unet import UNetConfig
+from ..experiments.unet import UNetConfig, network
 from ..runs.config import Config
 from ..runs.store import complete_result
 
+NEXT = 4  # runs that may be under way at once
 TOGETHER = 128  # mixture networks in one graph, at most
 
 
@@ -66,6 +69,21 @@ def together(runs: list[Config]) -> list[Config]:
         return [first]
     alike = [c for c in runs if isinstance(c, GmmConfig) and replace(c, seed=first.seed) == first]
     return list(alike[:TOGETHER])
+
+
+def states_that_fit(runs: list[Config], room: int) -> int:
+    """Return of how many runs at a time the states fit into so many bytes, rounded to bfloat16; at least 1.
+
+    Half of the room is left to results. Of each weight a state holds itself and what the optimiser keeps, one number or
+    two. The largest of the next few runs tells.
+    """
+    sizes = [1]
+    for c in runs[:NEXT]:
+        if isinstance(c, UNetConfig):
+            with torch.device("meta"):
+                weights = sum(p.numel() for p in network(c).parameters())
+            sizes.append(2 * weights * (3 if c.optimizer == "adam" else 2))
+    return max(1, room // 2 // max(sizes))
 
 
 def all_runs(tier: str) -> list[Config]:

@@ -22,7 +22,7 @@ from .picture import MOST_PIXELS, Lost, coloured, loses, shrink
 
 FIRST = 3  # files of one reason that are named in a message
 CHUNK = 2048  # images between two points that an interrupted preparation goes on from
-Rows = dict[str, tuple[np.ndarray, list[bool]]]  # of each picture that was read: its bytes, and what of it was lost
+Rows = dict[str, tuple[np.ndarray, list[int]]]  # of each picture that was read: its bytes, and what of it was lost
 
 
 def prepared_path(dataset: str, side: int) -> Path:
@@ -89,7 +89,7 @@ def prepare(
         if not taken:
             raise SourceError(f"{quoted(source.name)} holds no picture that can be taken")
         whole = np.stack([rows[_key(source, name)][0] for name in taken])
-        lost = [Lost(*map(int, rows[_key(source, name)][1])) for name in taken]
+        lost = [_lost(rows[_key(source, name)][1]) for name in taken]
         in_colour = coloured(whole)
         keep_colour = in_colour > 0 if colour is None else colour
         whole = whole[:, 1:] if keep_colour else whole[:, :1]
@@ -145,7 +145,7 @@ def _read_all(
                     try:
                         data = source.read(name)
                         pixels = shrink(data, name, size, most_pixels, True)
-                        fresh[_key(source, name)] = pixels, list(loses(data, size, most_pixels))
+                        fresh[_key(source, name)] = pixels, list(map(int, loses(data, size, most_pixels)))
                     except SourceError as error:
                         bad[name] = str(error)
                     bar.update()
@@ -154,6 +154,11 @@ def _read_all(
                     _keep(fresh, parts)
             rows |= fresh
     return rows, bad
+
+
+def _lost(numbers: list[int]) -> Lost:
+    frames, clear, small, width, height = map(int, numbers)
+    return Lost(bool(frames), bool(clear), bool(small), width, height)
 
 
 def _keep(rows: Rows, parts: NumberedFiles) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -338,7 +339,10 @@ def _features(name: str, data: Images, device: str) -> Features | None:
         return inception_features(device=device)
     if name == "untrained":
         return untrained_features(data.test.float() / 255)
-    return digit_features() if name == "digits" else None
+    if name == "digits":
+        features = copy.deepcopy(digit_features()).to(device)
+        return lambda images: features(images.to(device))
+    return None
 
 
 def _landmarks(

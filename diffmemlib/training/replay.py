@@ -20,6 +20,7 @@ WAITS = {  # operations that need a number from the device before the next one
     aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten._unique2.default,
     aten.unique_dim.default, aten.is_nonzero.default,
 }  # fmt: skip
+ALLOWED = [True]  # whether anything is recorded: a campaign forbids it on a device whose recordings failed their check
 WARM_UP = 3  # calls before the recording: libraries start, optimisers make their state, torch.compile compiles
 
 
@@ -49,7 +50,9 @@ class Replay(Generic[T]):
 
     def __call__(self) -> Any:
         """Do the work; return what it returns."""
-        if self.again is not None:
+        if not ALLOWED[0]:
+            self.out = self.work()
+        elif self.again is not None:
             self.again()
         elif self.calls < WARM_UP:
             self.out = self._warm_up()

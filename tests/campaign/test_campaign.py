@@ -21,8 +21,9 @@ from diffmemlib.campaign import command
 from diffmemlib.campaign.checks import CHECKS
 from diffmemlib.campaign.command import Campaign, collect
 from diffmemlib.campaign.folder import read_log, read_parts
-from diffmemlib.campaign.plan import all_runs, plan
+from diffmemlib.campaign.plan import all_runs, plan, states_that_fit
 from diffmemlib.experiments.registry import run
+from diffmemlib.experiments.unet import network
 from diffmemlib.runs.store import complete_result
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -182,6 +183,9 @@ def of_all(outcome: str, **others: str) -> dict[str, dict]:
     return {name: {"outcome": others.get(name, outcome), "said": "", "seconds": 1.0} for name in CHECKS}
 
 
+WHOLE = {"image": {"ways": {"eager": {}}, "not_reached": []}, "together": [{"n": 64, "models": 32}]}  # a benchmark
+
+
 @pytest.fixture
 def leases(tmp_path, monkeypatch, quick):
     """A lease that has left a folder, and the next ones: what each asked of its processes."""
@@ -192,7 +196,7 @@ def leases(tmp_path, monkeypatch, quick):
     campaign = Campaign("cpu", 1.0, first, "smoke", lambda line: None)
     campaign.log |= {"checks": of_all("passed"), "failed": ["a" * 12]}
     first.mkdir()
-    (first / "bench.json").write_text('{"image": {}}')
+    (first / "bench.json").write_text(json.dumps(WHOLE))
     (first / "profile.json").write_text("{}")
     campaign.save()
 
@@ -214,9 +218,19 @@ def test_what_was_done_before_is_not_done_again(tmp_path, leases):
     for other in ({"device": "another GPU"}, {"sources": "changed"}, {"torch": "3"}):
         assert list(following(second, **other)[0]) == ["checks", "bench"]
     assert following(second)[0] == {} == following(first)[0]
-    assert (second / "bench.json").read_text() == '{"image": {}}'
+    assert json.loads((second / "bench.json").read_text()) == WHOLE
     log = read_log(second)
     assert log["checks"] == campaign.log["checks"] and log["failed"] == ["a" * 12]
+
+
+def test_a_benchmark_that_had_no_time_for_all_is_gone_on_with(tmp_path, leases):
+    campaign, first, following = leases
+    cut = WHOLE | {"image": {"ways": {}, "not_reached": ["eager"]}}
+    (first / "bench.json").write_text(json.dumps(cut))
+    campaign.save()
+    asked, _ = following(tmp_path / "second")
+    assert list(asked) == ["bench"]
+    assert json.loads((tmp_path / "second" / "bench.json").read_text()) == cut, "which the phase begins from"
 
 
 def test_checks_are_carried_one_by_one(tmp_path, leases):
@@ -343,6 +357,36 @@ def test_a_way_that_failed_its_check_makes_no_runs(tmp_path, monkeypatch, quick,
     monkeypatch.setattr(campaign, "phase", lambda name, seconds, each: asked.update(each[0]) or ["done"])
     assert campaign._runs() is False
     assert asked["experiments"] == [made] and any(f"{failed} failed" in line for line in told)
+
+
+@pytest.mark.parametrize("failed", ["replayed_steps", "compiled_steps_resumed"])
+def test_recordings_that_failed_their_check_are_not_used_and_runs_are_made(tmp_path, monkeypatch, quick, failed: str):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    told: list[str] = []
+    campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", told.append)
+    campaign.log["checks"] = of_all("passed", **{failed: "failed"})
+    asked = {}
+    monkeypatch.setattr(campaign, "phase", lambda name, seconds, each: asked.update(each[0]) or ["done"])
+    campaign._runs()
+    assert asked["experiments"] == ["gmm", "unet"] and asked["replayed"] is False
+    assert f"steps are not replayed: {failed} failed" in told
+
+
+def test_no_more_processes_share_the_device_than_states_fit_into_the_folder(tmp_path, monkeypatch, quick):
+    for variable, place in machine(tmp_path, "one", TABLE).items():
+        monkeypatch.setenv(variable, place)
+    (unet,) = [c for c in all_runs("smoke") if c.experiment == "unet"][:1]
+    weights = sum(p.numel() for p in network(unet).parameters())
+    state = weights * 2 * (3 if unet.optimizer == "adam" else 2)
+    assert [states_that_fit([unet], int(2 * k * state)) for k in (0.5, 1, 2.9, 3)] == [1, 1, 2, 3]
+    for room, processes in ((1, 1), (10**6, 4)):
+        campaign = Campaign("cpu", 1.0, tmp_path / "out", "smoke", lambda line: None, room=room)
+        campaign.log["sharing"] = {"best": 4, "gain": 3.0}
+        asked = []
+        monkeypatch.setattr(campaign, "phase", lambda name, seconds, each, asked=asked: asked.extend(each) or ["done"])
+        campaign._runs()
+        assert len(asked) == processes
 
 
 def test_a_folder_that_cannot_be_written_is_told_and_the_lease_goes_on(tmp_path, monkeypatch, quick):

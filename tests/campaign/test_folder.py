@@ -60,7 +60,7 @@ def test_results_and_states_come_back_on_another_machine(tmp_path, places, monke
     places("one")
     states, told = pack_states(CONFIGS, 2**30)
     assert told == []
-    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS), states)
+    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS)[0], states)
     log = read_log(tmp_path / "out")
     assert set(log["files"]) == {p.name for p in (tmp_path / "out").iterdir()} - {"log.json"}
 
@@ -157,6 +157,50 @@ def test_content_that_no_campaign_writes_is_refused(tmp_path, places, name: str)
             unpack_states(of_parts(tmp_path / "c", name, bomb.getvalue()))
 
 
+def test_the_folder_never_holds_more_files_than_it_may(tmp_path, monkeypatch):
+    """While new parts are written the old ones stay, since the log still names them."""
+    monkeypatch.setattr(folder, "MOST_BYTES", 1000)
+    out, counts = tmp_path / "out", []
+    write = folder.write_atomic
+
+    def counted(path, data):
+        write(path, data)
+        counts.append(len(list(out.iterdir())) if out.exists() else 0)
+        if path.name == "log.json":
+            read_parts(out, read_log(out), "states")
+
+    monkeypatch.setattr(folder, "write_atomic", counted)
+    for mark in (b"a", b"b", b"c"):
+        states = folder._zip({f"{'1' * 12}/milestones/{1:09d}-{'0' * 16}.npz": mark * 4500})
+        folder.write_folder(out, LOG, b"", states)
+        assert len(list(out.iterdir())) == 6
+    assert max(counts) <= 11 and not list(tmp_path.glob(".out-*"))
+    staged = [count for count, following in zip(counts, [*counts[1:], 0], strict=True) if count == following]
+    assert set(staged) <= {0, 6}, "while parts are written only the old ones are there"
+
+
+def test_where_nothing_can_be_written_beside_the_folder_it_is_written_in_it(tmp_path, monkeypatch):
+    def refused(**_):
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(folder.tempfile, "TemporaryDirectory", refused)
+    (tmp_path / "out").mkdir()
+    folder.write_folder(tmp_path / "out", LOG, b"", folder._zip({"x": b"y"}))
+    assert len(list((tmp_path / "out").iterdir())) == 2
+
+
+def test_results_without_room_are_left_out_and_told(places, tmp_path, monkeypatch):
+    places("one")
+    for config in CONFIGS[:2]:
+        run(config, show_progress=False)
+    whole, told = pack_results(CONFIGS)
+    assert told == []
+    part, told = pack_results(CONFIGS, len(whole) - 1)
+    assert told == ["1 stored runs were left out, for want of room"]
+    assert {name.split("/")[2] for name in zipfile.ZipFile(io.BytesIO(part)).namelist()} == {CONFIGS[0].id}
+    assert pack_results(CONFIGS, 10) == (b"", ["2 stored runs were left out, for want of room"])
+
+
 def test_a_run_at_work_is_looked_at_again(tmp_path, places, monkeypatch):
     """Its checkpoints go as others come, between looking and reading."""
     with monkeypatch.context() as inside:
@@ -179,7 +223,7 @@ def test_a_run_at_work_is_looked_at_again(tmp_path, places, monkeypatch):
 def test_large_content_comes_in_parts(tmp_path, places, monkeypatch):
     monkeypatch.setattr(folder, "MOST_BYTES", 1000)
     run(CONFIGS[0], show_progress=False)
-    packed = pack_results(CONFIGS)
+    packed, _ = pack_results(CONFIGS)
     with pytest.raises(FolderError, match="parts do not fit into 8 files"):
         write_folder(tmp_path / "out", LOG, packed, packed)
     assert not (tmp_path / "out").exists(), "nothing is written that could not be read"
@@ -194,7 +238,7 @@ def test_large_content_comes_in_parts(tmp_path, places, monkeypatch):
 @pytest.mark.parametrize("damage", ["flip", "remove"])
 def test_a_damaged_folder_is_told_and_nothing_stored_is_lost(tmp_path, places, damage: str):
     stored = run(CONFIGS[0], show_progress=False)
-    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS), b"")
+    write_folder(tmp_path / "out", LOG, pack_results(CONFIGS)[0], b"")
     log = read_log(tmp_path / "out")
     (part,) = (tmp_path / "out").glob("results-*")
     if damage == "flip":
@@ -260,7 +304,7 @@ def test_entries_that_no_campaign_writes_are_refused(places, name: str):
 def test_a_result_that_was_edited_is_refused_and_the_others_taken(tmp_path, places):
     for config in CONFIGS[:2]:
         run(config, show_progress=False)
-    packed, changed = zipfile.ZipFile(io.BytesIO(pack_results(CONFIGS))), io.BytesIO()
+    packed, changed = zipfile.ZipFile(io.BytesIO(pack_results(CONFIGS)[0])), io.BytesIO()
     with zipfile.ZipFile(changed, "w") as archive:
         for name in packed.namelist():
             data = packed.read(name)

@@ -1,0 +1,233 @@
+"""Four questions of the literature, answered by networks that were trained on disjoint sets of one size."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ...diffusion.schedule import Schedule
+from ...experiments.gmm import population
+from ...experiments.gmm_measures import levels, probes
+from ...runs.store import Result
+from ...timescales.crossings import Timescale, first_crossing
+from ..sweeps.tables import sweep_results
+from . import Estimate
+from .scaling import by_size, exponent_of, ratio, sizes, t_interval, tau_mem
+
+SWEEP, CURES, KERNEL = "questions", "questions-cures", "questions-kernel"
+RISES = 2.0  # times its least value, to which a common error has to rise for that to count as a turn
+GAP = 0.1  # of the losses, in units of the held-out one, from which on it is seen
+PLAIN = "stopping in time"
+CURED = {  # what a run of CURES changes, by its setting
+    "weight_decay": "weight decay", "jitter": "noise on the data", "dropout": "dropout", "away": "guidance away",
+}  # fmt: skip
+
+
+def of_size(n: int, sweep: str = SWEEP) -> list[Result]:
+    """The runs on n points, which differ in their seed, so in their points, weights and noises."""
+    return [r for r in sweep_results(sweep) if r.config["n"] == n]
+
+
+def times_of_diffusion(run: Result) -> dict[int, float]:
+    """The steps k of the schedule at which a run was looked at, and their times t."""
+    schedule = Schedule()
+    return {k: float(schedule.t[k]) for k in levels(schedule, run.config["noise_levels"])}
+
+
+def errors(runs: Sequence[Result]) -> pd.DataFrame:
+    """How networks that saw other points differ from the exact noise prediction, and from each other; a row a time.
+
+    At `gmm_measures.probes`, mean over points and coordinates. With f_i the prediction of network i of s, and e the
+    exact one: variance, sum_i (f_i - mean f)^2/(s - 1), the part of the error that is each network's own; bias,
+    (mean f - e)^2 - variance/s, the part that all share, whose expectation over networks this is; cosine, of the
+    predictions of two networks, mean over pairs.
+
+    Columns: step, k, t, variance, bias, cosine.
+    """
+    f = np.stack([r.samples["predicted"].astype(float) for r in runs])  # (networks, milestones, times, points, d)
+    exact = probes(population(runs[0].config), Schedule(), runs[0].config["noise_levels"])[1].numpy()
+    mean, count = f.mean(0), len(f)
+    variance = ((f - mean) ** 2).sum(0).mean((-1, -2)) / (count - 1)
+    bias = ((mean - exact) ** 2).mean((-1, -2)) - variance / count
+    flat = f.reshape(*f.shape[:3], -1)
+    unit = flat / np.linalg.norm(flat, axis=-1, keepdims=True)
+    pairs = [(unit[i] * unit[j]).sum(-1) for i in range(count) for j in range(i)]
+    steps, times = runs[0].curve("f_mem").index, times_of_diffusion(runs[0])
+    rows = [
+        (step, k, t, variance[i, j], bias[i, j], float(np.mean([p[i, j] for p in pairs])))
+        for i, step in enumerate(steps)
+        for j, (k, t) in enumerate(times.items())
+    ]
+    return pd.DataFrame(rows, columns=["step", "k", "t", "variance", "bias", "cosine"])
+
+
+def lowest(values: pd.Series) -> tuple[float, float]:
+    """Step and value of the minimum of a curve, by the parabola through it and its neighbours in log step."""
+    x, y, i = np.log(values.index.to_numpy(float)), values.to_numpy(float), int(values.to_numpy().argmin())
+    if not 0 < i < len(y) - 1:
+        return float(np.exp(x[i])), float(y[i])
+    a, b, c = np.polyfit(x[i - 1 : i + 2], y[i - 1 : i + 2], 2)
+    return (float(np.exp(-b / (2 * a))), float(c - b * b / (4 * a))) if a > 0 else (float(np.exp(x[i])), float(y[i]))
+
+
+def mean_curve(runs: Sequence[Result], metric: str) -> pd.Series:
+    """A metric against the step, mean over runs; the geometric mean of a divergence, which spans decades."""
+    table = pd.concat([r.curve(metric)["value"] for r in runs], axis=1)
+    return np.exp(np.log(table).mean(axis=1)) if metric.startswith("kl") else table.mean(axis=1)
+
+
+def turning_points(sweep: str = SWEEP) -> pd.DataFrame:
+    """When each thing is at its best, in steps, and tau_mem; a row for each n.
+
+    The common error is taken at the time of diffusion at which it turns first. It is looked at from its first rise on:
+    a network that has learned nothing predicts 0, which is nearly right where there is hardly any noise.
+
+    Columns: n; t, that time; bias, the step of the least common error; loss, of the least held-out loss at t = 0.01;
+    kl, of the least score gap of the samples; kl_at_bias, kl_at_loss, the score gap at these steps in units of the
+    least; tau_mem.
+    """
+    rows = []
+    for n in sorted(set(sizes(sweep_results(sweep)))):
+        runs = of_size(int(n), sweep)
+        loss, _ = lowest(mean_curve(runs, "loss_test"))
+        turns = []
+        for t, at in errors(runs).groupby("t"):
+            curve = at.set_index("step")["bias"]
+            curve = curve[curve.index >= curve[curve.index <= loss].idxmax()]
+            step, least = lowest(curve)
+            if curve.iloc[-1] > RISES * max(least, 0.0) and step < curve.index[-1]:
+                turns.append((step, t))
+        bias, t = min(turns)
+        gap = mean_curve(runs, "kl_fisher")
+        kl, least = lowest(gap)
+        at = [float(np.interp(np.log(s), np.log(gap.index), gap)) / least for s in (bias, loss)]
+        rows.append((int(n), t, bias, loss, kl, *at, by_size(tau_mem(runs), runs)[n]))
+    return pd.DataFrame(rows, columns=["n", "t", "bias", "loss", "kl", "kl_at_bias", "kl_at_loss", "tau_mem"])
+
+
+def gap_times(runs: Sequence[Result], k: int, gap: float = GAP) -> list[Timescale]:
+    """When the held-out loss at step k of the schedule is above the training loss by a share of itself, and stays so.
+
+    The last crossing, as of `scaling.tau_overfit`: the losses of a few points differ by chance before.
+    """
+    times = []
+    for run in runs:
+        test, train = (run.curve(f"loss_{name}_{k}")["value"] for name in ("test", "train"))
+        apart = (test - train) / test
+        below = np.flatnonzero((apart < gap).to_numpy())
+        late = apart.iloc[below[-1] if len(below) else 0 :]
+        times.append(first_crossing(late.index.to_numpy(), late.to_numpy(), gap))
+    return times
+
+
+def warnings_by_time(sweep: str = SWEEP, gap: float = GAP) -> pd.DataFrame:
+    """When the gap is seen at each time of diffusion, as a share of tau_mem; a row for each of these times.
+
+    Columns: t; of_tau_mem, an `Estimate` over all runs; exponent, of the time of the gap in n, an `Estimate`; seen, the
+    runs in which it was; then for each n the geometric mean of that share.
+    """
+    runs = sweep_results(sweep)
+    rows: list[dict[str, Any]] = []
+    for k, t in times_of_diffusion(runs[0]).items():
+        times = gap_times(runs, k, gap)
+        row: dict[str, Any] = {"t": t, "seen": sum(one.status == "interpolated" for one in times)}
+        if row["seen"] > 1:
+            row |= {"of_tau_mem": ratio(times, tau_mem(runs), runs), "exponent": exponent_of(times, runs)}
+            ours, copies = by_size(times, runs), by_size(tau_mem(runs), runs)
+            row |= {f"n = {n:g}": ours[n] / copies[n] for n in ours}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def kernel_times(sweep: str = KERNEL) -> pd.DataFrame:
+    """tau_mem of the runs whose kernels are stored, beside what an eigenvalue of it would tell; a row a kernel.
+
+    A part of the error that lies along an eigenvector with eigenvalue l, of the Gram matrix of n m points, fades in
+    n m/(l rate) steps; momentum shortens this by 1 - momentum.
+
+    Columns: n, width, seed, steps (of training before the kernel), k, t; eigenvalue, of rank n; predicted, the time
+    that it tells, in steps; tau_mem, of the run itself.
+    """
+    measured = {
+        (r.config["n"], r.config["width"], r.config["seed"]): time
+        for name in ("mixture-n", "mixture-width-64")
+        for r, time in zip(sweep_results(name), tau_mem(sweep_results(name)), strict=True)
+    }
+    rows = []
+    for run in sweep_results(sweep):
+        c = run.config
+        time = measured[c["n"], c["width"], c["seed"]]
+        if time.status != "interpolated":
+            continue
+        schedule = Schedule()
+        for j, k in enumerate(levels(schedule, c["noise_levels"])):
+            eigenvalue = float(run.samples["eigenvalues"][0, j, c["n"] - 1])
+            predicted = c["n"] * c["draws"] * (1 - c["momentum"]) / (eigenvalue * c["lr"])
+            rows.append((c["n"], c["width"], c["seed"], c["steps"], k, float(schedule.t[k]), eigenvalue, predicted,
+                         time.tau))  # fmt: skip
+    columns = ["n", "width", "seed", "steps", "k", "t", "eigenvalue", "predicted", "tau_mem"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def kernel_spread(table: pd.DataFrame) -> pd.DataFrame:
+    """By what factor one constant times the predicted time misses tau_mem, at worst; a row for each kernel in use.
+
+    Columns: steps, t; constant, the geometric mean of tau_mem/predicted; factor, the largest of all ratios to it, or of
+    it to them.
+    """
+    rows = []
+    for (steps, t), part in table.groupby(["steps", "t"]):
+        ratios = np.log(part["tau_mem"] / part["predicted"])
+        rows.append((steps, t, float(np.exp(ratios.mean())), float(np.exp(np.abs(ratios - ratios.mean()).max()))))
+    return pd.DataFrame(rows, columns=["steps", "t", "constant", "factor"])
+
+
+def gap_rank(run: Result, above: int = 4, below: float = 0.75) -> list[int]:
+    """After which eigenvalue the largest relative fall of the spectrum is, at each time of diffusion.
+
+    above: ranks that are left out, since single directions such as the mean stand out of every spectrum. below: of the
+    ranks, up to which it is looked for, since the last ones fall steeply.
+    """
+    found = []
+    for values in run.samples["eigenvalues"][0].astype(float):
+        last = int(below * len(values))
+        ratios = values[above + 1 : last] / values[above : last - 1]
+        found.append(above + 1 + int(ratios.argmin()))
+    return found
+
+
+def cures() -> pd.DataFrame:
+    """Copies and quality: of the plain training at every milestone, and of each cure at the end of as long a one.
+
+    Columns: cure, strength (the step, of stopping), f_mem, kl (the divergence by nearest neighbours, nats): an
+    `Estimate` each over seeds.
+    """
+    ends = sweep_results(CURES)
+    n, last = ends[0].config["n"], ends[0].config["steps"]
+    plain = [r for r in of_size(n) if r.config["steps"] == last]
+    rows: list[tuple[Any, ...]] = []
+    for step in plain[0].curve("f_mem").index:
+        rows.append((PLAIN, float(step), *(_mean(plain, metric, step) for metric in ("f_mem", "kl_nn"))))
+    for setting, name in CURED.items():
+        for strength in sorted({r.config[setting] for r in ends if r.config.get(setting)}):
+            runs = [r for r in ends if r.config.get(setting) == strength]
+            rows.append((name, strength, *(_mean(runs, metric, last) for metric in ("f_mem", "kl_nn"))))
+    return pd.DataFrame(rows, columns=["cure", "strength", "f_mem", "kl"])
+
+
+def _mean(runs: Sequence[Result], metric: str, step: float) -> Estimate:
+    values = [float(r.curve(metric)["value"].loc[step]) for r in runs]
+    return Estimate(*t_interval(values), tuple(runs))
+
+
+def best_within(table: pd.DataFrame, f_mem: float = 0.02) -> pd.DataFrame:
+    """The smallest divergence of each cure among its strengths (or steps) that keep copies below a share; a row each.
+
+    Columns: cure, strength, f_mem, kl; a cure that never does is left out.
+    """
+    allowed = table[[e.value < f_mem for e in table["f_mem"]]]
+    chosen = [part.iloc[int(np.argmin([e.value for e in part["kl"]]))] for _, part in allowed.groupby("cure")]
+    return pd.DataFrame(chosen).sort_values("kl", key=lambda column: [e.value for e in column], ignore_index=True)
