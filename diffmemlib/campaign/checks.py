@@ -187,7 +187,7 @@ def compiled_steps(device: str) -> str:
 
 
 def compiled_steps_resumed(device: str) -> str:
-    """Steps as runs make them, on a GPU replayed, agree with those resumed by a network compiled anew, or not replayed."""
+    """Steps as runs make them, on a GPU replayed, agree with those resumed by a network compiled anew."""
     replayed = device.startswith("cuda")
     way = {"compiled": True, "bf16": True}
     whole, broken = _weights(device, replayed, **way), _weights(device, replayed, broken=STEPS // 2, **way)

@@ -21,7 +21,16 @@ def made(n: int, seed: int, gen: float, mem: float, best: float = 0.3, **setting
     rows = [
         (s, m, v, v, v) for m, values in (("f_mem", share), ("kl_nn", kl)) for s, v in zip(STEPS, values, strict=True)
     ]
-    config = {"n": n, "seed": seed, "steps": 10_000, "samples": 10**7, "lr": 6e-4, "batch": 32, **settings}
+    config = {
+        "n": n,
+        "seed": seed,
+        "steps": 10_000,
+        "samples": 10**7,
+        "lr": 6e-4,
+        "batch": 32,
+        "conditional": False,
+        **settings,
+    }
     return Result(None, config, pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"]), {})
 
 

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from ...runs.store import Result
-from ...timescales.crossings import Timescale
+from ...timescales.crossings import Timescale, first_crossing
 from ..sweeps.tables import sweep_results
 from . import Estimate
-from .scaling import F_MEM, by_size, crossings, exponent_of, in_common, product, ratio, t_interval, tau_mem
+from .scaling import F_MEM, by_size, exponent_of, in_common, product, ratio, t_interval, tau_mem
 
 SWEEP = "knobs"
 KL_GOOD = 1.0  # tau_gen: nats, by nearest neighbours; all runs of the first rows come below it, at both n
@@ -43,6 +43,19 @@ NAMES: dict[Change, str] = {
     (("ema", 0.999),): "averaged weights, decay 0.999",
     (("ema", 0.9999),): "averaged weights, decay 0.9999",
     (("lr", 6e-3), ("optimizer", "sgd")): "SGD with momentum, rate 0.006",
+    (("lr", 0.012), ("momentum", 0.9), ("optimizer", "sgd")): "SGD, momentum 0.9, rate 0.012",
+    (("lr", 0.12), ("momentum", 0.0), ("optimizer", "sgd")): "SGD without momentum, rate 0.12",
+    (("dropout", 0.1),): "dropout 0.1",
+    (("conditional", True),): "labels",
+    (("conditional", True), ("guidance", 1.0)): "labels, guidance 1",
+    (("conditional", True), ("guidance", 3.0)): "labels, guidance 3",
+    (
+        ("loss_space", "eps"),
+        ("path", "linear"),
+        ("prediction", "flow"),
+        ("sampler", "ddim"),
+        ("sampling_steps", 0),
+    ): "flow matching, loss of the noise",
     (("noises", 1),): "one frozen noise a point",
     (("noises", 8),): "8 frozen noises a point",
     (("noises", 64),): "64 frozen noises a point",
@@ -75,14 +88,24 @@ def name_of(changed: Change) -> str:
     return NAMES.get(changed, ", ".join(f"{key} = {value}" for key, value in changed))
 
 
+def divergence(run: Result) -> pd.Series:
+    """The divergence by nearest neighbours against the step, nats.
+
+    With labels that of samples and labels together, the mean over the classes: half of the samples are drawn in each.
+    """
+    if not run.config["conditional"]:
+        return run.curve("kl_nn")["value"]
+    return (run.curve("kl_nn_class_0")["value"] + run.curve("kl_nn_class_1")["value"]) / 2
+
+
 def tau_gen(runs: Sequence[Result], kl: float = KL_GOOD) -> list[Timescale]:
-    """First time that the divergence by nearest neighbours falls below one nat."""
-    return crossings(runs, "kl_nn", kl, rising=False)
+    """First time that the divergence falls below one nat."""
+    return [first_crossing(c.index.to_numpy(), c.to_numpy(), kl, rising=False) for c in map(divergence, runs)]
 
 
 def best_kl(run: Result) -> float:
-    """Smallest divergence by nearest neighbours over a training, nats."""
-    return float(run.curve("kl_nn")["value"].min())
+    """Smallest divergence over a training, nats."""
+    return float(divergence(run).min())
 
 
 def factors(sweep: str = SWEEP) -> pd.DataFrame:

@@ -231,3 +231,44 @@ def best_within(table: pd.DataFrame, f_mem: float = 0.02) -> pd.DataFrame:
     allowed = table[[e.value < f_mem for e in table["f_mem"]]]
     chosen = [part.iloc[int(np.argmin([e.value for e in part["kl"]]))] for _, part in allowed.groupby("cure")]
     return pd.DataFrame(chosen).sort_values("kl", key=lambda column: [e.value for e in column], ignore_index=True)
+
+
+def expectations() -> pd.DataFrame:
+    """What was written down before the runs (config/laptop.toml), and whether it came out; a row each.
+
+    Columns: question, 1 to 4; expected, in words; came, whether it did.
+    """
+    turns, gaps, spread = turning_points(), warnings_by_time(), kernel_spread(kernel_times())
+    falls, passes, passes_at_turn = [], [], []
+    for row in turns.itertuples():
+        found = errors(of_size(int(row.n)))
+        ends = {t: _first_below(at.set_index("step")["cosine"], 0.8) for t, at in found.groupby("t")}
+        falls.append(min(ends, key=lambda t, ends=ends: (ends[t], t)) == min(ends))
+        for t, outcomes in ((found["t"].min(), passes), (row.t, passes_at_turn)):
+            at = found[found["t"] == t].set_index("step").loc[: row.loss].iloc[-1]
+            outcomes.append(bool(at["variance"] > at["bias"]))
+    seen = gaps[gaps["seen"] > 1]
+    first = seen.iloc[int(np.argmin([e.value for e in seen["of_tau_mem"]]))]
+    best = best_within(cures())
+    stopped = best[best["cure"] == PLAIN].iloc[0]["kl"]
+    others = best[best["cure"] != PLAIN]
+    rows = [
+        (1, "networks trained on other points go apart at small times of diffusion first", all(falls)),
+        (1, "at the smallest of these times, the own error passes the common one before the held-out loss turns",
+         all(passes)),
+        (1, "where the common error turns first, the own error passes it before the held-out loss turns",
+         all(passes_at_turn)),
+        (2, "the gap is seen first at a time of diffusion between 0.05 and 0.5", 0.05 <= first["t"] <= 0.5),
+        (2, "there it is seen long before copies, at less than half of τ_mem", first["of_tau_mem"].high < 0.5),
+        (3, "no constant brings all times within a factor of 1.5", spread["factor"].min() > 1.5),
+        (4, "no cure gives better samples than stopping in time, with as few copies",
+         all(e.value >= stopped.low for e in others["kl"])),
+        (4, "weight decay comes nearest to it", len(others) > 0 and others.iloc[0]["cure"] == "weight decay"),
+    ]  # fmt: skip
+    return pd.DataFrame(rows, columns=["question", "expected", "came"])
+
+
+def _first_below(values: pd.Series, level: float) -> float:
+    """First step, after the maximum, at which a curve is below a level; infinite where it never is."""
+    late = values[values.index >= values.idxmax()]
+    return float(late.index[(late < level).to_numpy().argmax()]) if (late < level).any() else np.inf

@@ -1,0 +1,103 @@
+"""Numbers of the four questions: known errors, minima, gaps and eigenvalues come back, and stored runs are whole."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from diffmemlib.companion.estimators import Estimate, questions
+from diffmemlib.companion.figures import questions as draw
+from diffmemlib.data.gmm import GaussianMixture
+from diffmemlib.diffusion.schedule import Schedule
+from diffmemlib.experiments.gmm_measures import probes
+
+STEPS = np.array([10.0, 30.0, 100.0, 300.0])
+
+
+def run(seed=0, predicted=None, eigenvalues=None, curves=None, **settings):
+    """What the estimators ask of a stored run."""
+    config = {"d": 8, "mu": 1.0, "noise_levels": 3, "n": 64, "seed": seed, "samples": 10**6, **settings}
+    samples = {"predicted": predicted, "eigenvalues": eigenvalues}
+    curves = {"f_mem": np.zeros(len(STEPS)), **(curves or {})}
+    frames = {
+        name: pd.DataFrame({"value": values}, index=pd.Index(STEPS, name="step")) for name, values in curves.items()
+    }
+    return SimpleNamespace(config=config, samples=samples, curve=frames.__getitem__, provenance={"complete": True})
+
+
+def test_common_and_own_error_come_back():
+    """Every network is off by the same 0.3, and by noise of its own of standard deviation 0.2."""
+    exact = probes(GaussianMixture(8, 1.0), Schedule(), 3)[1].numpy()
+    g = np.random.default_rng(0)
+    runs = [run(s, exact + 0.3 + 0.2 * g.standard_normal((len(STEPS), *exact.shape))) for s in range(6)]
+    found = questions.errors(runs)
+    assert len(found) == len(STEPS) * 3
+    assert found["variance"].mean() == pytest.approx(0.04, rel=0.05)
+    assert found["bias"].mean() == pytest.approx(0.09, rel=0.05)
+    same = questions.errors([run(s, np.broadcast_to(exact, (len(STEPS), *exact.shape))) for s in range(2)])
+    assert same["variance"].max() == 0 and same["bias"].max() == 0 and same["cosine"].min() == pytest.approx(1)
+
+
+def test_the_minimum_of_a_curve_is_that_of_its_parabola():
+    x = np.geomspace(10, 1000, 9)
+    step, value = questions.lowest(pd.Series(2 + (np.log(x) - np.log(70)) ** 2, index=x))
+    assert step == pytest.approx(70) and value == pytest.approx(2)
+    assert questions.lowest(pd.Series([3.0, 2.0, 1.0], index=[1.0, 10.0, 100.0])) == pytest.approx((100, 1))
+
+
+def test_a_gap_is_seen_where_it_stays():
+    curves = {"loss_test_7": np.ones(4), "loss_train_7": 1 - np.array([0.15, 0.0, 0.05, 0.15])}
+    (found,) = questions.gap_times([run(curves=curves)], 7)
+    assert found.status == "interpolated" and 100 < found.tau < 300, "not the first look, which was chance"
+
+
+def test_the_time_of_an_eigenvalue_is_that_of_gradient_descent(monkeypatch):
+    """One direction, eigenvalue l of the Gram matrix of N points: the error shrinks by rate l/N a step."""
+    values = np.linspace(10, 0.1, 64 * 4)[None, None].repeat(3, 1)
+    kernel = run(eigenvalues=values, width=128, steps=0, draws=4, momentum=0.95, lr=0.006)
+    copies = np.array([0.0, 0.001, 0.5, 0.9])
+    measured = run(width=128, curves={"f_mem": copies})
+    monkeypatch.setattr(questions, "sweep_results", lambda name: [kernel if name == questions.KERNEL else measured])
+    table = questions.kernel_times()
+    eigenvalue = values[0, 0, 63]
+    error, velocity, steps = 1.0, 0.0, 0
+    while error > np.exp(-1):  # heavy-ball descent along that direction
+        velocity = 0.95 * velocity - 0.006 * eigenvalue / (64 * 4) * error
+        error, steps = error + velocity, steps + 1
+    assert table["predicted"].iloc[0] == pytest.approx(steps, rel=0.1)
+    spread = questions.kernel_spread(table.assign(predicted=[10.0, 10.0, 10.0], tau_mem=[20.0, 20.0, 20.0]))
+    assert spread["factor"].tolist() == pytest.approx([1, 1, 1]) and spread["constant"].iloc[0] == pytest.approx(2)
+    two = pd.DataFrame({"steps": 0, "t": 0.1, "predicted": [1.0, 1.0], "tau_mem": [1.0, 4.0]})
+    assert questions.kernel_spread(two)["factor"].iloc[0] == pytest.approx(2)
+
+
+def test_the_step_of_a_spectrum_is_found_past_its_first_directions():
+    values = np.concatenate([[1e4, 1e2], np.linspace(9, 7, 7), np.geomspace(0.5, 0.1, 55)])
+    assert questions.gap_rank(run(eigenvalues=values[None, None])) == [9]
+
+
+def test_the_best_of_a_cure_keeps_copies_below_the_share():
+    def number(value):
+        return Estimate(value, value, value, ())
+
+    rows = [("a", 1, 0.01, 3.0), ("a", 2, 0.015, 2.0), ("a", 3, 0.3, 1.0), ("b", 1, 0.5, 0.1)]
+    table = pd.DataFrame(
+        [(c, s, number(f), number(k)) for c, s, f, k in rows], columns=["cure", "strength", "f_mem", "kl"]
+    )
+    found = questions.best_within(table)
+    assert found["cure"].tolist() == ["a"] and found["strength"].tolist() == [2]
+
+
+def test_stored_runs_answer_all_questions():
+    turns, gaps = questions.turning_points(), questions.warnings_by_time()
+    assert turns["n"].tolist() == [32, 64, 128] and (turns["bias"] < turns["tau_mem"]).all()
+    assert turns["t"].nunique() == 1, "figures show one time of diffusion for all sizes"
+    seen = gaps[gaps["seen"] > 1]
+    assert seen["seen"].min() >= 10 and all(e.low <= e.value <= e.high for e in seen["of_tau_mem"])
+    expected = questions.expectations()
+    assert expected["question"].tolist() == sorted(expected["question"]) and set(expected["question"]) == {1, 2, 3, 4}
+    cured = questions.cures()
+    assert set(cured["cure"]) == {questions.PLAIN, *questions.CURED.values()}
+    for _, table in (draw.errors(turns, (0.003, 1.1)), draw.gaps(64, gaps), draw.cures(cured)):
+        assert len(table) and np.isfinite(table.select_dtypes("number")).all().all()
