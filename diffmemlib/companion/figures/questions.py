@@ -33,7 +33,8 @@ def errors(table: pd.DataFrame, shown: Sequence[float]) -> tuple[plt.Figure, pd.
         top.plot(at["step"], at["bias"].clip(lower=1e-4), color=QUALITY, label="in common (bias)")
         top.plot(at["step"], at["variance"], color=MEMORY, label="its own (variance)")
         for t in shown:
-            nearest = min(found["t"].unique(), key=lambda value, t=t: abs(np.log(value / t)))
+            times = found["t"].unique()
+            nearest = times[np.abs(np.log(times / t)).argmin()]
             part = found[found["t"] == nearest]
             bottom.plot(part["step"], part["cosine"], color=colors[t], label=f"t = {nearest:.2g}")
         for axis in (top, bottom):
@@ -153,6 +154,6 @@ def cures(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
              xlabel=r"memorised fraction $f_\mathrm{mem}$")  # fmt: skip
     axis.set_xticks([FEWEST, 0.01, 0.1, 1], ["none", "0.01", "0.1", "1"])
     plain_ticks(axis.yaxis)
-    axis.legend(fontsize=10, loc="upper left")
+    axis.legend(fontsize=10, loc="lower right")
     columns = ["cure", "strength", "f_mem", "f_mem_low", "f_mem_high", "kl", "kl_low", "kl_high"]
     return figure, pd.DataFrame(rows, columns=columns)
