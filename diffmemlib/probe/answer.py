@@ -35,7 +35,8 @@ class Answer:
     n : int
         All points.
     tau_gen : tuple or None
-        Steps from which on samples are good, with the ends of its 95% interval.
+        Step from which on samples are good in the largest trainings, with the ends of its 95% interval on all points;
+        see `tau_gen_of`.
     tau_mem : tuple or None
         Steps at which copies come in one more run, on n points, with the ends of its 95% interval.
     stop : float or None
@@ -92,22 +93,39 @@ def tau_mem_at(runs: Sequence[Run], n: float) -> Interval | None:
     return found if found[0] < WIDEST * found[1] else None
 
 
-def tau_gen_of(runs: Sequence[Run]) -> Interval | None:
-    """Return when samples become good at the largest n at which they did, with its interval; None where they did not.
+def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
+    """Return when samples become good at the largest size at which they did, with an interval; None where they did not.
 
-    That n is nearest to all data. The value is the geometric mean of its runs; the interval is infinite for one run.
-    Where a run on more points went on past that time and its samples were not good, they did not become good.
+    The value is the geometric mean of the runs of that size, which is nearest to all data. Whether this time goes on to
+    grow with the size as it did so far, or stays, is not known. So the interval goes from the low end of that mean's to
+    the high end of what `predict` tells of n points; it is infinite for one run, and where no growth can be told. Where
+    a run on more points went on past that time and its samples were not good, they did not become good.
+
+    Parameters
+    ----------
+    runs
+        Of one probe.
+    n
+        Points that the interval is for; the largest size unless given.
     """
     found = [(r.n, good_from(r)) for r in runs]
-    largest = max((n for n, time in found if time.status != "censored"), default=0)
-    at_largest = [time for n, time in found if n == largest]
+    largest = max((size for size, time in found if time.status != "censored"), default=0)
+    at_largest = [time for size, time in found if size == largest]
     if 2 * sum(time.status != "censored" for time in at_largest) <= len(at_largest):
         return None
     try:
         value = geometric_mean(at_largest)
     except ValueError:
         value = max(time.tau for time in at_largest if time.status != "censored"), 0.0, inf
-    return None if any(n > largest and time.tau > value[0] for n, time in found) else value
+    if any(size > largest and time.tau > value[0] for size, time in found):
+        return None
+    if n is None or n <= largest:
+        return value
+    try:
+        grown = predict([size for size, _ in found], [time for _, time in found], n)[2]
+    except ValueError:
+        grown = inf
+    return value[0], value[1], max(value[2], grown)
 
 
 def good_later_with_more(runs: Sequence[Run]) -> bool:
@@ -132,7 +150,7 @@ def answer(runs: Sequence[Run], n: int) -> Answer:
     if not runs:
         return Answer("nothing", n, None, None, None, 0.0)
     longest = float(max(r.curves["step"].max() for r in runs))
-    tau_gen, tau_mem = tau_gen_of(runs), tau_mem_at(runs, n)
+    tau_gen, tau_mem = tau_gen_of(runs, n), tau_mem_at(runs, n)
     if tau_mem is None:
         seen = {copies_from(r).status for r in runs}
         status: Status = (
@@ -213,7 +231,7 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
             f"are good from about step {found.tau_gen[0]:,.0f} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
-        good += f" (95% interval {found.tau_gen[1]:,.0f} to {found.tau_gen[2]:,.0f})"
+        good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f} (95%)"
     if found.later_with_more:
         good += "; this time grew with n in these trainings, so it may be later on all points"
     if found.status == "no window":

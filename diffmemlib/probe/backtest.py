@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from math import inf
+from typing import Any, Literal
+
+import pandas as pd
 
 from ..timescales.crossings import Timescale
 from ..timescales.power_laws import Interval
@@ -75,6 +78,38 @@ def backtests(runs: Sequence[Run], factor: float = FACTOR) -> list[Backtest]:
         predicted = tau_mem_at(used, run.n) if used and len(run.curves) else None
         if predicted is not None:
             sizes = tuple(sorted({r.n for r in used}))
-            good = tau_gen_of(used), good_from(run)
+            good = tau_gen_of(used, run.n), good_from(run)
             tests.append(Backtest(run.n, run.seed, sizes, predicted, copies_from(run), *good))
     return tests
+
+
+def good_by_todays_rule(reports: Sequence[dict[str, Any]]) -> pd.DataFrame:
+    """Return when samples should be good by the rule as it is, for each training that stored reports had predicted.
+
+    Parameters
+    ----------
+    reports
+        The content of several report.json.
+
+    Returns
+    -------
+    DataFrame
+        data, n, seed; low, high, the ends of the interval on n points.
+    """
+    rows = []
+    for report in reports:
+        runs = [_run(run, report["model"]["samples"]) for run in report["runs"] if run["curves"]]
+        for test in report.get("backtests", []):
+            if test["good_predicted"]:
+                told = tau_gen_of([run for run in runs if run.n in test["sizes"]], test["n"])
+                low, high = (0.0, inf) if told is None else told[1:]
+                rows.append((report["source"], test["n"], test["seed"], low, high))
+    return pd.DataFrame(rows, columns=["data", "n", "seed", "low", "high"])
+
+
+def _run(stored: dict[str, Any], samples: int) -> Run:
+    """A training of a report as the probe knew it, without its samples."""
+    curves = pd.concat([pd.DataFrame(curve).assign(metric=name) for name, curve in stored["curves"].items()])
+    numbers = {key: stored[key] for key in ("n", "seed", "baseline", "level", "copies_distance", "gaussian_distance",
+                                            "seconds", "steps_per_second", "ended")}  # fmt: skip
+    return Run(curves=curves, arrays={}, samples=samples, **numbers)

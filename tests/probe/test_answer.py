@@ -124,6 +124,25 @@ def test_the_time_of_good_samples_is_that_of_the_largest_trainings():
     assert tau_gen_of([made(32)])[1:] == (0.0, inf)
 
 
+@pytest.mark.parametrize("growth", [0.0, 0.3, 0.7])
+def test_the_interval_of_good_samples_holds_them_whether_their_time_grows_or_stays(growth: float):
+    """Trainings on 32, 64 and 128 points tell of 512; their times grow as a power of n up to 128, or up to 512."""
+    rng, held = np.random.default_rng(int(10 * growth)), {True: 0, False: 0}
+    for _ in range(40):
+        runs = [made(n, seed, gen=500 * (n / 32) ** growth * np.exp(0.1 * rng.standard_normal()))
+                for n in (32, 64, 128) for seed in (0, 1, 2)]  # fmt: skip
+        value, low, high = tau_gen_of(runs, 512)
+        assert low <= value <= high and value == tau_gen_of(runs)[0]
+        for goes_on in held:
+            true = 500 * ((512 if goes_on else 128) / 32) ** growth * np.exp(0.1 * rng.standard_normal())
+            held[goes_on] += low * 0.8 <= true <= high
+    assert min(held.values()) >= 36, held
+
+
+def test_no_growth_can_be_told_of_one_size():
+    assert tau_gen_of([made(64), made(64, 1, gen=600.0)], 512)[2] == inf
+
+
 def test_one_look_with_copies_by_chance_is_not_the_rise():
     run = made(64)
     early = run.curves["metric"].eq("f_mem") & run.curves["step"].between(99, 101)
