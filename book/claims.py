@@ -97,6 +97,14 @@ plt.show()
 record(list(runs), table, "claims-levels")
 
 # %% [markdown]
+# ## Claims of later papers
+#
+# These are not the paper's claims and are not counted above. [](questions.ipynb) has the experiments.
+
+# %% tags=["remove-input"]
+claims.show(claims.later(), whose="In their paper")
+
+# %% [markdown]
 # The estimators are functions of one screen each in `diffmemlib/companion/estimators`, and the choices that define them
 # (what counts as good, what as memorised) stand at the top of each file. To add a claim, add a row to
 # `book/claims.toml` and, if the claim can be tested, a function in that folder.

@@ -34,6 +34,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from myst_nb import glue
 
+from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import questions as estimate
 from diffmemlib.companion.figures import questions as draw
 from diffmemlib.companion.figures.record import record
@@ -279,6 +280,15 @@ frame("Written down before the runs", pd.DataFrame({
 }).set_index("question"))  # fmt: skip
 
 # %% [markdown]
+# ## Claims of these papers
+
+# %% tags=["remove-input"]
+claims.show(claims.later(), whose="In their paper")
+
+# %% [markdown]
+# Each row tests the sentence of a paper in our setting, which is not the one that the paper had. A contradiction here
+# says that the sentence is not general, and no more.
+#
 # ## What this cannot say
 #
 # These are small networks on vectors, trained by Adam at one rate (by SGD in the third question). The bias needs the

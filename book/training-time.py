@@ -90,7 +90,9 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 # in batches of {glue:text}`knobs-batch`, on $n =$ {glue:text}`knobs-sizes` points. This is the starting point. Each of
 # {glue:text}`knobs-changes` changes is then made alone, with {glue:text}`knobs-runs` trainings in all. Most of their
 # names explain themselves. With "predicting the velocity", the network has the target $e^{-t}\xi - \sqrt{\Delta_t}\,x_0$.
-# With "noise on the data", fresh Gaussian noise of the standard deviation in its name is added to the training points
+# With "labels", the network sees the class of each point, and its divergence is that of points and labels together;
+# guidance then acts while sampling. With "loss of the noise", a network that predicts noise − data is trained on the
+# error of the noise that this implies. With "noise on the data", fresh Gaussian noise of the standard deviation in its name is added to the training points
 # at every step. Where small (or large) times are "drawn more often", their density falls as the inverse square root of
 # the distance from that end of the schedule. A "frozen" noise is drawn once, together with its diffusion time, and kept
 # for the whole training.
@@ -146,7 +148,12 @@ text = pd.DataFrame({
 frame("Factors of each change, with 95% intervals", text)
 
 # %% tags=["remove-input"]
-for name, row in (("sgd", "SGD with momentum, rate 0.006"), ("average", "averaged weights, decay 0.999")):
+for name, row in (
+    ("sgd", "SGD with momentum, rate 0.006"),
+    ("sgd-9", "SGD, momentum 0.9, rate 0.012"),
+    ("sgd-0", "SGD without momentum, rate 0.12"),
+    ("average", "averaged weights, decay 0.999"),
+):
     for key in ("mem", "gen", "window", "quality"):
         glue(f"knobs-{name}-{key}", compact(named.loc[row, key]), display=False)
 long = named.loc["averaged weights, decay 0.9999"]
@@ -166,6 +173,11 @@ glue(
 # {glue:text}`knobs-sgd-window` times as wide, and the smallest divergence in it differs by
 # {glue:text}`knobs-sgd-quality` nats. Two settings differ here, the optimiser and its learning rate, since the two
 # optimisers take steps of different size at the same rate.
+#
+# What does momentum do? With momentum $\beta$ each gradient moves the weights by $\eta/(1-\beta)$ in all. The two other
+# rows of SGD have this in common with the first, at a momentum of 0.9 and of 0. Compare their factors on
+# $\tau_\mathrm{mem}$: {glue:text}`knobs-sgd-mem` at a momentum of 0.95, {glue:text}`knobs-sgd-9-mem` at 0.9 and
+# {glue:text}`knobs-sgd-0-mem` without.
 #
 # Most diffusion models are sampled not with the last weights but with an average of them over the last steps of training.
 # With a decay of 0.999 a step, which averages over about a thousand steps, $\tau_\mathrm{mem}$ is multiplied by
@@ -223,8 +235,34 @@ frame(
 # The exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`knobs-flow-exponent` for flow matching, beside
 # {glue:text}`knobs-noise-exponent` for noise prediction. The paper expects the same exponent for both, and the
 # [claims](claims.ipynb) judge whether it is. The factor between the two times depends on the optimiser: for SGD it is
-# the ratio in this table, and for Adam it is {glue:text}`knobs-flow-mem`. We have no experiment that explains the
-# difference.
+# the ratio in this table, and for Adam it is {glue:text}`knobs-flow-mem`.
+#
+# Why do copies come sooner? Three things differ from noise prediction: the path, what the network predicts, and the
+# loss. The last two can be taken apart. On the linear path $x = (1-s)\,x_0 + s\,\xi$, an error $e$ in the predicted
+# noise is an error $e/(1-s)$ in the predicted difference $\xi - x_0$. So the loss of flow matching is that of noise
+# prediction with the weight $1/(1-s)^2$: it counts large $s$, much noise, far more. A network that predicts the
+# difference can also be trained on the error of the noise that its prediction implies. Then only what it predicts has
+# changed, and not the weights. We wrote down before these runs that their time should be that of noise prediction if
+# the weights are the reason, and that of flow matching if it is what the network predicts.
+
+# %% tags=["remove-input"]
+parts = knobs.flow_parts()
+of = dict(zip(parts["name"], parts["tau_mem"], strict=True))
+path, both, weights = (of[name].value for name in (
+    "linear path, predicting the noise", "flow matching", "flow matching, loss of the noise"))  # fmt: skip
+glue("knobs-part-predicted", f"{weights / path:.2f}", display=False)
+glue("knobs-part-weights", f"{both / weights:.2f}", display=False)
+glue("knobs-part-path", f"{path / of[parts['name'].iloc[0]].value:.2f}", display=False)
+frame(
+    f"tau_mem in steps, SGD in full batches, n = {parts['tau_mem'].iloc[0].runs[0].config['n']}",
+    pd.DataFrame({"what is changed": parts["name"], "tau_mem": parts["tau_mem"].map(str)}),
+)
+
+# %% [markdown]
+# From noise prediction to flow matching, the linear path multiplies $\tau_\mathrm{mem}$ by
+# {glue:text}`knobs-part-path` (here the sampler changes with it, from Euler–Maruyama to DDIM), predicting the difference
+# by {glue:text}`knobs-part-predicted`, and the weights of its loss by {glue:text}`knobs-part-weights`. Under Adam, which
+# divides out the size of the loss, the table of all changes has the same row, "flow matching, loss of the noise".
 #
 # The starting point of this page, Adam in batches of a fixed size, has the exponent {glue:text}`knobs-base-exponent`.
 # So the exponent depends on how one trains as well: with a fixed batch size, each point is seen less often when there
@@ -271,9 +309,8 @@ frame(
 #
 # The data are vectors from a mixture, the network is small, and its times are those of Adam at one rate. Ratios of times
 # travel better than times, but nothing here shows that they hold for images; the chapters on
-# [capacity](images-capacity.ipynb) and on [full batches](images-full-batch.ipynb) measure width and batch there. Dropout
-# and guidance are not in the table. The smallest divergence is the lowest point of a noisy curve and so a little too
+# [capacity](images-capacity.ipynb) and on [full batches](images-full-batch.ipynb) measure width and batch there. The smallest divergence is the lowest point of a noisy curve and so a little too
 # small, in changed and unchanged trainings alike.
 #
-# **Next.** [Random features: the dynamics](features-dynamics.ipynb) turns from experiments to a model that can be
-# solved: where do the two times come from?
+# **Next.** [Four open questions](questions.ipynb) asks what comes between good samples and copies: is the minimum of the
+# held-out loss already too late, and which cure is as good as stopping in time?

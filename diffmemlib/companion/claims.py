@@ -61,6 +61,7 @@ CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "conditional": ("conditional", "Conditional generation"),
     "training-time": ("training-time", "What buys training time"),
     "random features": ("features-dynamics", "Random features"),
+    "questions": ("questions", "Four open questions"),
 }
 FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
 KEYS = {
@@ -225,6 +226,11 @@ def load(path: Path | None = None, chapter: str | None = None) -> list[Claim]:
     return chosen
 
 
+def later() -> list[Claim]:
+    """Return the claims of later papers that the runs can test, of book/later-claims.toml."""
+    return load(checkout_root("The claims table") / "book" / "later-claims.toml")
+
+
 def _claim(row: dict[str, Any]) -> Claim:
     name = row.get("id", "a claim without id")
     if unknown := set(row) - KEYS:
@@ -260,10 +266,11 @@ def table(claims: list[Claim]) -> pd.DataFrame:
     return found
 
 
-def show(claims: list[Claim], full: bool = False) -> HTML:
+def show(claims: list[Claim], full: bool = False, whose: str = "In the paper") -> HTML:
     """The claims as an HTML table, a marked word for each verdict.
 
-    `full`: chapter by chapter, with a link to each, and estimator, tier and runs folded under each claim.
+    `full`: chapter by chapter, with a link to each, and estimator, tier and runs folded under each claim. `whose`: the
+    head of the last column.
     """
     body, chapter = [], ""
     for c in sorted(claims, key=lambda c: list(CHAPTERS).index(c.chapter)) if full else claims:
@@ -288,7 +295,7 @@ def show(claims: list[Claim], full: bool = False) -> HTML:
             ours += f"<br><small>tier {tier}: {estimate}, {there}</small>"
         cells = [text, verdict, ours, f"{typeset(c.paper)}<br><small>{typeset(c.place)}</small>"]
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-    head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", "In the paper"))
+    head = "".join(f"<th>{h}</th>" for h in ("Claim", "Verdict", "Ours [95%]", whose))
     table = f'<table class="claims"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>'
     return HTML(table)
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import Estimate, questions
 from diffmemlib.companion.figures import questions as draw
 from diffmemlib.data.gmm import GaussianMixture
@@ -101,3 +102,10 @@ def test_stored_runs_answer_all_questions():
     assert set(cured["cure"]) == {questions.PLAIN, *questions.CURED.values()}
     for _, table in (draw.errors(turns, (0.003, 1.1)), draw.gaps(64, gaps), draw.cures(cured)):
         assert len(table) and np.isfinite(table.select_dtypes("number")).all().all()
+
+
+def test_claims_of_later_papers_are_judged_by_the_stored_runs():
+    later = {claim.id: claim for claim in claims.later()}
+    assert all(claim.verdict in claims.VERDICTS and claim.estimate is not None for claim in later.values())
+    assert not {claim.id for claim in claims.load()} & set(later), "they are not counted among those of the paper"
+    assert "In their paper" in claims.show(list(later.values()), whose="In their paper").data

@@ -10,6 +10,7 @@ import pandas as pd
 
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, first_crossing
+from ...timescales.power_laws import geometric_mean
 from ..sweeps.tables import sweep_results
 from . import Estimate
 from .scaling import F_MEM, by_size, exponent_of, in_common, product, ratio, t_interval, tau_mem
@@ -182,6 +183,32 @@ def telling(table: pd.DataFrame, key: str, longer: bool) -> list[str]:
         for name, e in zip(table["name"], table[key], strict=True)
         if e is not None and (e.low > 1 if longer else e.high < 1)
     ]
+
+
+PARTS = (  # of flow matching, each changed alone: what it is called, the sweep, its path, prediction and loss
+    ("noise prediction (the paper's)", "mixture-n", "ddpm", "eps", ""),
+    ("linear path, predicting the noise", "mixture-flow-parts", "linear", "eps", ""),
+    ("the paper's path, predicting noise − data", "mixture-flow-parts", "ddpm", "flow", ""),
+    ("flow matching, loss of the noise", "mixture-flow-parts", "linear", "flow", "eps"),
+    ("flow matching", "mixture-flow", "linear", "flow", ""),
+)
+
+
+def flow_parts() -> pd.DataFrame:
+    """tau_mem under the paper's optimiser with path, prediction and loss changed one by one, at the n that all have.
+
+    Columns: name; tau_mem, the geometric mean over seeds, steps, an `Estimate`.
+    """
+    rows = []
+    (n,) = {r.config["n"] for r in sweep_results("mixture-flow-parts")}
+    for name, sweep, *kind in PARTS:
+        runs = [r for r in sweep_results(sweep) if r.config["n"] == n
+                and [r.config["path"], r.config["prediction"], r.config["loss_space"]] == kind]  # fmt: skip
+        times = tau_mem(runs)
+        rows.append((name, Estimate(*geometric_mean([t.tau for t in times]), tuple(runs))))
+        if any(t.status != "interpolated" for t in times):
+            raise ValueError(f"{name}: a run has no tau_mem")
+    return pd.DataFrame(rows, columns=["name", "tau_mem"])
 
 
 def flow_beside_noise() -> pd.DataFrame:

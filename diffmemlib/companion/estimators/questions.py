@@ -249,6 +249,38 @@ def best_within(table: pd.DataFrame, f_mem: float = 0.02) -> pd.DataFrame:
     return pd.DataFrame(chosen).sort_values("kl", key=lambda column: [e.value for e in column], ignore_index=True)
 
 
+def bias_turn() -> Estimate:
+    """The step of the least common error over that of the least held-out loss: geometric mean and range over n."""
+    turns = turning_points()
+    ratios = turns["bias"] / turns["loss"]
+    value = float(np.exp(np.log(ratios).mean()))
+    return Estimate(value, float(ratios.min()), float(ratios.max()), tuple(sweep_results(SWEEP)), "range")
+
+
+def first_gap() -> Estimate:
+    """The time of diffusion at which the gap of the losses is seen first."""
+    t = float(_first(warnings_by_time())["t"])
+    return Estimate(t, t, t, tuple(sweep_results(SWEEP)), "number")
+
+
+def _first(gaps: pd.DataFrame) -> pd.Series:
+    seen = gaps[gaps["seen"] > 1]
+    return seen.iloc[int(np.argmin([e.value for e in seen["of_tau_mem"]]))]
+
+
+def kernel_factor() -> Estimate:
+    """By what factor the eigenvalue of rank n misses tau_mem at worst, for the best constant and the best kernel."""
+    factor = float(kernel_spread(kernel_times())["factor"].min())
+    return Estimate(factor, factor, factor, tuple(sweep_results(KERNEL)), "number")
+
+
+def ridge_beside() -> Estimate:
+    """The divergence with weight decay over that of stopping with as many copies: least, and range over strengths."""
+    ridge = cures().query("cure == 'weight decay'")
+    values, runs = ridge["beside"].to_numpy(), [r for e in ridge["kl"] for r in e.runs]
+    return Estimate(float(values.min()), float(values.min()), float(values.max()), tuple(runs), "range")
+
+
 def expectations() -> pd.DataFrame:
     """What was written down before the runs (config/laptop.toml), and whether it came out; a row each.
 
@@ -263,8 +295,7 @@ def expectations() -> pd.DataFrame:
         for t, outcomes in ((found["t"].min(), passes), (row.t, passes_at_turn)):
             at = found[found["t"] == t].set_index("step").loc[: row.loss].iloc[-1]
             outcomes.append(bool(at["variance"] > at["bias"]))
-    seen = gaps[gaps["seen"] > 1]
-    first = seen.iloc[int(np.argmin([e.value for e in seen["of_tau_mem"]]))]
+    first = _first(gaps)
     best = best_within(cures())
     stopped = best[best["cure"] == PLAIN].iloc[0]["kl"]
     others = best[best["cure"] != PLAIN]
