@@ -182,7 +182,8 @@ def test_the_table_shows_every_claim_with_its_verdict():
         assert f'id="claim-{claim.id}"' in html
     assert html.count('class="verdict') == len(ROWS)
     chapters = re.findall(r'<tr class="chapter">.*?href="([a-z-]+)\.html"', html)
-    assert chapters == [page for page, _ in claims.CHAPTERS.values()], "each once, in the order of the book"
+    named = {claim.chapter for claim in claims.load()}
+    assert chapters == [page for name, (page, _) in claims.CHAPTERS.items() if name in named], "each once, in order"
     assert all((ROOT / "book" / f"{page}.py").exists() for page in chapters)
     assert len(claims.table(ROWS)) == len(ROWS)
 

@@ -51,7 +51,7 @@ def test_what_all_runs_of_an_experiment_have_gives_way_to_a_row(tmp_path):
     ("text", "message"),
     [
         (HEAD.replace("[x]", "[y]") + "runs = []", "smoke.toml has no sweep 'x'; it has y"),
-        (HEAD.replace("gmm", "gnn") + "runs = []", "smoke.toml, line 2, x: experiment must be one of gmm, one_dimens"),
+        (HEAD.replace("gmm", "gnn") + "runs = []", "smoke.toml, line 2, x: experiment must be one of gmm, gmm_kernel"),
         (HEAD, "line 2, x: a sweep has experiment, figures and runs, and nothing else"),
         (HEAD.replace('"9"', "9") + "runs = []", "line 2, x: figures is a list of texts"),
         (HEAD + "runs = [\n  { n = 8 },\n  { m = 3 },\n]", "smoke.toml, line 7, x: unknown parameter 'm'"),
