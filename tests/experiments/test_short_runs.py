@@ -3,8 +3,8 @@
 short_runs.json was written by the version before the library got its packages, and again by that before frozen noise,
 on a processor that calls itself the same and has other instructions: the two differ by 2e-6 at most. It holds the
 parameters, the identity and all curves of each run as hexadecimal floats, but for the divergence by nearest neighbours,
-and checksums of its arrays; an entry that came later names the processor that it was made on. Other processors and other
-versions of torch round differently; there the numbers are compared loosely.
+and checksums of its arrays; an entry that came later names the processor that it was made on. Other processors and
+other versions of torch round differently; there the numbers are compared loosely.
 """
 
 import hashlib
