@@ -61,7 +61,8 @@ record(runs, first_page.curves(runs), "first-page")
 #
 # **I have a small data set.** [One command](your-data.ipynb) trains small models on parts of your data and predicts how
 # long you may train on all of it. [A monitor](monitor.ipynb) in your own training loop tells when copies begin, and
-# [](training-time.ipynb) measures which settings buy time.
+# [](training-time.ipynb) measures which settings buy time. [](questions.ipynb) asks whether other cures do as well as
+# stopping in time.
 #
 # ## The argument in one page
 #
