@@ -294,6 +294,28 @@ frame(
 # learning rate, and a larger batch only makes their direction less noisy. To carry a time from one batch size or rate
 # to another, use the power in this table instead of the rule, and the width of its interval as the error.
 #
+# ## On images
+#
+# Do these factors hold for the U-Net and digits? The runs of the other chapters change some of the same settings. The
+# table compares them in pairs of the same $n$ and seed, beside the factor of the mixture where it changed the same. The
+# pairs have different $n$, so where a factor depends on $n$ its interval is wide.
+
+# %% tags=["remove-input"]
+images = knobs.on_images()
+frame(
+    "Factor on tau_mem, digits",
+    pd.DataFrame({
+        "change": images["name"], "n": [", ".join(map(str, sizes)) for sizes in images["sizes"]],
+        "pairs": images["pairs"], "digits": images["mem"].map(compact),
+        "mixture": [compact(named.loc[row, "mem"]) if row else "" for row in images["mixture"]],
+    }).set_index("change"),
+)  # fmt: skip
+
+# %% [markdown]
+# Two lines of this table need care. A wider U-Net is not a wider MLP: what counts there is the whole network, and the
+# rate of Adam was the same for both. And SGD has another rate for images than for the mixture, so the first line
+# compares two recipes.
+#
 # ## What to do
 #
 # 1. **Look at the window, not at the time of copies alone.** A later $\tau_\mathrm{mem}$ that comes with a later
@@ -308,9 +330,8 @@ frame(
 # ## What this cannot say
 #
 # The data are vectors from a mixture, the network is small, and its times are those of Adam at one rate. Ratios of times
-# travel better than times, but nothing here shows that they hold for images; the chapters on
-# [capacity](images-capacity.ipynb) and on [full batches](images-full-batch.ipynb) measure width and batch there. The smallest divergence is the lowest point of a noisy curve and so a little too
-# small, in changed and unchanged trainings alike.
+# travel better than times, but only a few of them could be compared with images, in a few pairs each. The smallest
+# divergence is the lowest point of a noisy curve and so a little too small, in changed and unchanged trainings alike.
 #
 # **Next.** [Four open questions](questions.ipynb) asks what comes between good samples and copies: is the minimum of the
 # held-out loss already too late, and which cure is as good as stopping in time?

@@ -121,3 +121,21 @@ def test_every_stored_change_has_a_name_and_pairs_at_both_sizes():
     figure, data = draw.factors(knobs.factors())
     assert {"gen", "mem", "window", "quality"} == set(data["of"])
     assert len(figure.axes[0].get_yticklabels()) == len(groups) - 1
+
+
+def test_image_runs_are_compared_in_pairs_of_the_same_size_and_seed():
+    table = knobs.on_images()
+    assert table["pairs"].min() >= 2 and all(e.low <= e.value <= e.high for e in table["mem"])
+    for row in table.itertuples():
+        assert len({(r.config["n"], r.config["seed"]) for r in row.mem.runs}) == len(row.mem.runs) <= row.pairs
+    named = set(knobs.NAMES.values())
+    assert set(table["mixture"]) - {""} <= named, "rows of the mixture by their names"
+    wide = table.set_index("name").loc["width × 2", "mem"]
+    assert {r.config["width"] for r in wide.runs} == {32}
+
+
+def test_the_parts_of_flow_matching_are_of_one_size_and_three_seeds():
+    parts = knobs.flow_parts()
+    assert [len(e.runs) for e in parts["tau_mem"]] == [3] * 5
+    assert {r.config["n"] for e in parts["tau_mem"] for r in e.runs} == {64}
+    assert all(len({r.config["batch"] for r in e.runs}) == 1 for e in parts["tau_mem"])

@@ -223,3 +223,36 @@ def flow_beside_noise() -> pd.DataFrame:
         rows.append((n, by_size(tau_mem(flow), flow)[n], by_size(tau_mem(noise), noise)[n],
                      ratio(tau_mem(flow), tau_mem(noise), flow)))  # fmt: skip
     return pd.DataFrame(rows, columns=["n", "flow", "noise", "ratio"])
+
+
+# The same on images, from stored sweeps: what is changed, where and with which settings; the runs it is compared with;
+# and the row of the mixture that changes the same, if there is one.
+ON_IMAGES: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any], str], ...] = (
+    ("SGD, rate 0.1, instead of Adam", "images-sgd", {}, "images-adam", {}, "SGD with momentum, rate 0.006"),
+    ("width × 2", "images-width", {"width": 32}, "images-width", {"width": 16}, "width × 2"),
+    ("width × 1/2", "images-width", {"width": 8}, "images-width", {"width": 16}, "width × 1/2"),
+    ("SGD: full batches instead of 32", "images-full", {}, "images-sgd", {}, ""),
+    ("SGD: two noises of each image in a step", "images-full-draws", {"draws": 2}, "images-full", {}, ""),
+    ("SGD: four noises of each image in a step", "images-full-draws", {"draws": 4}, "images-full", {}, ""),
+    ("the paper's network and sampler, two seeds", "images-network", {}, "images-n", {}, ""),
+)
+
+
+def on_images() -> pd.DataFrame:
+    """The factor on tau_mem of what stored image runs change, pair by pair of the same n and seed; a row each.
+
+    Columns: name; sizes, the n of the pairs; pairs; mem, an `Estimate` whose pairs may differ in n, so that a factor
+    that depends on n widens it; mixture, the name of the mixture's row for the same change, or empty.
+    """
+    rows = []
+    for name, sweep, settings, other, base, mixture in ON_IMAGES:
+        changed, unchanged = (
+            [r for r in sweep_results(of) if all(r.config.get(k) == v for k, v in chosen.items())]
+            for of, chosen in ((sweep, settings), (other, base))
+        )
+        ours, theirs = in_common(changed, unchanged)
+        pairs = [(a, b) for a, b in zip(ours, theirs, strict=True) if a.id != b.id]
+        ours, theirs = [a for a, _ in pairs], [b for _, b in pairs]
+        rows.append((name, sorted({r.config["n"] for r in ours}), len(ours),
+                     ratio(tau_mem(ours), tau_mem(theirs), ours), mixture))  # fmt: skip
+    return pd.DataFrame(rows, columns=["name", "sizes", "pairs", "mem", "mixture"])
