@@ -224,7 +224,8 @@ def cures() -> pd.DataFrame:
 def _mean(runs: Sequence[Result], metric: str, step: float) -> Estimate:
     values = [float(r.curve(metric)["value"].loc[step]) for r in runs]
     if metric == "f_mem":
-        return Estimate(*t_interval(values), tuple(runs))
+        share, low, high = t_interval(values)
+        return Estimate(share, max(low, 0.0), min(high, 1.0), tuple(runs))
     value, low, high = np.exp(t_interval(np.log(values).tolist())).tolist()
     return Estimate(value, low, high, tuple(runs))
 
