@@ -79,8 +79,8 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #    room for their states.
 #
 # A lease on the same device and with the same code as the one before makes only the checks that have not passed yet. It
-# continues the benchmark until every kind of step has been timed; a lease is too short for all of them. Until then it
-# is a guess, from one session on a GPU, which of them is fastest.
+# continues the benchmark until every kind of step has been timed; a lease is too short for all of them. Until then,
+# which of them is taken to be the fastest rests on one session on a GPU.
 #
 # Each phase is a process of its own. A phase that hangs is killed when its time is over, a phase that crashes is noted
 # in the log, and in both cases the next one begins. If a process crashed during a run, or wrote nothing during it for

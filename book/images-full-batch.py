@@ -284,10 +284,10 @@ frame(
 #
 # We had written down step {glue:text}`full-slow-recorded-clock` for the first case and step
 # {glue:text}`full-slow-recorded-noise` for the second. The copies came at step {glue:text}`full-slow-came`, which is
-# {glue:text}`full-slow-times` times the number at the full rate. Neither $A$ nor the other constants of the fit are
-# therefore constants of the loss: they belong to our learning rate, and so does the exponent {glue:text}`full-mem` of
-# full batches. A verdict on the paper's exponent needs larger batches or a smaller rate at several $n$. This is one
-# run, with one seed.
+# {glue:text}`full-slow-times` times the number at the full rate, and earlier than either case says. The second was
+# nearer. So $A$, $B$ and $T$ belong to our learning rate and are no constants of the loss. Whether the exponent
+# {glue:text}`full-mem` of full batches belongs to that rate as well would need more $n$. This is one run, with one
+# seed.
 #
 # ## How exact is the equation?
 #

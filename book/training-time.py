@@ -242,27 +242,41 @@ frame(
 # noise is an error $e/(1-s)$ in the predicted difference $\xi - x_0$. So the loss of flow matching is that of noise
 # prediction with the weight $1/(1-s)^2$: it counts large $s$, much noise, far more. A network that predicts the
 # difference can also be trained on the error of the noise that its prediction implies. Then only what it predicts has
-# changed, and not the weights. We wrote down before these runs that their time should be that of noise prediction if
-# the weights are the reason, and that of flow matching if it is what the network predicts.
+# changed, and not the weights. We wrote down before these runs that their time should be that of noise prediction on
+# this path if the weights are the reason, and that of flow matching if it is what the network predicts.
 
 # %% tags=["remove-input"]
 parts = knobs.flow_parts()
 of = dict(zip(parts["name"], parts["tau_mem"], strict=True))
-path, both, weights = (of[name].value for name in (
+(noise, path, _, predicted, both) = (list(knobs.flow_times()[name]) for name in parts["name"])
+steps_between = {"path": (path, noise), "predicted": (predicted, path), "weights": (both, predicted)}
+for name, (top, bottom) in steps_between.items():
+    runs_there = parts["tau_mem"].iloc[-1].runs
+    glue(f"knobs-part-{name}", compact(scaling.ratio(top, bottom, runs_there)), display=False)
+late, early, came = (of[name].value for name in (
     "linear path, predicting the noise", "flow matching", "flow matching, loss of the noise"))  # fmt: skip
-glue("knobs-part-predicted", f"{weights / path:.2f}", display=False)
-glue("knobs-part-weights", f"{both / weights:.2f}", display=False)
-glue("knobs-part-path", f"{path / of[parts['name'].iloc[0]].value:.2f}", display=False)
+glue("knobs-part-noise", f"{late:,.0f}", display=False)
+glue("knobs-part-flow", f"{early:,.0f}", display=False)
+glue("knobs-part-came", f"{came:,.0f}", display=False)
+for name, row in (("loss", "flow matching, loss of the noise"), ("flow", "flow matching"),
+                  ("path", "linear path, predicting the noise")):  # fmt: skip
+    glue(f"knobs-adam-{name}", compact(named.loc[row, "mem"]), display=False)
 frame(
     f"tau_mem in steps, SGD in full batches, n = {parts['tau_mem'].iloc[0].runs[0].config['n']}",
     pd.DataFrame({"what is changed": parts["name"], "tau_mem": parts["tau_mem"].map(str)}),
 )
 
 # %% [markdown]
-# From noise prediction to flow matching, the linear path multiplies $\tau_\mathrm{mem}$ by
-# {glue:text}`knobs-part-path` (here the sampler changes with it, from Euler–Maruyama to DDIM), predicting the difference
-# by {glue:text}`knobs-part-predicted`, and the weights of its loss by {glue:text}`knobs-part-weights`. Under Adam, which
-# divides out the size of the loss, the table of all changes has the same row, "flow matching, loss of the noise".
+# The first would be {glue:text}`knobs-part-noise` steps and the second {glue:text}`knobs-part-flow`. The copies came at
+# {glue:text}`knobs-part-came`, between the two. From noise prediction to flow matching, the linear path multiplies
+# $\tau_\mathrm{mem}$ by {glue:text}`knobs-part-path` (here the sampler changes with it, from Euler–Maruyama to DDIM),
+# predicting the difference by {glue:text}`knobs-part-predicted`, and the weights of its loss by
+# {glue:text}`knobs-part-weights`.
+#
+# That is SGD. Under Adam, in the figure above, flow matching multiplies $\tau_\mathrm{mem}$ by
+# {glue:text}`knobs-adam-flow`, the same network with the loss of the noise by {glue:text}`knobs-adam-loss`, and the linear
+# path alone by {glue:text}`knobs-adam-path`. Compare these three before you expect the weights to matter with Adam as
+# they do with SGD.
 #
 # The starting point of this page, Adam in batches of a fixed size, has the exponent {glue:text}`knobs-base-exponent`.
 # So the exponent depends on how one trains as well: with a fixed batch size, each point is seen less often when there
@@ -298,7 +312,7 @@ frame(
 #
 # Do these factors hold for the U-Net and digits? The runs of the other chapters change some of the same settings. The
 # table compares them in pairs of the same $n$ and seed, beside the factor of the mixture where it changed the same. The
-# pairs have different $n$, so where a factor depends on $n$ its interval is wide.
+# pairs have different $n$, and where a run ended before its copies its pair is only a bound; both make intervals wide.
 
 # %% tags=["remove-input"]
 images = knobs.on_images()
@@ -308,6 +322,10 @@ frame(
         "change": images["name"], "n": [", ".join(map(str, sizes)) for sizes in images["sizes"]],
         "pairs": images["pairs"], "digits": images["mem"].map(compact),
         "mixture": [compact(named.loc[row, "mem"]) if row else "" for row in images["mixture"]],
+        "intervals": [
+            "" if not row else "overlap" if e.low <= named.loc[row, "mem"].high and named.loc[row, "mem"].low <= e.high
+            else "apart" for e, row in zip(images["mem"], images["mixture"], strict=True)
+        ],
     }).set_index("change"),
 )  # fmt: skip
 

@@ -24,7 +24,14 @@ SHARE = 0.6  # of them for the U-Net as runs train it
 def ended(written: dict[str, Any]) -> bool:
     """Return whether a benchmark has timed all that it would, as far as it does not fail."""
     image = written.get("image", {})
-    return "ways" in image and not image.get("not_reached") and bool(written.get("together"))
+    timed = {(one["n"], one["models"]) for one in written.get("together", [])}
+    kind = "cpu" if image.get("device") == "cpu" else "cuda"
+    tried = all(case[:2] in timed or _of_case(case) in written.get("failed", {}) for case in library.TOGETHER[kind])
+    return "ways" in image and not image.get("not_reached") and not image.get("not_looked") and tried
+
+
+def _of_case(case: tuple[int, ...]) -> str:
+    return f"{case[1]} mixture nets, n = {case[0]}"
 
 
 def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[[str], object] = print) -> None:
@@ -55,6 +62,7 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
         if time.monotonic() - began > limit:
             tell(f"not reached in time: {what}")
             return
+        written["failed"].pop(what, None)  # of an earlier call
         try:
             work()
         except Exception as error:
@@ -79,7 +87,7 @@ def bench(device: str, path: Path, seconds: float | None = None, tell: Callable[
     timed = {(one["n"], one["models"]) for one in written["together"]}
     for case in library.TOGETHER[table]:
         if case[:2] not in timed:
-            guarded(f"{case[1]} mixture nets, n = {case[0]}", partial(together, *case))
+            guarded(_of_case(case), partial(together, *case))
     if kind == "cuda" and "sharing" not in written:
         guarded("processes that share the device", share)
     if kind == "cuda":

@@ -65,7 +65,8 @@ def measure(
     plain: an eager float32 loop with a DataLoader, Adam and the reference network, its attention by the formula. ours:
     the training loop's own step, data on the device, channels last, fused optimiser and, on a CPU, `nets.cpu`; on CUDA
     in bfloat16, in each of WAYS, of which runs use that of OF_RUNS. Each is timed in turns with the plain one, and has
-    a ratio to it. That of runs is looked at in depth: a profile, and what measuring takes, of one batch of samples.
+    a ratio to it. That of runs is looked at in depth: a profile, and what measuring takes, of one batch of samples;
+    ``not_looked`` names what of this was not reached.
     floor: the larger of FLOPs over the rate of a large matrix product, and of bytes over the bandwidth
     of a copy, timed here. Freed memory is kept, for all of them, as in runs.
 
@@ -96,7 +97,8 @@ def measure(
     if found is None:
         found = _hardware(s, data, device, enough) | {"ways": {}, "failed": {}, "not_reached": list(ways)}
         save(found)
-    for name in [name for name in found["not_reached"] if names is None or name in names]:
+    again = [OF_RUNS[kind]] if found.get("not_looked") else []  # its trainer is needed for what was not looked at
+    for name in [name for name in (*again, *found["not_reached"]) if names is None or name in names]:
         if time.monotonic() - began > seconds:
             break
         try:
@@ -111,7 +113,8 @@ def measure(
                 left = seconds - (time.monotonic() - began)
                 _look_closely(found, s, trainer, tuple(data.shape[1:]), device, left, save)
             del trainer
-        found["not_reached"].remove(name)
+        if name in found["not_reached"]:
+            found["not_reached"].remove(name)
         save(found)
         gc.collect()  # recordings and their memory refer to each other
         if cuda:
@@ -160,12 +163,14 @@ def _look_closely(
     }
     if device.startswith("cuda"):
         looks["precisions"] = lambda: {"precisions": _precisions(s, trainer.state.net, shape, device)}
-    for what, look in looks.items():
+    left_before = found.get("not_looked", list(looks))
+    found["not_looked"] = []
+    for what in left_before:
         if time.monotonic() > end:
-            found["not_reached"].append(what)
+            found["not_looked"].append(what)
             continue
         try:
-            found |= look()
+            found |= looks[what]()
         except Exception as error:  # whatever a profiler or a device raises
             found["failed"][what] = first_line(error)
         save(found)
@@ -265,8 +270,8 @@ def report(timings: dict[str, Any]) -> str:
         fastest = min(f["ways"], key=lambda name: f["ways"][name]["step"])
         lines.append(f"  fastest: {fastest}, {f['our_step'] / f['ways'][fastest]['step']:.2f} times as fast as runs")
     lines += [f"  {name:22} failed: {reason}" for name, reason in f["failed"].items()]
-    if f["not_reached"]:
-        lines.append(f"  not reached in time: {', '.join(f['not_reached'])}")
+    if missing := [*f["not_reached"], *f.get("not_looked", [])]:
+        lines.append(f"  not reached in time: {', '.join(missing)}")
     if "profile" in f:
         lines.append(f"where its time goes (kernels {f['profile']['busy']:.0%} of it, launches and gaps the rest)")
         lines += [f"  {k['share']:6.1%} {k['calls']:5.0f} times a step: {k['name']}" for k in f["profile"]["kernels"]]

@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterable
@@ -87,6 +88,8 @@ def write_folder(folder: Path, log: dict[str, Any], results: bytes, states: byte
 
 def _put(folder: Path, parts: dict[str, bytes]) -> None:
     """Write files, beside the folder first where that is possible: old ones stay in it until the log names the new."""
+    for left in folder.parent.glob(f".{folder.name}-????????"):  # by a process that was killed
+        shutil.rmtree(left, ignore_errors=True)
     try:
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}-") as beside:
             for name, data in parts.items():
@@ -176,9 +179,10 @@ def pack_results(configs: Iterable[Config], room: float = inf) -> tuple[bytes, l
         for c in configs
         if complete_result(c)
     ]
-    sizes = np.cumsum([len(_zip(files)) for files in whole])
-    kept = int(np.searchsorted(sizes, room, "right"))
-    told = [] if kept == len(whole) else [f"{len(whole) - kept} stored runs were left out, for want of room"]
+    # Of an entry a zip that is not compressed holds the data, its name twice, and 76 bytes; and 22 bytes at its end.
+    each = [sum(len(data) + 2 * len(name.encode()) + 76 for name, data in files.items()) for files in whole]
+    kept = int(np.searchsorted(22 + np.cumsum(each), room, "right"))
+    told = [] if kept == len(whole) else [f"{len(whole) - kept} stored runs were left out, because there was no room"]
     return _zip({name: data for files in whole[:kept] for name, data in files.items()}), told
 
 
@@ -198,7 +202,7 @@ def pack_states(configs: Iterable[Config], room: int) -> tuple[bytes, list[str]]
     runs = [_state(config) for config in configs if not complete_result(config)]
     runs = [files for files in runs if files]
     told: list[str] = []
-    for shrink, what in ((_rounded, "rounded to bfloat16"), (lambda _: {}, "left out, for want of room")):
+    for shrink, what in ((_rounded, "rounded to bfloat16"), (lambda _: {}, "left out, because there was no room")):
         for files in reversed(runs):
             if _fits(runs, room):
                 break

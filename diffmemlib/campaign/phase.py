@@ -62,7 +62,8 @@ def runs(
     from ..training.stopping import stop_when_asked
     from .plan import plan, together
 
-    replay.ALLOWED[0] = replayed
+    if not replayed:
+        replay.forbid()
     notes: list[dict[str, Any]] = []
     done, end = set(without), time.monotonic() + seconds
     with stop_when_asked(seconds) as should_stop:

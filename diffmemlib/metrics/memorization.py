@@ -20,7 +20,7 @@ ROWS, EXACT_ROWS = 1024, 256  # samples at once in the two passes: large for the
 BLOCK = 64  # training points whose fast distances are reduced together before candidates are chosen
 CLUSTER = 32  # near-duplicates of a point that are looked for at most
 Z = 1.959963984540054  # standard normal quantile of 0.975
-PART, PARTS, TRIED = 16, 64, 2000  # of `hide_copies`: points in a part at least, parts of a set, points in all parts
+PART, PARTS, TRIED = 4, 512, 2000  # of `hide_copies`: points in a part at least, parts of a set, points in all parts
 ORDINARY = (1e-10, 1e10)  # sizes of numbers whose squares float32 holds with all its digits
 
 

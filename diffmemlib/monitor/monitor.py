@@ -137,8 +137,9 @@ class MemorizationMonitor:
         points = self._points(train, "train")
         self._index = NeighbourIndex(points)
         self._digests = {"train": _digest(train, "train"), "held_out": _digest(held_out, "held_out")}
-        if features is not None:  # other features, other distances; rounding of another machine is none
-            self._digests["features"] = _digest(points[:SHOWN].half(), "features")
+        # Other features, other distances: a few numbers of them tell, which rounding on another machine changes little.
+        flat = points[:SHOWN].flatten(1).double()
+        self._of_features = [] if features is None else [flat.abs().mean().item(), *flat[:, 0].tolist()]
         self._near_duplicate: dict[int, bool] = {}  # of the training points that were nearest to something
         fresh = self._points(held_out, "held_out")
         near, hidden = hide_copies(self._index, k, sample=LOOKED_AT, least=NEAR)
@@ -289,7 +290,7 @@ class MemorizationMonitor:
 
     def state_dict(self) -> dict[str, Any]:
         """Return what has been seen, as numbers and texts alone, which torch.save and JSON can keep."""
-        return {**self._settings, "looks": [asdict(look) for look in self.looks]}
+        return {**self._settings, "of_features": self._of_features, "looks": [asdict(look) for look in self.looks]}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Go on from what `state_dict` gave.
@@ -304,13 +305,19 @@ class MemorizationMonitor:
         ValueError
             Where these are others.
         """
-        here = self._settings
-        for name in (*here, *(key for key in state if key not in (*here, "looks"))):
-            if state.get(name) != here.get(name):
+        for name, value in self._settings.items():
+            if name not in state or state[name] != value:
                 raise ValueError(
-                    f"the state is that of another monitor: its {name} is {state.get(name)!r}, and here it is "
-                    f"{here.get(name)!r}"
+                    f"the state is that of another monitor: its {name} is {state.get(name)!r}, and here it is {value!r}"
                 )
+        there, here = (
+            state.get("of_features", self._of_features),
+            self._of_features,
+        )  # none in those of earlier versions
+        if len(there) != len(here) or not np.allclose(
+            there, here, rtol=1e-3, atol=1e-6 * max(map(abs, here), default=0)
+        ):
+            raise ValueError("the state is that of another monitor: its features are others")
         self.looks = [Look(**look) for look in state["looks"]]
 
     @property

@@ -231,7 +231,7 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
             f"are good from about step {found.tau_gen[0]:,.0f} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
-        good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f} (95%)"
+        good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f}"
     if found.later_with_more:
         good += "; this time grew with n in these trainings, so it may be later on all points"
     if found.status == "no window":

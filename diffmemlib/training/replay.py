@@ -20,8 +20,14 @@ WAITS = {  # operations that need a number from the device before the next one
     aten._local_scalar_dense.default, aten.nonzero.default, aten.masked_select.default, aten._unique2.default,
     aten.unique_dim.default, aten.is_nonzero.default,
 }  # fmt: skip
-ALLOWED = [True]  # whether anything is recorded: a campaign forbids it on a device whose recordings failed their check
+_forbidden = False
 WARM_UP = 3  # calls before the recording: libraries start, optimisers make their state, torch.compile compiles
+
+
+def forbid() -> None:
+    """Record nothing any more in this process: work is then done call by call, as on a device that fails to replay."""
+    global _forbidden
+    _forbidden = True
 
 
 class Replay(Generic[T]):
@@ -50,7 +56,7 @@ class Replay(Generic[T]):
 
     def __call__(self) -> Any:
         """Do the work; return what it returns."""
-        if not ALLOWED[0]:
+        if _forbidden:
             self.out = self.work()
         elif self.again is not None:
             self.again()

@@ -17,6 +17,8 @@ from packaging.requirements import Requirement
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
+from diffmemlib.bench import library
+from diffmemlib.bench.command import ended
 from diffmemlib.campaign import command
 from diffmemlib.campaign.checks import CHECKS
 from diffmemlib.campaign.command import Campaign, collect
@@ -183,7 +185,10 @@ def of_all(outcome: str, **others: str) -> dict[str, dict]:
     return {name: {"outcome": others.get(name, outcome), "said": "", "seconds": 1.0} for name in CHECKS}
 
 
-WHOLE = {"image": {"ways": {"eager": {}}, "not_reached": []}, "together": [{"n": 64, "models": 32}]}  # a benchmark
+WHOLE = {  # a benchmark
+    "image": {"device": "cpu", "ways": {"eager": {}}, "not_reached": [], "not_looked": []}, "failed": {},
+    "together": [{"n": case[0], "models": case[1]} for case in library.TOGETHER["cpu"]],
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -225,7 +230,11 @@ def test_what_was_done_before_is_not_done_again(tmp_path, leases):
 
 def test_a_benchmark_that_had_no_time_for_all_is_gone_on_with(tmp_path, leases):
     campaign, first, following = leases
-    cut = WHOLE | {"image": {"ways": {}, "not_reached": ["eager"]}}
+    for whole, part in ((True, {}), (False, {"together": []}), (True, {"together": [], "failed": dict.fromkeys(
+        [f"{models} mixture nets, n = {n}" for n, models, *_ in library.TOGETHER["cpu"]], "no memory")}),
+        (False, {"image": WHOLE["image"] | {"not_looked": ["profile"]}})):  # fmt: skip
+        assert ended(WHOLE | part) == whole
+    cut = WHOLE | {"image": {"device": "cpu", "ways": {}, "not_reached": ["eager"]}}
     (first / "bench.json").write_text(json.dumps(cut))
     campaign.save()
     asked, _ = following(tmp_path / "second")

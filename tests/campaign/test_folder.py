@@ -106,7 +106,7 @@ def test_without_room_states_are_rounded_and_then_left_out(tmp_path, places, mon
     room = len(pack_states(CONFIGS[:1], len(alone) - 1)[0])  # of one run, rounded
     one, told = pack_states(CONFIGS, room)
     assert {n[:12] for n in zipfile.ZipFile(io.BytesIO(one)).namelist()} == {CONFIGS[0].id}
-    assert told[-1] == f"the state of run {CONFIGS[1].id} was left out, for want of room"
+    assert told[-1] == f"the state of run {CONFIGS[1].id} was left out, because there was no room"
     assert pack_states(CONFIGS, 0)[0] == b""
 
     places("two")
@@ -196,9 +196,9 @@ def test_results_without_room_are_left_out_and_told(places, tmp_path, monkeypatc
     whole, told = pack_results(CONFIGS)
     assert told == []
     part, told = pack_results(CONFIGS, len(whole) - 1)
-    assert told == ["1 stored runs were left out, for want of room"]
+    assert told == ["1 stored runs were left out, because there was no room"]
     assert {name.split("/")[2] for name in zipfile.ZipFile(io.BytesIO(part)).namelist()} == {CONFIGS[0].id}
-    assert pack_results(CONFIGS, 10) == (b"", ["2 stored runs were left out, for want of room"])
+    assert pack_results(CONFIGS, 10) == (b"", ["2 stored runs were left out, because there was no room"])
 
 
 def test_a_run_at_work_is_looked_at_again(tmp_path, places, monkeypatch):

@@ -194,20 +194,29 @@ PARTS = (  # of flow matching, each changed alone: what it is called, the sweep,
 )
 
 
+def flow_times() -> dict[str, list[Timescale]]:
+    """tau_mem of the runs of each of PARTS, in the order of their seeds, at the n that all have."""
+    (n,) = {r.config["n"] for r in sweep_results("mixture-flow-parts")}
+    return {name: tau_mem(_part(sweep, kind, n)) for name, sweep, *kind in PARTS}
+
+
+def _part(sweep: str, kind: list[str], n: int) -> list[Result]:
+    """Runs on n points, of a path, a prediction and a loss."""
+    return [r for r in sweep_results(sweep) if r.config["n"] == n
+            and [r.config["path"], r.config["prediction"], r.config["loss_space"]] == kind]  # fmt: skip
+
+
 def flow_parts() -> pd.DataFrame:
     """tau_mem under the paper's optimiser with path, prediction and loss changed one by one, at the n that all have.
 
     Columns: name; tau_mem, the geometric mean over seeds, steps, an `Estimate`.
     """
-    rows = []
     (n,) = {r.config["n"] for r in sweep_results("mixture-flow-parts")}
-    for name, sweep, *kind in PARTS:
-        runs = [r for r in sweep_results(sweep) if r.config["n"] == n
-                and [r.config["path"], r.config["prediction"], r.config["loss_space"]] == kind]  # fmt: skip
-        times = tau_mem(runs)
-        rows.append((name, Estimate(*geometric_mean([t.tau for t in times]), tuple(runs))))
+    rows = []
+    for (name, times), (_, sweep, *kind) in zip(flow_times().items(), PARTS, strict=True):
         if any(t.status != "interpolated" for t in times):
             raise ValueError(f"{name}: a run has no tau_mem")
+        rows.append((name, Estimate(*geometric_mean([t.tau for t in times]), tuple(_part(sweep, kind, n)))))
     return pd.DataFrame(rows, columns=["name", "tau_mem"])
 
 

@@ -112,7 +112,7 @@ def kernels(runs: Sequence[Result], table: pd.DataFrame, steps: int, t: float) -
     left.text(10.5, 0.97, "rank d + 1", transform=left.get_xaxis_transform(), va="top", fontsize=10, color="0.3")
     left.set(xscale="log", yscale="log", ylim=(1e-7, None), xlabel="rank", ylabel="eigenvalue / number of points")
     part = table[(table["steps"] == steps) & (table["t"] == t)]
-    constant = float(np.exp(np.log(part["tau_mem"] / part["predicted"]).mean()))
+    constant = float(estimate.kernel_spread(part)["constant"].iloc[0])
     markers = dict(zip(sorted(part["width"].unique()), "v^osD", strict=False))
     for row in part.itertuples():
         right.plot(constant * row.predicted, row.tau_mem, markers[row.width], color=n_colors[row.n], ms=7)
