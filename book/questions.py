@@ -211,10 +211,11 @@ glue("questions-ranks", f"{ranks[0]}" if len(ranks) == 1 else f"{ranks[0]} to {r
 glue("questions-factor", f"{best['factor']:.0f}", display=False)
 least = spread.groupby("steps")["factor"].min()
 glue("questions-factor-other", f"{least.drop(best['steps']).iloc[0]:.0f}", display=False)
-glue("questions-other-when", "Before training" if best["steps"] else "Near τ_gen", display=False)
+other = least.drop(best["steps"]).index[0]
+glue("questions-other-when", f"After {other:g} steps" if other else "Before training", display=False)
 glue("questions-factor-worst", f"{spread['factor'].max():.0f}", display=False)
 glue("questions-best-t", f"{best['t']:.2g}", display=False)
-glue("questions-best-when", "near τ_gen" if best["steps"] else "before training", display=False)
+glue("questions-best-when", f"after {best['steps']:g} steps" if best["steps"] else "before training", display=False)
 glue("questions-kernels-n", listed(sorted(told["n"].unique())), display=False)
 glue("questions-kernels-w", listed(sorted(told["width"].unique())), display=False)
 frame("One constant for all: by what factor it misses, at worst", pd.DataFrame({
@@ -301,7 +302,7 @@ expected = estimate.expectations()
 frame("Written down before the runs; how it is judged was chosen afterwards, where the words leave it open", pd.DataFrame({
     "question": expected["question"], "expected": expected["expected"], "judged by": expected["judged"],
     "came out": expected["came"].map({True: "yes", False: "no"}),
-}).set_index("question"))  # fmt: skip
+}).set_index("question"), ("expected", "judged by"))  # fmt: skip
 
 # %% [markdown]
 # ## Claims of these papers

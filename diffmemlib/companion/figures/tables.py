@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -17,22 +17,26 @@ def estimates(caption: str, rows: Mapping[str, object]) -> HTML:
     return _html(caption, ["", "estimate [95%]"], [[name, str(value)] for name, value in rows.items()], "")
 
 
-def frame(caption: str, table: pd.DataFrame) -> HTML:
+def frame(caption: str, table: pd.DataFrame, sentences: Sequence[str] = ()) -> HTML:
     """A data frame, index first where it has a name, text and numbers as they print.
 
-    Numbers stand on the right, under each other; text, and what tells the rows apart, on the left.
+    Numbers stand on the right, under each other; what tells the rows apart, and the columns of `sentences`, on the left.
     """
     named = [name for name in table.index.names if name is not None]
     rows = table.reset_index() if named else table
     columns = [str(name) for name in rows.columns]
     if len(named) > 1:  # say once what several rows share
         rows = rows.assign(**{named[0]: rows[named[0]].where(~rows[named[0]].duplicated(), "")})
-    return _html(caption, columns, rows.astype(str).to_numpy().tolist(), "numbers")
+    return _html(caption, columns, rows.astype(str).to_numpy().tolist(), "numbers", sentences)
 
 
-def _html(caption: str, columns: list[str], rows: list[list[str]], kind: str) -> HTML:
-    head = "".join(f'<th scope="col">{typeset(name)}</th>' for name in columns)
-    body = "".join(f"<tr>{''.join(f'<td>{typeset(cell)}</td>' for cell in row)}</tr>" for row in rows)
+def _html(caption: str, columns: list[str], rows: list[list[str]], kind: str, sentences: Sequence[str] = ()) -> HTML:
+    left = [' class="sentence"' if name in sentences else "" for name in columns]
+    head = "".join(f'<th scope="col"{of}>{typeset(name)}</th>' for name, of in zip(columns, left, strict=True))
+    body = "".join(
+        f"<tr>{''.join(f'<td{of}>{typeset(cell)}</td>' for cell, of in zip(row, left, strict=True))}</tr>"
+        for row in rows
+    )
     return HTML(
         f'<table class="dataframe {kind}"><caption>{typeset(caption)}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
