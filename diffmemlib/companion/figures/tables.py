@@ -20,7 +20,7 @@ def estimates(caption: str, rows: Mapping[str, object]) -> HTML:
 def frame(caption: str, table: pd.DataFrame, sentences: Sequence[str] = ()) -> HTML:
     """A data frame, index first where it has a name, text and numbers as they print.
 
-    Numbers stand on the right, under each other; what tells the rows apart, and the columns of `sentences`, on the left.
+    Numbers stand on the right, under each other; what tells rows apart, and the columns of `sentences`, on the left.
     """
     named = [name for name in table.index.names if name is not None]
     rows = table.reset_index() if named else table
