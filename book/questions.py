@@ -17,8 +17,6 @@
 # %% [markdown]
 # # Four open questions
 #
-# ```{index} ! early stopping
-# ```
 # ```{index} ! tangent kernel
 # ```
 #
