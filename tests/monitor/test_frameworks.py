@@ -89,11 +89,11 @@ def test_with_the_trainer_of_denoising_diffusion_pytorch(tmp_path: Path):
     diffusion = package.GaussianDiffusion(unet, image_size=SIDE, timesteps=20, sampling_timesteps=4)
     trainer = package.Trainer(
         diffusion, str(folder), augment_horizontal_flip=False, calculate_fid=False, num_samples=4,
-        results_folder=str(tmp_path / "results"), train_batch_size=16,
+        results_folder=str(tmp_path / "results"), train_batch_size=16, train_num_steps=4,
     )  # fmt: skip
-    names = run_block("trainer.ema", torch=torch, trainer=trainer, held_out=pictures(300, seed=1), milestones=[1, 3])
-    assert [look.step for look in names["monitor"].looks] == [1, 3]
-    assert trainer.step == 3
+    names = run_block("trainer.ema", torch=torch, trainer=trainer, held_out=pictures(300, seed=1), milestones=[1, 3, 9])
+    assert [look.step for look in names["monitor"].looks] == [1, 3, 4], "its own limit is the last look"
+    assert trainer.step == 4
 
 
 def lightning_module(copy: torch.Tensor | None = None):
