@@ -1,6 +1,5 @@
 """f_mem and neighbours against brute force, on data made to be hard, in bounded memory."""
 
-
 import numpy as np
 import pytest
 import torch
