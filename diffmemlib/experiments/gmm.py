@@ -11,7 +11,7 @@ from torch import Tensor
 from ..data.gmm import GaussianMixture
 from ..diffusion.losses import DenoisingLoss, FrozenNoiseLoss, Loss, Weighting, freeze_noise
 from ..diffusion.samplers import SAMPLERS
-from ..diffusion.schedule import Prediction, Schedule
+from ..diffusion.schedule import Prediction
 from ..metrics.memorization import near_duplicates
 from ..nets.mlp import ResidualMLP
 from ..randomness import derive_seed, seeded
@@ -20,6 +20,7 @@ from ..runs.execute import Job, execute
 from ..runs.store import Result
 from ..training.loop import OptimizerSettings, log_milestones
 from .gmm_measures import measurement
+from .process_rules import PATHS, process_rules
 
 # steps: SGD per unit of n * 128/W, Adam likewise; None means a fixed number, the paper's.
 TIER = {
@@ -31,7 +32,6 @@ TIER = {
 STEPS_PER_N = {"sgd": 400, "adam": 80}  # at W = 128: beyond tau_mem, which is near 200 n and 40 n
 PAPER_STEPS = {"sgd": 4_000_000, "adam": 400_000}
 LEARNING_RATE = {"sgd": 6e-3, "adam": 6e-4}
-PATHS = {"ddpm": Schedule, "linear": Schedule.flow}
 
 
 @dataclass(frozen=True)
@@ -181,15 +181,7 @@ class GmmConfig(Config):
             ),
             share=(0 < self.share < 1, "between 0 and 1"),
             spread=(0 < self.spread < inf, "positive"),
-            prediction=(self.prediction in get_args(Prediction), f"one of {', '.join(get_args(Prediction))}"),
-            path=(
-                self.path == "ddpm" or (self.path in PATHS and self.sampler == "ddim"),
-                "ddpm, or linear with sampler = 'ddim'",
-            ),
-            weighting=(self.weighting in get_args(Weighting), f"one of {', '.join(get_args(Weighting))}"),
-            weight_decay=(0 <= self.weight_decay < inf, "at least 0 and finite"),
-            ema=(0 <= self.ema < 1, "at least 0 and below 1"),
-            jitter=(0 <= self.jitter < inf, "at least 0 and finite"),
+            **process_rules(self),
             noises=(
                 self.noises == 0 or (self.noises > 0 and not self.conditional and self.jitter == 0),
                 "0, or more without labels and without jitter",
@@ -251,7 +243,7 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
     kept samples and their two nearest neighbours. With noise_levels, loss_train_k and loss_test_k at each of these
     steps k of the schedule, and the array ``predicted``, the noises that the network predicts at `gmm_measures.probes`.
     """
-    schedule = PATHS[config.path]()
+    schedule, replayed = PATHS[config.path](), device.startswith("cuda")
     data, labels = training_set(vars(config))
     prediction, weighting = cast(Prediction, config.prediction), cast(Weighting, config.weighting)
     space = cast(Prediction, config.loss_space) if config.loss_space else None
@@ -267,10 +259,10 @@ def job(config: GmmConfig, device: str = "cpu") -> Job:
             ),
         ),
         data=train, labels=labels if config.conditional else None, loss=loss, ema=config.ema,
-        replayed=device.startswith("cuda"),
+        replayed=replayed,
         optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum, config.weight_decay),
         batch=config.batch or config.n,
         milestones=log_milestones(config.first, config.steps, config.milestones),
-        measure=measurement(config, population(vars(config)), schedule, data, labels, device),
+        measure=measurement(config, population(vars(config)), schedule, data, labels, device, replayed),
         facts={"near_duplicates": near_duplicates(data)},
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from math import inf
 from typing import TYPE_CHECKING, cast
 
@@ -11,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ..data.gmm import GaussianMixture
-from ..diffusion.guidance import NetOutput, away_from, classifier_free_guidance
+from ..diffusion.guidance import away_from, classifier_free_guidance
 from ..diffusion.losses import loss_at, loss_interval, noise_prediction
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Prediction, Schedule, forward_noise
@@ -21,6 +22,7 @@ from ..metrics.neighbour_kl import kl_nearest_neighbour
 from ..randomness import derive_seed, generator
 from ..runs.config import Metrics
 from ..runs.measurements import Arrays, require_finite
+from ..training.fixed_batch import FixedBatch
 
 if TYPE_CHECKING:
     from .gmm import GmmConfig
@@ -31,7 +33,13 @@ PROBES = 32  # points at each of them
 
 
 def measurement(
-    config: GmmConfig, truth: GaussianMixture, schedule: Schedule, data: Tensor, labels: Tensor, device: str
+    config: GmmConfig,
+    truth: GaussianMixture,
+    schedule: Schedule,
+    data: Tensor,
+    labels: Tensor,
+    device: str,
+    replayed: bool = False,
 ) -> Callable[[nn.Module, int], tuple[Metrics, Arrays]]:
     """Return what measures a network at a step, (net, tau) -> metrics and arrays; see `gmm.job`.
 
@@ -47,6 +55,8 @@ def measurement(
         The training set, (n, d), and its classes, (n,).
     device
         As torch calls it.
+    replayed
+        Whether the work of the network is recorded and replayed, in batches of ``samples`` points; see `FixedBatch`.
     """
     test, test_labels = truth.labelled(2048, derive_seed(config.seed, "test"))
     k_loss = schedule.timestep_at(0.01)
@@ -58,18 +68,22 @@ def measurement(
     ks = levels(schedule, config.noise_levels)
     probe = probes(truth, schedule, config.noise_levels)[0].float().to(device)
 
+    @cache
+    def predictor(net: nn.Module) -> Callable[..., Tensor]:
+        return FixedBatch(net, config.samples, replayed=True, tf32=False) if replayed else net
+
     @torch.no_grad()
     def measure(net: nn.Module, tau: int) -> tuple[Metrics, Arrays]:
         seed = derive_seed(config.seed, "measure", tau)
-        sampled: nn.Module | NetOutput = net
+        predict_net = sampled = predictor(net)
         if config.away:
-            sampled = away_from(net, data.to(device), config.away, schedule, prediction)
+            sampled = away_from(predict_net, data.to(device), config.away, schedule, prediction)
         x = sample(
             sampled, config.samples, (config.d,), schedule, seed, config.sampler, config.sampling_steps or None,
             device=device, labels=sample_labels, guidance=config.guidance, prediction=prediction,
         )  # fmt: skip
         require_finite(x, tau, config)
-        eps = noise_prediction(net, schedule, prediction)
+        eps = noise_prediction(predict_net, schedule, prediction)
         near = two_nearest(x, data)
         metrics: Metrics = {"f_mem": wilson(near.memorized())}
         metrics |= {f"f_mem_1/{j}": wilson(near.memorized(1 / j)) for j in (2, 4)}

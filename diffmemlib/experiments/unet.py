@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from ..data.images import DATASETS, Images, identify, image_counts, images, known, size_rules
-from ..diffusion.losses import DenoisingLoss, loss_at, loss_interval
+from ..diffusion.losses import DenoisingLoss, Weighting, loss_at, loss_interval, noise_prediction
 from ..diffusion.samplers import sample
-from ..diffusion.schedule import Schedule
+from ..diffusion.schedule import Prediction
 from ..metrics.digit_features import DIMENSION as DIGIT_DIMENSION, digit_features, untrained_features
 from ..metrics.frechet import Features, frechet_interval
 from ..metrics.inception import DIMENSION as INCEPTION_DIMENSION, inception_features
@@ -31,6 +31,7 @@ from ..runs.store import Result
 from ..training.compiling import compile_static
 from ..training.fixed_batch import FixedBatch
 from ..training.loop import OptimizerSettings, log_milestones
+from .process_rules import PATHS, process_rules
 
 TIER = {
     "smoke": {"n": 16, "side": 16, "width": 8, "batch": 8, "samples": 40, "sampling_steps": 5, "milestones": 3,
@@ -124,6 +125,8 @@ class UNetConfig(Config):
     same_noise
         Whether the samples of every milestone start from the same noise, so that one can watch each of them change.
         The errors of their measurements are then alike, so such runs serve pictures and no exponent.
+    prediction, path, weighting, weight_decay, ema, jitter
+        As in a mixture run; see `gmm.GmmConfig`.
     """
 
     experiment: ClassVar[str] = "unet"
@@ -152,6 +155,12 @@ class UNetConfig(Config):
     network: str = "early"
     sampler: str = "ddim"
     same_noise: bool = False
+    prediction: str = "eps"
+    path: str = "ddpm"
+    weighting: str = "uniform"
+    weight_decay: float = 0.0
+    ema: float = 0.0
+    jitter: float = 0.0
 
     @classmethod
     def defaults(cls, given: dict[str, Any]) -> dict[str, Any]:
@@ -217,6 +226,7 @@ class UNetConfig(Config):
             ),
             loss_images=(self.loss_images >= 1, "at least 1"),
             kept=(0 <= self.kept <= self.samples, f"0 to `samples`, which is {self.samples}"),
+            **process_rules(self),
         )
 
 
@@ -255,13 +265,13 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     and their nearest training images as bytes, and the two distances of each.
     """
     config.check_data()
-    schedule, data = Schedule(), images(config.dataset, config.side, config.scale)
+    schedule, data = PATHS[config.path](), images(config.dataset, config.side, config.scale)
     if config.features == "digits" and data.pool.shape[1] != 1:
         raise ValueError("features = 'digits': they see grey images, and these have colours; take 'untrained'")
     chosen = data.training_set(config.n, config.seed)
     train = data.centred(chosen)
     index, size = NeighbourIndex(train.to(device)), sample_batch_size(device)
-    k_loss = schedule.timestep_at(0.01)
+    k_loss, prediction = schedule.timestep_at(0.01), cast(Prediction, config.prediction)
     replayed = config.graphs and not (device == "cpu" and config.compiled)  # there a recording is not compiled
     features = _features(config.features, data, device)
     reference = None if features is None else extract_features(features, data.test.float() / 255)
@@ -278,7 +288,7 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         noise = derive_seed(config.seed, "noise") if config.same_noise else seed
         x = sample(
             predict, config.samples, tuple(train.shape[1:]), schedule, noise, config.sampler,
-            steps=config.sampling_steps, batch_size=size, device=device,
+            steps=config.sampling_steps, batch_size=size, device=device, prediction=prediction,
         )  # fmt: skip
         near = index.two_nearest(require_finite(x, tau, config))
         metrics: Metrics = {
@@ -287,10 +297,9 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
         }
         if features is not None and reference is not None:
             metrics[DISTANCE[config.features]] = frechet_interval(extract_features(features, data.pixels(x)), reference)
+        eps = noise_prediction(predict, schedule, prediction)
         for name, points in (("train", train), ("test", data.centred(data.test))):
-            losses = loss_at(
-                predict, points[: config.loss_images].to(device), k_loss, schedule, derive_seed(seed, name)
-            )
+            losses = loss_at(eps, points[: config.loss_images].to(device), k_loss, schedule, derive_seed(seed, name))
             metrics["loss_" + name] = loss_interval(losses)
         kept = slice(config.kept)
         arrays: Arrays = {
@@ -312,8 +321,12 @@ def job(config: UNetConfig, device: str = "cpu") -> Job:
     if config.compiled:  # for two shapes: that of training, and that of `FixedBatch`
         facts["compiled"] = compile_static(net, device)
     return Job(
-        config, net=net, data=train.repeat(config.draws, 1, 1, 1), loss=DenoisingLoss(schedule, bf16=config.bf16),
-        optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum),
+        config, net=net, data=train.repeat(config.draws, 1, 1, 1), ema=config.ema,
+        loss=DenoisingLoss(
+            schedule, bf16=config.bf16, prediction=prediction, weighting=cast(Weighting, config.weighting),
+            jitter=config.jitter,
+        ),
+        optimizer=OptimizerSettings(config.optimizer, config.lr, config.momentum, config.weight_decay),
         batch=(config.batch or config.n) * config.draws,
         milestones=log_milestones(config.first, config.steps, config.milestones), measure=measure,
         replayed=replayed,

@@ -12,7 +12,9 @@ from .replay import Replay
 
 
 class FixedBatch:
-    """Predictions of a network in eval mode, (x (m, ...), timestep (m,)) -> (m, ...), for any number of points.
+    """Predictions of a network in eval mode, (x (m, ...), timestep (m,), label (m,)) -> (m, ...), for any m.
+
+    Labels are for a network that takes them, and then given at every call.
 
     Points are asked for in parts; the last one is filled up with zeros, whose predictions are thrown away. On a GPU,
     products of float32 matrices are computed in TF32.
@@ -32,21 +34,22 @@ class FixedBatch:
     def __init__(self, net: nn.Module, size: int, replayed: bool = False, tf32: bool = True) -> None:
         self.net, self.size, self.replayed, self.tf32 = net, size, replayed, tf32
         self.run: Replay[Tensor] | None = None
-        self.x = self.timestep = torch.empty(0)
+        self.inputs: list[Tensor] = []
 
     @torch.no_grad()
-    def __call__(self, x: Tensor, timestep: Tensor) -> Tensor:
-        """Return the predictions at points x and steps k."""
-        if len(self.x) == 0:
-            self.x = x.new_zeros((self.size, *x.shape[1:]))
-            self.timestep = timestep.new_ones(self.size)
+    def __call__(self, x: Tensor, timestep: Tensor, *label: Tensor) -> Tensor:
+        """Return the predictions at points x and steps k, of classes if the network takes them."""
+        given = (x, timestep, *label)
+        if not self.inputs:
+            self.inputs = [part.new_zeros((self.size, *part.shape[1:])) for part in given]
             if self.replayed:
                 self.run = Replay(self._predict, x.device)
         parts = []
         for start in range(0, len(x), self.size):
             part, count = slice(start, start + self.size), min(self.size, len(x) - start)
-            self.x[:count], self.timestep[:count] = x[part], timestep[part]
-            self.x[count:], self.timestep[count:] = 0, 1
+            for place, values in zip(self.inputs, given, strict=True):
+                place[:count] = values[part]
+                place[count:] = 0
             # In a fixed order as training is, or a compiler may choose among kernels by how fast they are now.
             with eval_mode(self.net), tensor_float_32(self.tf32), deterministic(x.device, strict=False):
                 parts.append((self.run or self._predict)()[:count].clone())
@@ -54,4 +57,4 @@ class FixedBatch:
 
     @torch.no_grad()
     def _predict(self) -> Tensor:
-        return self.net(self.x, self.timestep)
+        return self.net(*self.inputs)

@@ -9,8 +9,8 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from diffmemlib import Schedule, away_from, sample
 from diffmemlib.data.gmm import GaussianMixture
-from diffmemlib.experiments.gmm import GmmConfig, job, run
-from diffmemlib.experiments.gmm_measures import PROBES, levels, probes
+from diffmemlib.experiments.gmm import GmmConfig, job, population, run, training_set
+from diffmemlib.experiments.gmm_measures import PROBES, levels, measurement, probes
 from diffmemlib.randomness import derive_seed
 from diffmemlib.runs.execute import execute_ensemble
 from diffmemlib.training.loop import make_optimizer, train
@@ -153,3 +153,28 @@ def test_the_exact_prediction_is_the_mean_of_the_noise_given_the_point():
     ):  # by Bayes: p(eps | x) ~ p(eps) p0((x - noise eps)/signal)
         log_p = truth.log_prob(((x - noise * eps) / signal)[:, None]) - eps.square() / 2
         assert float((torch.softmax(log_p, 0) * eps).sum()) == pytest.approx(float(value), abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"conditional": True, "samples": 200}, {"conditional": True, "samples": 200, "guidance": 2.0}, {"away": 1.0},
+     {"prediction": "v", "noise_levels": 3}],
+    ids=str,
+)  # fmt: skip
+def test_a_network_whose_work_is_replayed_is_measured_as_any_other(settings):
+    """As on a GPU: asked in batches of one size, whatever is measured, and with the weights that it has by then."""
+    c, sizes = config(**settings), set()
+    made, truth, (data, labels) = job(c), population(vars(c)), training_set(vars(c))
+    measures = [measurement(c, truth, Schedule(), data, labels, "cpu", replayed) for replayed in (False, True)]
+    for tau in (3, 8):
+        expected = measures[0](made.net.eval(), tau)
+        hook = made.net.register_forward_pre_hook(lambda _, inputs: sizes.add(len(inputs[0])))
+        found = measures[1](made.net, tau)
+        hook.remove()
+        assert found[0].keys() == expected[0].keys() and found[1].keys() == expected[1].keys()
+        for name, value in expected[0].items():
+            assert found[0][name] == pytest.approx(value, rel=1e-4, abs=1e-6), name
+        np.testing.assert_allclose(found[1]["samples"], expected[1]["samples"], rtol=2e-3, atol=1e-3)
+        with torch.no_grad():
+            made.net.out.weight.mul_(1.2)
+    assert sizes == {c.samples}
