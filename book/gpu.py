@@ -94,6 +94,17 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # them ends exactly as an uninterrupted run would. Where they do not fit, they are rounded to bfloat16, and the record
 # of the run says so. If there is no room even for that, the state is left out and its run starts again.
 #
+# The digits come with a package. Other pictures go to the machine as two files. This line prepares Fashion-MNIST, whose
+# table in `config/gpu.toml` goes up to the paper's numbers of images:
+#
+# ```bash
+# diffmem data images train-images-idx3-ubyte.gz --name fashion --size 32
+# ```
+#
+# Copy `data/fashion-32.npy` and its manifest, `fashion-32.npy.json`, into the folder `data` of the machine, or name
+# another folder in `DIFFMEM_DATA`. A table names the pictures by their checksum. If they are missing, or are other
+# pictures, their runs wait, the log says why, and all other runs are made.
+#
 # `--collect` checks everything in the folder and brings finished runs into the store. A run that is stored already
 # remains as it is. A file that was damaged or edited is refused, and named.
 #
@@ -103,7 +114,8 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # to be launched. So the whole step, from the choice of the batch to the optimiser, is recorded once as a CUDA graph and
 # replayed. Random numbers remain a function of the seed and the step: before each replay the generators are seeded
 # again, and the graph draws from them what a plain step would have drawn. No number changes, so a replayed run and a
-# plain one are the same.
+# plain one are the same. At a milestone the network is asked in batches of one size, and this work is recorded too: a
+# sample of the mixture takes a thousand small steps.
 #
 # **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to finish, so a run
 # that was interrupted would end with different last digits. Runs therefore ask torch for kernels that add in a fixed
@@ -119,8 +131,8 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # **Several trainings at once.** Mixture networks of the same shape are stacked and trained together, up to
 # {glue:text}`gpu-together` in one graph (the tables of this tier have up to {glue:text}`gpu-alike` of one shape); before
 # each replay, the random generator of every network is seeded. Trainings on few images leave a large GPU half idle.
-# U-Nets are not stacked in this way: a stacked convolution is one with groups, which we expect to be slower, but we have
-# not timed it. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
+# U-Nets are not stacked in this way. Their dropout draws from one stream of random numbers, so a stacked U-Net would get
+# other numbers than it gets alone, and a run would depend on which others it was trained with. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
 # processes together make more steps per second than one, and if so, lets that many share the GPU.
 #
 # ## What has been measured, and what has not

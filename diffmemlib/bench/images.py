@@ -6,7 +6,7 @@ import gc
 import itertools
 import time
 from collections.abc import Callable, Collection, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
@@ -24,6 +24,7 @@ from ..experiments.unet import sample_batch_size
 from ..files import first_line
 from ..metrics.memorization import two_nearest
 from ..nets.unet import UNet
+from ..precision import tensor_float_32
 from ..randomness import seeded
 from ..training.allocator import keep_freed_memory
 from ..training.determinism import in_fixed_order
@@ -143,7 +144,12 @@ def _time(
     """How long a way takes beside the plain one, its trainer, and the plain one's seconds."""
     start = time.perf_counter()
     trainer = way.trainer(s.width, s.batch, data.to(device), device)
-    step = in_fixed_order(trainer.step, device) if way.deterministic else trainer.step
+    made = in_fixed_order(trainer.step, device) if way.deterministic else trainer.step
+
+    def step(tau: int) -> Tensor:
+        with tensor_float_32() if way.tf32 else nullcontext():
+            return made(tau)
+
     for tau in range(WARM_UP + 1):  # compiles, and records
         step(tau)
     prepared = time.perf_counter() - start

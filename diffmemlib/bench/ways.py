@@ -43,6 +43,8 @@ class Way:
         Attention as products and softmax, instead of torch's fused kernels.
     kernel : SDPBackend or None
         Of torch's kernels of attention, the only one allowed; None: torch chooses.
+    tf32 : bool
+        What autocast leaves in float32 is multiplied in TF32.
     deterministic : bool
         Sums in a fixed order, as runs have them; see `training.determinism`.
     """
@@ -55,6 +57,7 @@ class Way:
     attention_by_formula: bool = False
     deterministic: bool = True
     kernel: SDPBackend | None = None
+    tf32: bool = False
 
     def trainer(self, width: int, batch: int, data: Tensor, device: str) -> Trainer:
         """Return the trainer of an image run that makes its steps in this way; data lie on the device."""
@@ -94,6 +97,7 @@ WAYS = {
         "cuDNN attention": Way(True, COMPILED, bf16=True, kernel=SDPBackend.CUDNN_ATTENTION),
         "efficient attention": Way(True, COMPILED, bf16=True, kernel=SDPBackend.EFFICIENT_ATTENTION),
         "attention by formula": Way(True, COMPILED, bf16=True, attention_by_formula=True),
+        "TF32 for the rest": Way(True, COMPILED, bf16=True, tf32=True),
         "sums in any order": Way(True, COMPILED, bf16=True, deterministic=False),
         "max-autotune": Way(True, AUTOTUNED, bf16=True),
     },

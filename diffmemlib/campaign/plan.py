@@ -24,7 +24,7 @@ def plan(
     """Return the trainings of a tier's tables that are not stored, in the order in which to make them.
 
     That of the tables; a sweep that others take their steps from comes before the first of these. Sweeps whose steps
-    are not known yet are left for a later call.
+    are not known yet, and runs whose data are not at hand, are left for a later call.
 
     Parameters
     ----------
@@ -41,7 +41,8 @@ def plan(
     for name, sweep in tables.items():
         order += [of for row in sweep["runs"] if (of := _pilot(row))] + [name]
     chosen = [c for c in _trainings(order, tier) if c.id not in without and c.experiment in experiments]
-    return sorted((c for c in chosen if not complete_result(c)), key=lambda c: c.id in last)
+    open_runs = [c for c in chosen if not complete_result(c) and not c.missing_data()]
+    return sorted(open_runs, key=lambda c: c.id in last)
 
 
 def _pilot(row: dict[str, Any]) -> str | None:

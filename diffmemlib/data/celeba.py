@@ -86,6 +86,20 @@ def counts(side: int) -> tuple[int, int] | None:
     return count - held_out, held_out
 
 
+def missing(side: int) -> str:
+    """Return why the prepared images cannot be read here, "" if they can; no image is read."""
+    try:
+        prepared.manifest_of(prepared_path("celeba", side), _how(side))
+    except (FileNotFoundError, SourceError) as error:
+        return str(error)
+    return ""
+
+
+def _how(side: int) -> str:
+    path = prepared_path("celeba", side)
+    return f"python -m diffmemlib data celeba SOURCE --out {path} --size {side}, SOURCE being {SOURCE}"
+
+
 def load(side: int) -> tuple[Tensor, Tensor]:
     """Return the prepared images: all but the last 10 000 by index, and these (a quarter, if there are few).
 
@@ -108,9 +122,7 @@ def load(side: int) -> tuple[Tensor, Tensor]:
     SourceError
         Where they are damaged, or of another size.
     """
-    path = prepared_path("celeba", side)
-    how = f"python -m diffmemlib data celeba SOURCE --out {path} --size {side}, SOURCE being {SOURCE}"
-    everything = prepared.load(path, side, how)
+    everything = prepared.load(prepared_path("celeba", side), side, _how(side))
     held_out = min(HELD_OUT, len(everything) // 4)
     pool, test = everything[:-held_out], everything[-held_out:]
     return prepared.without(pool, test), test

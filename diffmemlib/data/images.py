@@ -147,6 +147,21 @@ def size_rules(dataset: str, side: int, n: int = 2) -> dict[str, tuple[bool, str
     }
 
 
+def missing(dataset: str, side: int) -> str:
+    """Return why a data set cannot be read here, "" if it can, without reading it.
+
+    Parameters
+    ----------
+    dataset
+        One of DATASETS, or "name@checksum" of the reader's own.
+    side
+        Of an image, in pixels.
+    """
+    if dataset == "digits":
+        return ""
+    return celeba.missing(side) if dataset == "celeba" else own.missing(dataset, side)
+
+
 def identify(dataset: str, side: int) -> str:
     """Return the name as runs store it: with the checksum of the images where they are the reader's own.
 

@@ -118,6 +118,20 @@ def identify(name: str, side: int) -> str:
     return f"{name}@{str(manifest['sha256'])[:12]}"
 
 
+def missing(dataset: str, side: int) -> str:
+    """Return why the images of "name@0123456789ab" cannot be read here, "" if they can; no image is read."""
+    name = dataset.partition("@")[0]
+    try:
+        current = identify(name, side)
+    except (FileNotFoundError, SourceError) as error:
+        return str(error)
+    return "" if current == dataset else _others(name, side, current, dataset)
+
+
+def _others(name: str, side: int, current: str, dataset: str) -> str:
+    return f"{prepared_path(name, side).name} holds other images ({current}) than this run's ({dataset})"
+
+
 def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     """Return the images of "name@0123456789ab": three quarters, and a quarter that is held out.
 
@@ -143,8 +157,7 @@ def load(dataset: str, side: int) -> tuple[Tensor, Tensor]:
     name = dataset.partition("@")[0]
     if (current := identify(name, side)) != dataset:
         raise SourceError(
-            f"{prepared_path(name, side).name} holds other images ({current}) than this run's ({dataset}); "
-            f"prepare those again, or give dataset = {name!r} for a new run"
+            f"{_others(name, side, current, dataset)}; prepare those again, or give dataset = {name!r} for a new run"
         )
     different = without_repeats(prepared.load(prepared_path(name, side), side, _how(name, side)))
     if len(different) < FEWEST:

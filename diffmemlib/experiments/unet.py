@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ..data.images import DATASETS, Images, identify, image_counts, images, known, size_rules
+from ..data.images import DATASETS, Images, identify, image_counts, images, known, missing, size_rules
 from ..diffusion.losses import DenoisingLoss, Weighting, loss_at, loss_interval, noise_prediction
 from ..diffusion.samplers import sample
 from ..diffusion.schedule import Prediction
@@ -192,6 +192,9 @@ class UNetConfig(Config):
                 f"features = {self.features!r}: {counts[1]} images are held out, and its Frechet distance needs more "
                 f"than {fewest}, so {4 * (fewest + 1)} different images at least; take features = 'untrained' or 'none'"
             )
+
+    def missing_data(self) -> str:
+        return missing(self.dataset, self.side)
 
     def __post_init__(self) -> None:
         self.require(

@@ -155,6 +155,10 @@ class Config(ABC):
     def check_data(self) -> None:  # noqa: B027 - most experiments make their data
         """Raise ValueError where the data that the settings name do not allow the run; no data are read."""
 
+    def missing_data(self) -> str:
+        """Return why the data that the settings name cannot be read here, "" if they can; no data are read."""
+        return ""
+
     def require(self, **rules: tuple[bool, str]) -> None:
         """Raise ValueError for the first of name=(fine, "must be ...") that is not fine."""
         for name, (fine, rule) in rules.items():

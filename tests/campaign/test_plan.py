@@ -1,12 +1,15 @@
 """What a lease makes, and in which order; and steps that come from a pilot."""
 
+import numpy as np
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from diffmemlib.__main__ import app
 from diffmemlib.campaign.plan import all_runs, plan, together
 from diffmemlib.companion.estimators.scaling import tau_mem
 from diffmemlib.companion.sweeps.tables import PilotMissingError, is_stored, sweep_configs, table_runs, waiting
+from diffmemlib.data.own import identify, prepare
 from diffmemlib.experiments.registry import run
 
 # A network that copies its eight points within seconds.
@@ -127,6 +130,28 @@ def test_a_pilot_without_copies_is_told(tables):
     assert waiting("smoke", "9")[0].startswith(
         "from-pilot waits for pilot, which finds its steps (smoke.toml, from-pilot"
     )
+
+
+def test_runs_whose_data_are_not_at_hand_wait_and_the_others_are_made(tables, tmp_path, monkeypatch):
+    """Pictures of one's own go to a node as a file, which may have been forgotten, or be another."""
+    monkeypatch.setenv("DIFFMEM_DATA", str(tmp_path / "data"))
+    (tmp_path / "pictures").mkdir()
+    for i, pixels in enumerate(np.random.default_rng(0).integers(0, 256, (160, 16, 16), dtype=np.uint8)):
+        Image.fromarray(pixels).save(tmp_path / "pictures" / f"{i:03d}.png")
+    prepare(tmp_path / "pictures", "mine", 16, progress=False)
+    row = f'dataset = "{identify("mine", 16)}", n = 8'
+    tables.write_text(f'{TABLE}[pictures]\nexperiment = "unet"\nfigures = ["x"]\nruns = [{{ {row} }}]\n')
+    runs = plan("smoke")
+    assert len(runs) == 10 and runs[-1].dataset == identify("mine", 16) and waiting("smoke", "x") == []
+    for path in (tmp_path / "data").glob("mine-16.npy*"):
+        path.rename(tmp_path / path.name)
+    assert plan("smoke") == runs[:-1] and all_runs("smoke")[-1] == runs[-1]
+    (told,) = waiting("smoke", "x")
+    assert told.startswith("pictures waits for its data (") and "mine-16.npy with its manifest is not there" in told
+    assert "make it with: python -m diffmemlib data images FOLDER --name mine --size 16" in told
+    (tmp_path / "pictures" / "159.png").unlink()
+    prepare(tmp_path / "pictures", "mine", 16, progress=False)
+    assert plan("smoke") == runs[:-1] and "mine-16.npy holds other images (mine@" in waiting("smoke", "x")[0]
 
 
 def test_a_pilot_of_two_runs_is_refused(tables):

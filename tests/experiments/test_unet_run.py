@@ -3,19 +3,21 @@
 import dataclasses
 import itertools
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from diffmemlib.data.images import images
-from diffmemlib.diffusion.losses import DenoisingLoss
+from diffmemlib.diffusion.losses import DenoisingLoss, loss_at
 from diffmemlib.diffusion.samplers import sample
 from diffmemlib.diffusion.schedule import Schedule
 from diffmemlib.experiments import unet
 from diffmemlib.files import NumberedFiles
 from diffmemlib.metrics.memorization import memorized_fraction
 from diffmemlib.nets.unet import UNet
-from diffmemlib.randomness import SampleNoise, seeded
+from diffmemlib.randomness import SampleNoise, derive_seed, seeded
 from diffmemlib.runs.execute import execute
 from diffmemlib.training.loop import Trainer, TrainState, make_optimizer, train
 
@@ -162,6 +164,8 @@ def test_copies_of_training_images_count_as_memorised():
         ({"samples": 30}, "samples = 30: must be above 32"),
         ({"dropout": 1.0}, "dropout = 1.0: must be at least 0 and below 1"),
         ({"draws": 2}, "draws = 2: must be 1, or more with a full batch"),
+        ({"path": "linear"}, "path = 'linear': must be ddpm, or linear with sampler = 'ddim'"),
+        ({"ema": 1.0}, "ema = 1.0: must be at least 0 and below 1"),
         ({"batch": "half"}, "parameter batch = 'half' is of type str"),
     ],
 )
@@ -191,3 +195,47 @@ def test_a_wide_net_diverges_at_the_rate_of_a_narrow_one(rate, diverges):
     )
     losses = [float(learner.step(tau)) for tau in range(10)]
     assert (not max(losses) < 100) == diverges  # NaN is not below
+
+
+LINEAR = {"path": "linear", "sampler": "ddim"}
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [{"prediction": "v"}, {**LINEAR, "prediction": "flow"}, {"weighting": "high_noise"}, {"ema": 0.9},
+     {"optimizer": "adam", "weight_decay": 0.3}, {"jitter": 0.2}],
+    ids=str,
+)  # fmt: skip
+def test_settings_of_the_mixture_act_on_images(settings: dict, tmp_path, monkeypatch):
+    """Each changes a training or what is sampled of it, and its samples and losses are read as its network predicts."""
+    monkeypatch.setenv("DIFFMEM_RESULTS", str(tmp_path / "results"))
+    monkeypatch.setenv("DIFFMEM_CHECKPOINTS", str(tmp_path / "checkpoints"))
+    optimizer = {"optimizer": settings.get("optimizer", "sgd"), "sampler": settings.get("sampler", "ddim_paper")}
+    plain, c = (unet.UNetConfig.from_parameters({"tier": "smoke", **of}) for of in (optimizer, settings))
+    assert plain.id != c.id
+    stored = unet.run(c, show_progress=False)
+    assert not stored.curves.equals(unet.run(plain, show_progress=False).curves)
+
+    made = unet.job(c)
+    options = {"seed": c.seed, "batch": made.batch, "milestones": [c.steps]}
+    ema = AveragedModel(made.net, multi_avg_fn=get_ema_multi_avg_fn(c.ema)) if c.ema else None
+    list(train(made.net, made.data, make_optimizer(made.net, *made.optimizer), made.loss, ema=ema, **options))
+    net, tau = (ema.module if ema else made.net).eval(), c.steps
+    schedule = Schedule.flow() if c.path == "linear" else Schedule()
+    seed = derive_seed(c.seed, "measure", tau)
+    x = sample(net, c.samples, (1, 16, 16), schedule, seed, c.sampler, c.sampling_steps, prediction=c.prediction)
+    pixels = (DATA.pixels(x[: c.kept]) * 255).round().byte().numpy()
+    assert abs(stored.samples["samples"][-1].astype(int) - pixels.astype(int)).max() <= 1
+
+    k = schedule.timestep_at(0.01)
+    signal, noise = float(schedule.signal[k]), float(schedule.noise[k])
+
+    def eps(x, timestep):
+        output = net(x, timestep)
+        return {
+            "eps": output, "x0": (x - signal * output) / noise, "v": noise * x + signal * output,
+            "flow": (x + signal * output) / (signal + noise),
+        }[c.prediction]  # fmt: skip
+
+    losses = loss_at(eps, DATA.centred(DATA.test)[: c.loss_images], k, schedule, derive_seed(seed, "test"))
+    assert stored.curve("loss_test")["value"].iloc[-1] == pytest.approx(np.mean(losses), rel=1e-4)

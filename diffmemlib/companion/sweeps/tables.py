@@ -295,12 +295,15 @@ def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> li
 
 
 def waiting(tier: str, figure: str | None = None) -> list[str]:
-    """Return a sentence for each sweep, of a figure or of all, whose steps a pilot has yet to find."""
+    """Return a sentence for each sweep, of a figure or of all, whose steps or data are not at hand."""
     sentences = []
     for name, sweep in read_tables(tier).items():
         if figure is None or figure in sweep["figures"]:
             try:
-                sweep_configs(name, tier)
+                configs = [c for c in sweep_configs(name, tier) if not complete_result(c)]
             except PilotMissingError as error:
                 sentences.append(f"{name} waits for {error.pilot}, which finds its steps ({error})")
+                continue
+            if reasons := dict.fromkeys(filter(None, (c.missing_data() for c in configs))):
+                sentences.append(f"{name} waits for its data ({'; '.join(reasons)})")
     return sentences
