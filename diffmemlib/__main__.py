@@ -474,13 +474,20 @@ def exit_on_user_error(resumes: bool = False) -> Iterator[None]:
         )
         raise typer.Exit(1) from None
     except (ValueError, OSError, MemoryError, ResultError, RunBusyError, ArithmeticError, RecursionError) as error:
-        typer.echo(f"Error: {str(error) or TOO_LITTLE_MEMORY}", err=True)
+        typer.echo(f"Error: {_said(error) or TOO_LITTLE_MEMORY}", err=True)
         raise typer.Exit(1) from None
     except RuntimeError as error:
         if "alloc" not in str(error) and "out of memory" not in str(error):  # torch's, on a CPU and on a GPU
             raise
         typer.echo(f"Error: {TOO_LITTLE_MEMORY} ({str(error).splitlines()[0]})", err=True)
         raise typer.Exit(1) from None
+
+
+def _said(error: BaseException) -> str:
+    """What an error says, without the number that the system gives it."""
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    return str(error)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -81,7 +83,7 @@ def prepare(
     identity = {"source": quoted(source.name), "size": size}
     of_this_form = digest(to_json(identity | {"planes": 4, "lost": len(Lost._fields)}))[:12]
     parts = NumberedFiles(out.with_name(f".{out.name}.parts") / of_this_form, ".npz")
-    with run_lock(parts.folder.parent / out.name):
+    with _or_no_parts(parts), run_lock(parts.folder.parent / out.name):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
         if bad and not skip_bad:
             raise SourceError(_complaint(source, bad))
@@ -122,6 +124,17 @@ def prepare(
         write_atomic(out, packed.getvalue())
     shutil.rmtree(parts.folder.parent, ignore_errors=True)
     return out
+
+
+@contextmanager
+def _or_no_parts(parts: NumberedFiles) -> Iterator[None]:
+    """Where nothing could be taken within the block, leave no folder for what was read."""
+    try:
+        yield
+    except SourceError:
+        if not parts.paths():
+            shutil.rmtree(parts.folder.parent, ignore_errors=True)
+        raise
 
 
 def _read_all(

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from .._version import __version__
-from ..data.inventory import SourceError, quoted
+from ..data.inventory import quoted
 from ..files import RunBusyError, digest, run_lock, to_json, write_atomic
-from ..places import shown, typed_path
+from ..places import shown
 from ..runs.provenance import device_name
 from . import report
 from .answer import Answer, answer
-from .data import or_no_folder, read
+from .data import folder_for, or_no_folder, read
 from .model import choose_model
 from .pilot import find_pilot, read_pilot
 from .plan import Plan, at_once, too_slow
@@ -80,9 +80,7 @@ def probe(
         raise ValueError("--pilot and --model-steps-per-second both tell a rate: give one of them")
     if pilot:
         find_pilot(pilot)  # before the data are read, which may take minutes
-    out = typed_path(out, "--out")
-    if out.exists() and not out.is_dir():
-        raise SourceError(f"--out {out.name} is a file: give a folder")
+    out = folder_for(out, "report.html")
     name = quoted(Path(source).expanduser().resolve().name)
     with _alone(out), or_no_folder(out / "probe.lock"):
         data = read(source, out, size, grey, columns, skip_bad)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from torch import Tensor
 from ..data import own, prepared
 from ..data.inventory import SourceError, quoted
 from ..data.picture import MOST_PIXELS
-from ..files import digest
+from ..files import check_writable, digest
 from ..metrics.memorization import hide_copies
+from ..places import typed_path
 from .arrays import SIDE, from_array
 from .tables import SUFFIXES, read_array
 
@@ -135,7 +137,7 @@ def read(
 
 @contextmanager
 def or_no_folder(lock: Path) -> Iterator[None]:
-    """Within the block, in which a folder's lock is held, data that cannot be taken leave no folder that is else empty.
+    """Within the block, in which a folder's lock is held, data that cannot be taken leave no folder without files.
 
     One stays that holds pictures which were read: with --skip-bad they need not be read again.
 
@@ -147,10 +149,26 @@ def or_no_folder(lock: Path) -> Iterator[None]:
     try:
         yield
     except SourceError:
-        if lock.parent.is_dir() and list(lock.parent.iterdir()) == [lock]:
-            lock.unlink()
-            lock.parent.rmdir()
+        if lock.parent.is_dir() and [file for file in lock.parent.rglob("*") if not file.is_dir()] == [lock]:
+            shutil.rmtree(lock.parent)
         raise
+
+
+def folder_for(out: Path, page: str) -> Path:
+    """Return the folder that was typed as --out, once it is known that a page can be written there.
+
+    Raises
+    ------
+    SourceError
+        Where it is a file, or no folder that can be made.
+    OSError
+        Where nothing can be written into it.
+    """
+    out = typed_path(out, "--out")
+    if out.exists() and not out.is_dir():
+        raise SourceError(f"--out {out.name} is a file: give a folder")
+    check_writable(out / page)
+    return out
 
 
 def _from_images(
@@ -196,6 +214,13 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
         differing = f", {len(different)} of them different" if len(different) < count else ""
         raise SourceError(f"{name} holds {count} points{differing}, and {own.FEWEST} different ones are the fewest")
     images = points.dtype == np.uint8 and points.ndim == 4
+    if images and (blank := int((np.ptp(different.reshape(*different.shape[:2], -1), axis=2) == 0).all(1).sum())):
+        if blank > HIDDEN * len(different):
+            raise SourceError(
+                f"{blank} of {len(different)} pictures of {name} have one colour all over: there is nothing on them to "
+                "learn. Give the pictures themselves, or leave these out"
+            )
+        found = [*found, f"{blank} have one colour all over; leave them out if they are not meant to be there."]
     # By numpy, whose sums do not depend on the number of threads, as torch's do.
     x = different / 255.0 if images else different.astype(np.float64)
     if images:

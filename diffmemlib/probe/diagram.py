@@ -14,13 +14,13 @@ import numpy as np
 from scipy import optimize
 
 from .._version import __version__
-from ..data.inventory import SourceError, quoted
+from ..data.inventory import quoted
 from ..files import RunBusyError, run_lock, to_json, write_atomic
-from ..places import shown, typed_path
+from ..places import shown
 from ..runs.provenance import device_name
 from ..timescales.crossings import Boundary, value_at
 from .answer import copies_from, good_from
-from .data import Data, or_no_folder, read
+from .data import Data, folder_for, or_no_folder, read
 from .model import choose_model
 from .phase import TIMES, Grid, Job, Row, models_of, together
 from .plan import at_once
@@ -70,9 +70,7 @@ def phase(
     SourceError, ValueError, ChildProcessError
         As of `command.probe`, and for widths and sizes that do not fit.
     """
-    out = typed_path(out, "--out")
-    if out.exists() and not out.is_dir():
-        raise SourceError(f"--out {out.name} is a file: give a folder")
+    out = folder_for(out, "phase.html")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give more than 0")
     with _in_turn(out), or_no_folder(out / "phase.lock"):

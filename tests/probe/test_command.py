@@ -274,6 +274,7 @@ def test_two_commands_at_one_folder_do_not_meet(tmp_path, vectors, tiny):
         (["x.npy", "--minutes", "nan"], "--minutes nan"),
         (["x.npy", "--model-steps-per-second", "-1"], "--model-steps-per-second -1"),
         (["x.npy", "--out", "x.npy"], "--out x.npy is a file: give a folder"),
+        (["x.npy", "--out", "x.npy/out"], "x.npy/out/report.html could not be written (Not a directory); what was"),
         (["x.npy", "--device", "cuda"], "cuda"),
         (["nothing.npy"], "nothing.npy does not exist"),
         (["x.npy", "--size", "8"], "--size is for pictures"),

@@ -117,6 +117,27 @@ def test_refused_data_leave_no_folder_but_the_pictures_that_were_read(tmp_path):
     assert list(out.glob(".data.npy.parts/*/*.npz"))
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_files_none_of_which_can_be_taken_leave_nothing(tmp_path, skip_bad: bool):
+    (tmp_path / "bad").mkdir()
+    for i in range(COUNT):
+        (tmp_path / "bad" / f"{i}.png").write_bytes(b"no picture")
+    with pytest.raises(SourceError, match="none of the|no picture that can be taken"):
+        read(str(tmp_path / "bad"), tmp_path / "out", skip_bad=skip_bad, progress=False)
+    assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
+
+
+def test_pictures_of_one_colour_are_told_and_too_many_are_refused(tmp_path):
+    folder = pictures(tmp_path / "pictures")
+    for i in range(3):
+        Image.new("RGB", (12, 12), (i, 0, 90)).save(folder / f"blank-{i}.png")
+    found = probe_data(folder, tmp_path / "out").found
+    assert "3 have one colour all over; leave them out if they are not meant to be there." in found
+    blank = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 12, 12))
+    with pytest.raises(SourceError, match=r"200 of 200 pictures of blank\.npy have one colour all over: there is"):
+        probe_data(save(tmp_path / "blank.npy", blank), tmp_path)
+
+
 def test_colour_may_be_turned_to_grey(tmp_path):
     data = probe_data(save(tmp_path / "x.npy", COLOUR), tmp_path, size=12, grey=True)
     assert data.shape == (1, 12, 12)

@@ -183,6 +183,7 @@ def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path
         (["--steps", "100000000"], "--steps 100000000: a training is first looked at after 20, and makes"),
         (["--minutes", "-1"], "--minutes -1: give more than 0"),
         (["--out", "vectors.npy"], "--out vectors.npy is a file: give a folder"),
+        (["--out", "vectors.npy/out"], "vectors.npy/out/phase.html could not be written (Not a directory); what"),
     ],
 )
 def test_arguments_that_cannot_be_end_in_one_sentence(vectors, arguments, sentence, tiny, monkeypatch):
