@@ -122,7 +122,7 @@ def test_files_none_of_which_can_be_taken_leave_nothing(tmp_path, skip_bad: bool
     (tmp_path / "bad").mkdir()
     for i in range(COUNT):
         (tmp_path / "bad" / f"{i}.png").write_bytes(b"no picture")
-    with pytest.raises(SourceError, match="none of the|no picture that can be taken"):
+    with pytest.raises(SourceError, match=r"none of the|no picture that can be taken"):
         read(str(tmp_path / "bad"), tmp_path / "out", skip_bad=skip_bad, progress=False)
     assert not (tmp_path / "out").exists() or not list((tmp_path / "out").iterdir())
 
