@@ -60,7 +60,7 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # ```{math}
 # :label: eq-frozen-loss
 # L_\mathrm{train}(A) = \frac{1}{dnm}\sum_{\nu=1}^{n}\sum_{a=1}^{m}
-#   \bigl\|\sqrt{\Delta_t}\, s_A(x_t^{\nu a}) + \xi^{\nu a}\bigr\|^2 ,
+#   \left\|\sqrt{\Delta_t}\, s_A(x_t^{\nu a}) + \xi^{\nu a}\right\|^2 ,
 # ```
 #
 # and a model with enough features can memorise the noises as well as the pictures.
