@@ -4,6 +4,7 @@
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
 - Pages are executed several at once, and anew each time; see `execute.py`.
 - Under every figure stands the code that draws it; see `sources.py`.
+- A symbol is a link to the notation where it first stands on a page; see `symbols.py`.
 - Without scripts, formulas are shown as MathML; see `formulas.py`.
 - Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
   are not the library's own are plain text too: how an alias is called depends on the version of Python.
@@ -103,6 +104,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     from formulas import show_formulas
     from sources import show_sources
+    from symbols import show_symbols
 
     sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
     app.connect("config-inited", add_plotly)
@@ -112,6 +114,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
     app.connect("missing-reference", plain_type)
     app.connect("html-page-context", show_sources)
+    app.connect("html-page-context", show_symbols)
     app.connect("html-page-context", show_formulas)
     app.connect("build-finished", repair_pages)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
