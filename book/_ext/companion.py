@@ -4,6 +4,7 @@
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
 - Pages are executed several at once, and anew each time; see `execute.py`.
 - Under every figure stands the code that draws it; see `sources.py`.
+- Figures are SVG, in colours for either theme; see `dark.py`.
 - A symbol is a link to the notation where it first stands on a page; see `symbols.py`.
 - Without scripts, formulas are shown as MathML; see `formulas.py`.
 - Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
@@ -102,6 +103,7 @@ def repair_pages(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    from dark import add_dark_figures
     from formulas import show_formulas
     from sources import show_sources
     from symbols import show_symbols
@@ -117,4 +119,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", show_symbols)
     app.connect("html-page-context", show_formulas)
     app.connect("build-finished", repair_pages)
+    app.connect("build-finished", add_dark_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

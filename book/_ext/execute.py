@@ -34,7 +34,7 @@ def execute(pages: list[Path], cache_folder: Path, timeout: int) -> list[Path]:
         return single_nb_execution(notebook, cwd=str(page.parent.resolve()), timeout=timeout, allow_errors=False)
 
     threads = min(AT_ONCE, os.cpu_count() or 1)
-    with patch.dict(os.environ, OMP_NUM_THREADS="1"), ThreadPoolExecutor(threads) as pool:
+    with patch.dict(os.environ, OMP_NUM_THREADS="1", DIFFMEM_FIGURES="svg"), ThreadPoolExecutor(threads) as pool:
         for page, notebook, result in zip(pages, notebooks, pool.map(run, pages, notebooks), strict=True):
             if result.err is None:
                 bundle = CacheBundleIn(notebook, str(page.resolve()), data={"execution_seconds": result.time})

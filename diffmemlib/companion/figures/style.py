@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,6 +22,7 @@ SIZES = {"n": (16, 1024), "psi_n": (2, 64)}  # between which the colours of trai
 RC: Any = {
     "figure.dpi": 110,
     "savefig.dpi": 160,
+    "svg.hashsalt": "diffmemlib",  # the same figure, the same file
     "figure.facecolor": "white",
     "font.size": 13,  # on figures of 9.5 inches that a page shows at two thirds of their size
     "legend.fontsize": 11,
@@ -33,8 +36,15 @@ RC: Any = {
 
 
 def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
-    """plt.subplots in the book's style, with a layout that keeps labels apart."""
+    """plt.subplots in the book's style, with a layout that keeps labels apart.
+
+    Notebooks show figures as $DIFFMEM_FIGURES says, "svg" where the book is built, else as PNG.
+    """
     plt.rcParams.update(RC)  # for what is drawn on them later, too
+    if os.environ.get("DIFFMEM_FIGURES") == "svg" and "IPython" in sys.modules:
+        from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks alone
+
+        set_matplotlib_formats("svg", metadata={"Date": None})
     return plt.subplots(*shape, layout="constrained", **options)
 
 

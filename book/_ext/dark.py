@@ -1,0 +1,86 @@
+"""Figures for the dark theme: each SVG is written a second time in colours that stand out on a dark page.
+
+Greys change places, so that black lines become light and the white page dark. A colour keeps its hue and becomes as
+light as it was dark, within bounds; so the order of a ramp is kept. Pictures inside a figure stay as they are.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from sphinx.application import Sphinx
+
+PAGE = "#14181e"  # of the theme, when it is dark
+INK = "#e6e9ee"  # what black becomes
+GREY = 0.02  # chroma, below which a colour is a grey
+BEND = 1.5  # of the scale of greys, so that one that can be read on white can be read on the dark page
+LIGHT, SLOPE = 0.92, 0.45  # lightness that a black colour would get, and how much less a white one gets
+COLOUR = re.compile(r"((?:fill|stroke|stop-color):\s*)(#[0-9a-fA-F]{6})\b")
+SVG = re.compile(r'<img\b(?P<before>[^>]*?)\bsrc="(?P<path>[^"]+)\.svg"(?P<after>[^>]*?)/?>')
+# From linear RGB to the responses of the eye's cones, and from their cube roots to lightness and two axes of colour:
+# OKLab, by B. Ottosson (2020).
+CONES = np.array([[0.4122214708, 0.5363325363, 0.0514459929], [0.2119034982, 0.6806995451, 0.1073969566],
+                  [0.0883024619, 0.2817188376, 0.6299787005]])  # fmt: skip
+AXES = np.array([[0.2104542553, 0.7936177850, -0.0040720468], [1.9779984951, -2.4285922050, 0.4505937099],
+                 [0.0259040371, 0.7827717662, -0.8086757660]])  # fmt: skip
+
+
+def oklab(colour: str) -> np.ndarray:
+    """Return lightness and the two axes of colour of "#rrggbb"."""
+    rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return AXES @ np.cbrt(CONES @ linear)
+
+
+def hexadecimal(lab: np.ndarray) -> str:
+    """Return the "#rrggbb" nearest to a lightness and two axes of colour, with less colour where a screen has not it."""
+    for chroma in np.linspace(1, 0, 21):
+        linear = np.linalg.solve(CONES, np.linalg.solve(AXES, lab * [1, chroma, chroma]) ** 3)
+        if (linear > -1e-4).all() and (linear < 1 + 1e-4).all():
+            break
+    linear = linear.clip(0, 1)
+    rgb = np.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return "#" + "".join(f"{round(255 * value):02x}" for value in rgb)
+
+
+@cache
+def darkened(colour: str) -> str:
+    """Return the colour that stands for another on a dark page."""
+    lightness, *axes = oklab(colour)
+    if np.hypot(*axes) < GREY:
+        page, ink = oklab(PAGE), oklab(INK)
+        return hexadecimal(ink + max(lightness, 0.0) ** BEND * (page - ink))
+    return hexadecimal(np.array([LIGHT - SLOPE * lightness, *axes]))
+
+
+def for_dark(svg: str) -> str:
+    """Return an SVG in colours for a dark page; what has no colour, such as text, is black and becomes light."""
+    return COLOUR.sub(
+        lambda found: found[1] + darkened(found[2].lower()), svg.replace("<svg ", f'<svg fill="{INK}" ', 1)
+    )
+
+
+def add_dark_figures(app: Sphinx, exception: Exception | None) -> None:
+    """Called by Sphinx at the end: write the second figures, and name them beside the first in every page."""
+    if exception is not None or app.builder.format != "html":
+        return
+    for file in Path(app.outdir).rglob("*.html"):
+        before = file.read_text(encoding="utf-8")
+
+        def twice(found: re.Match[str], folder: Path = file.parent) -> str:
+            light = folder / f"{found['path']}.svg"
+            if 'class="for-' in found[0] or "_static" in found["path"] or not light.exists():
+                return found[0]
+            dark = light.with_name(f"{light.stem}-dark.svg")
+            if not dark.exists():
+                dark.write_text(for_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
+            rest = re.sub(r'\bclass="[^"]*"', "", found["before"]), re.sub(r'\bclass="[^"]*"', "", found["after"])
+            images = (("for-light", ""), ("for-dark dark-light", "-dark"))
+            return "".join(f'<img class="{c}"{rest[0]}src="{found["path"]}{end}.svg"{rest[1]}>' for c, end in images)
+
+        after = SVG.sub(twice, before)
+        if after != before:
+            file.write_text(after, encoding="utf-8")

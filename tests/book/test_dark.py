@@ -1,0 +1,94 @@
+"""Figures have colours for a dark page: what can be read on white can be read there, and pictures are untouched."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from runpy import run_path
+
+import bs4
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+
+from diffmemlib.companion.figures.style import MEMORY, QUALITY, shades
+
+ROOT = Path(__file__).resolve().parents[2]
+dark = run_path(str(ROOT / "book" / "_ext" / "dark.py"))
+PAGE, darkened, oklab = dark["PAGE"], dark["darkened"], dark["oklab"]
+
+
+def contrast(one: str, other: str) -> float:
+    """Ratio of luminances as WCAG 2 defines it."""
+
+    def luminance(colour: str) -> float:
+        rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+        return float(np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4) @ [0.2126, 0.7152, 0.0722])
+
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_the_colour_space_is_oklab_and_back():
+    """Values of the definition's own table: white, and the primary red and green, at three digits."""
+    np.testing.assert_allclose(oklab("#ffffff"), [1, 0, 0], atol=1e-6)
+    np.testing.assert_allclose(oklab("#ff0000"), [0.628, 0.225, 0.126], atol=5e-4)
+    np.testing.assert_allclose(oklab("#00ff00"), [0.866, -0.234, 0.179], atol=5e-4)
+    for colour in ("#ff0000", "#0072b2", "#123456", "#fedcba", "#000000"):
+        assert dark["hexadecimal"](oklab(colour)) == colour
+
+
+def test_black_and_white_change_places_and_greys_keep_their_order_reversed():
+    assert (darkened("#ffffff"), darkened("#000000")) == (PAGE, dark["INK"])
+    greys = [oklab(darkened(f"#{level:02x}{level:02x}{level:02x}"))[0] for level in range(0, 256, 15)]
+    assert (np.diff(greys) < 0).all()
+    for level in range(0, 0x77):  # readable on white at 4.5
+        assert contrast(darkened(f"#{level:02x}{level:02x}{level:02x}"), PAGE) > 4.5
+
+
+def test_colours_keep_their_hue_and_the_order_of_a_ramp_and_stand_out():
+    used = [QUALITY, MEMORY, *shades([16, 32, 64, 128, 256, 512, 1024]).values(), *shades(range(9), of="W").values()]
+    for colour in used:
+        axes, axes_there = oklab(colour)[1:], oklab(darkened(colour))[1:]
+        turned = np.angle(complex(*axes_there) / complex(*axes))
+        assert abs(turned) < 0.06 and contrast(darkened(colour), PAGE) > 3, colour
+    ramp = [to_hex(plt.colormaps["viridis"](x)) for x in np.linspace(0, 1, 20)]
+    assert (np.diff([oklab(darkened(colour))[0] for colour in ramp]) < 0).all()
+
+
+def test_only_colours_are_changed_and_text_becomes_light():
+    svg = (
+        '<svg width="9"><style>*{stroke-linejoin: round}</style><g id="text_1"><use xlink:href="#abcdef"/></g>'
+        '<path style="fill: #ffffff; stroke: #0072B2" clip-path="url(#p000000)"/><image xlink:href="#ffffff"/></svg>'
+    )
+    expected = svg.replace("<svg ", f'<svg fill="{dark["INK"]}" ').replace("fill: #ffffff", f"fill: {PAGE}")
+    assert dark["for_dark"](svg) == expected.replace("#0072B2", darkened("#0072b2"))
+
+
+def test_every_figure_of_the_built_book_comes_in_both(html: Path):
+    pictures = 0
+    for file in (html / "book").glob("*.html"):
+        page = bs4.BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
+        lights, darks = page.select("img.for-light"), page.select("img.for-dark")
+        assert len(lights) == len(darks)
+        assert not page.select("div.cell_output img[src$='.png']"), f"{file.name} has a figure that is no SVG"
+        for light, other in zip(lights, darks, strict=True):
+            assert other["src"] == light["src"].replace(".svg", "-dark.svg") and other["alt"] == light["alt"]
+            text = (file.parent / other["src"]).read_text(encoding="utf-8")
+            assert f'<svg fill="{dark["INK"]}"' in text and "#ffffff" not in re.sub(r"<image.*?/>", "", text)
+            pictures += 1
+    assert pictures > 50
+
+
+@pytest.mark.parametrize("asked", ["svg", ""])
+def test_a_notebook_shows_figures_as_it_is_asked(asked: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import nbformat
+    from nbclient import NotebookClient
+
+    monkeypatch.setenv("DIFFMEM_FIGURES", asked)
+    code = "from diffmemlib.companion.figures.style import subplots\nfigure, axis = subplots()\nfigure"
+    cells = [nbformat.v4.new_code_cell(code)]
+    done = NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3").execute(cwd=str(tmp_path))
+    kinds = {kind for output in done.cells[0].outputs for kind in output.get("data", {})}
+    assert ("image/svg+xml" in kinds, "image/png" in kinds) == (asked == "svg", asked != "svg")
