@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv book test lint lock pairs notebooks reproduce bench simulations mutants clean
+.PHONY: help venv book pdf test lint lock pairs notebooks reproduce bench simulations mutants clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -51,6 +51,16 @@ book: $(STAMP) ## Build the HTML book, each figure from the highest tier stored,
 	@DIFFMEM_TIER=$(BOOK_TIER) $(BIN)/jupyter-book build . --all -W -n --keep-going || { \
 	  echo "The book was not built: mend each warning and error above, then run make book again." >&2; exit 1; }
 	@echo "The book: $(CURDIR)/_build/html/index.html"
+
+# One long page, from what `make book` has read, printed as the style sheets say. A sandbox of its own is none for root.
+CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
+
+pdf: book ## Print the whole book into one file, _build/book.pdf, by Chromium
+	@test -n "$(CHROMIUM)" || { echo "Chromium, which prints the book, is not on the PATH: name it, CHROMIUM=..." >&2; exit 1; }
+	@DIFFMEM_TIER=$(BOOK_TIER) $(BIN)/jupyter-book build . --builder singlehtml --keep-going
+	"$(CHROMIUM)" --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --no-pdf-header-footer \
+	  --virtual-time-budget=600000 --print-to-pdf=_build/book.pdf "file://$(CURDIR)/_build/singlehtml/index.html"
+	@echo "The book: $(CURDIR)/_build/book.pdf"
 
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) tests $(PAGES) $(ARGS)

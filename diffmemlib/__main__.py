@@ -15,14 +15,16 @@ from .places import typed_path
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help=__doc__, pretty_exceptions_enable=False)
 
-Tier = Annotated[str, typer.Option(help="smoke, laptop, gpu or paper.")]
+Tier = Annotated[str, typer.Option(help="Which table of runs: smoke, laptop, gpu or paper.")]
 TOO_LITTLE_MEMORY = "there is too little memory for this: ask for less of it, such as smaller images or batches"
 EXTRAS = {"torchvision": "images", "PIL": "images", "mlxtend": "images", "pytorch_fid": "images", "matplotlib": "runs"}
 Size = Annotated[
-    int | None, typer.Option(help="Side that images are brought to, in pixels; a multiple of 4; 16 unless given.")
+    int | None, typer.Option(help="Side that images are brought to, in pixels, a multiple of 4; 16 if not given.")
 ]
 Grey = Annotated[bool, typer.Option("--grey", help="Turn colours to grey.")]
-Column = Annotated[list[str] | None, typer.Option(help="Of a table, to take; or an array's name. May be repeated.")]
+Column = Annotated[
+    list[str] | None, typer.Option(help="Column of a table to use, or name of an array in a file; may be repeated.")
+]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
 SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200, "prediction": 300}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
@@ -30,23 +32,26 @@ Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves 
 
 @app.command()
 def run(
-    what: Annotated[str, typer.Argument(help="An experiment, such as gmm, or the twelve digits of a run in a table.")],
+    what: Annotated[
+        str, typer.Argument(help="An experiment, such as gmm, or the id of a run in a table, such as 838e15c3e13d.")
+    ],
     parameter: Annotated[
-        list[str] | None, typer.Option("-p", "--parameter", help="Of an experiment, as NAME=VALUE; may be repeated.")
+        list[str] | None,
+        typer.Option("-p", "--parameter", help="A parameter of the experiment, as NAME=VALUE; may be repeated."),
     ] = None,
-    tier: Annotated[str, typer.Option(help="Of the tables: smoke, laptop, gpu or paper.")] = "laptop",
+    tier: Tier = "laptop",
     device: Annotated[str, typer.Option(help='cpu, or cuda for a GPU that is free, or "cuda:1".')] = "cpu",
     budget: Budget = None,
 ) -> None:
-    """Make one run, or go on with it; ends with status 75 where it is to be called again.
+    """Make one run, or continue it. Exit status 75 means that it is not finished and should be called again.
 
-    One of your own settings: diffmem run gmm -p tier=smoke -p n=64 -p seed=3
+    With your own settings: diffmem run gmm -p tier=smoke -p n=64 -p seed=3
 
-    One of a table: diffmem run 838e15c3e13d --tier laptop
+    A run of a table: diffmem run 838e15c3e13d --tier laptop
 
     Several GPUs for one run: torchrun --standalone --nproc-per-node 2 -m diffmemlib run ID --device cuda
 
-    There it ends with 0, whole or not, since torchrun takes anything else for a failure.
+    Under torchrun the status is 0 even if the run is not finished, since torchrun treats any other status as a failure.
     """
     from .experiments.registry import EXPERIMENTS, run as make
     from .runs.config import check_device
@@ -89,13 +94,17 @@ def _parameters(texts: list[str]) -> dict[str, str]:
 def sweep(
     name: Annotated[str, typer.Argument(help="A sweep of config/<tier>.toml, such as mixture-n.")],
     tier: Tier = "laptop",
-    together: Annotated[int, typer.Option(help="Mixture runs of one shape trained at once, at most.", min=1)] = 8,
+    together: Annotated[
+        int, typer.Option(help="Largest number of mixture runs of one shape to train at once.", min=1)
+    ] = 8,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    budget: Annotated[float | None, typer.Option(help="Seconds for each group; it then saves its state.")] = None,
+    budget: Annotated[
+        float | None, typer.Option(help="Seconds for each group, after which its state is saved.")
+    ] = None,
 ) -> None:
-    """Make the runs of a sweep that are missing, those of one shape together; the same command resumes.
+    """Make the missing runs of a sweep, those of one shape together; the same command continues it.
 
-    Ends with status 1 where a run diverged, once the others are made, and with 75 where it is to be called again.
+    Exit status 1 means that a run diverged; the others are made all the same. Status 75 means: call it again.
     """
     from .companion.sweeps.tables import run_sweep
     from .runs.config import check_device
@@ -121,11 +130,13 @@ def sweep(
 @app.command()
 def costs(
     tier: Tier = "laptop",
-    figure: Annotated[str | None, typer.Option(help="Of the paper, such as 9; all of them unless given.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; where steps are timed.")] = "cpu",
-    list_: Annotated[bool, typer.Option("--list", help="Only list them: identity and papermill line.")] = False,
+    figure: Annotated[
+        str | None, typer.Option(help="A figure of the paper, such as 9; all figures if not given.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda, where the steps are timed.")] = "cpu",
+    list_: Annotated[bool, typer.Option("--list", help="Only list the missing runs: id and papermill line.")] = False,
 ) -> None:
-    """Say what the runs that are missing will cost: hours and disk."""
+    """Estimate what the missing runs will cost, in hours and in disk space."""
     from .companion.sweeps.costs import damaged, estimate, summary
     from .companion.sweeps.tables import table_runs, waiting
     from .runs.config import check_device_name
@@ -148,21 +159,21 @@ def probe(
     source: Annotated[
         str, typer.Argument(help="A folder or zip of images, or a .npy, .npz, .safetensors, .csv, .tsv or .parquet.")
     ],
-    out: Annotated[Path, typer.Option(help="A folder for the report and what it is made from.")] = Path("report"),
-    minutes: Annotated[float, typer.Option(help="Of training, all calls together.")] = 20.0,
+    out: Annotated[Path, typer.Option(help="Folder for the report and for what was trained.")] = Path("report"),
+    minutes: Annotated[float, typer.Option(help="Minutes of training, over all calls together.")] = 20.0,
     size: Size = None,
     grey: Grey = False,
     column: Column = None,
     skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     model_steps_per_second: Annotated[
-        float, typer.Option(help="Of a machine of yours, for an answer in its minutes.")
+        float, typer.Option(help="Training steps per second on your machine, for an answer in its minutes.")
     ] = 0.0,
     pilot: Annotated[
-        str, typer.Option(help="A stored run, by its digits, to take that rate from, if it is trained as the probe is.")
+        str, typer.Option(help="Id of a stored run whose rate is used instead, if it was trained as the probe trains.")
     ] = "",
 ) -> None:
-    """Tell how long a diffusion model may train on data of yours before it copies; the same command resumes."""
+    """Predict how long a diffusion model can train on your data before it copies; the same command continues."""
     from .probe.command import probe as make
     from .runs.config import check_device
 
@@ -176,19 +187,24 @@ def probe(
 
 @app.command()
 def phase(
-    source: Annotated[str, typer.Argument(help="As of probe.")],
-    out: Annotated[Path, typer.Option(help="A folder for the diagram and what it is made from.")] = Path("phase"),
-    widths: Annotated[str, typer.Option(help="Of the network, such as 8,16,32; three unless given.")] = "",
-    sizes: Annotated[str, typer.Option(help="Numbers of training points, such as 32,64,128; four unless given.")] = "",
-    minutes: Annotated[float | None, typer.Option(help="Stop then, with status 75, to be called again.")] = None,
-    steps: Annotated[int, typer.Option(help="That a training makes at most.")] = 20_000,
+    source: Annotated[str, typer.Argument(help="Your data: the same kinds as for probe.")],
+    out: Annotated[Path, typer.Option(help="Folder for the diagram and for what was trained.")] = Path("phase"),
+    widths: Annotated[str, typer.Option(help="Widths of the network, such as 8,16,32; three if not given.")] = "",
+    sizes: Annotated[str, typer.Option(help="Numbers of training points, such as 32,64,128; four if not given.")] = "",
+    minutes: Annotated[
+        float | None,
+        typer.Option(help="Minutes after which the command stops, with status 75; call it again to continue."),
+    ] = None,
+    steps: Annotated[int, typer.Option(help="Largest number of steps of one training.")] = 20_000,
     size: Size = None,
     grey: Grey = False,
     column: Column = None,
     skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
-    """Tell how many points of your data a network of each width needs, as an (n, p) diagram; the same command resumes.
+    """Draw an (n, p) diagram: how many of your points each width needs so that good samples come before copies.
+
+    The same command continues it.
 
     As a Slurm array, whose tasks share the trainings: sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"
     """
@@ -238,7 +254,9 @@ def images(
     name: Annotated[str, typer.Option(help="What to call the data set, such as letters.")],
     size: Annotated[int, typer.Option(help="Side of an image, in pixels; a multiple of 4.")] = 32,
     skip_bad: SkipBad = False,
-    most_pixels: Annotated[int, typer.Option(help="That a picture may have.", min=1)] = 64_000_000,
+    most_pixels: Annotated[
+        int, typer.Option(help="Largest number of pixels that a picture may have.", min=1)
+    ] = 64_000_000,
     grey: Annotated[bool, typer.Option("--grey", help="Turn colours to grey, as the paper does.")] = False,
 ) -> None:
     """Turn images of your own into a data set that runs can name; the same command resumes."""
@@ -254,7 +272,7 @@ def images(
 def letters(
     folder: Annotated[Path, typer.Argument(help="A folder for 1248 small PNG files.")],
 ) -> None:
-    """Draw pictures of letters, to try the way of one's own images with."""
+    """Draw pictures of letters, to try out what you will do with your own images."""
     from .data.letters import draw_letters
 
     with exit_on_user_error():
@@ -264,10 +282,10 @@ def letters(
 
 @data.command()
 def ideographs(
-    font: Annotated[Path, typer.Argument(help="A font that has them, such as HanaMinA.ttf of Hanazono.")],
+    font: Annotated[Path, typer.Argument(help="A font that has Chinese characters, such as HanaMinA.ttf of Hanazono.")],
     folder: Annotated[Path, typer.Argument(help="A folder for 4000 small PNG files.")],
 ) -> None:
-    """Draw pictures of Chinese characters, of which one sees at a glance whether a sample is a new one."""
+    """Draw pictures of Chinese characters: one sees at a glance whether a sample is a new character."""
     from .data.ideographs import draw_ideographs
 
     with exit_on_user_error():
@@ -288,13 +306,17 @@ def features() -> None:
 @app.command()
 def bench(
     device: Annotated[str, typer.Option(help="cpu, or cuda for the paper's U-Net on a GPU.")] = "cpu",
-    out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/bench-<device>.json.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File for the JSON; executed/bench-<device>.json if not given.")
+    ] = None,
     seconds: Annotated[
         float | None,
-        typer.Option(help="Begin no other timing when so many have passed; 60 on a GPU, else all are made.", min=0),
+        typer.Option(
+            help="Seconds after which no new timing starts; if not given, 60 on a GPU and no limit on a CPU.", min=0
+        ),
     ] = None,
 ) -> None:
-    """Time the library against direct ways of doing the same; print it, and write it as JSON as it goes."""
+    """Time the library against straightforward implementations; print the results and write them as JSON."""
     from .bench.command import bench as measure_all
     from .files import check_writable
     from .places import output_dir
@@ -309,15 +331,19 @@ def bench(
 
 @app.command()
 def campaign(
-    out: Annotated[Path | None, typer.Option(help="A folder for its files, at most 8 of at most 16 MiB.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for its files, at most 8 of at most 16 MiB.")] = None,
     device: Annotated[str, typer.Option(help='cuda, "cuda:1", or cpu.')] = "cuda",
-    minutes: Annotated[float, typer.Option(help="Of the lease; it ends within them, every run saved.")] = 8.0,
-    resume: Annotated[Path | None, typer.Option(help="The folder of an earlier lease, to go on from.")] = None,
-    collect: Annotated[Path | None, typer.Option(help="A folder whose results to check and to store; no more.")] = None,
-    tier: Annotated[str, typer.Option(help="Of the tables of runs.")] = "gpu",
-    room: Annotated[int, typer.Option(help="MiB of all files together.", min=1)] = 60,
+    minutes: Annotated[
+        float, typer.Option(help="Length of the lease in minutes; the command ends within it, with every run saved.")
+    ] = 8.0,
+    resume: Annotated[Path | None, typer.Option(help="Folder of an earlier lease to continue from.")] = None,
+    collect: Annotated[
+        Path | None, typer.Option(help="Folder whose results are to be checked and stored; nothing is trained.")
+    ] = None,
+    tier: Tier = "gpu",
+    room: Annotated[int, typer.Option(help="Largest size of all files together, in MiB.", min=1)] = 60,
 ) -> None:
-    """Make the most of a lease of a GPU: checks, a benchmark, and the runs of the tables, gone on with in the next.
+    """Make the most of a lease of a GPU: checks, a benchmark and runs, which the next lease continues.
 
     In each lease: diffmem campaign --minutes 8 --out FOLDER [--resume FOLDER OF THE LAST]
 
@@ -344,12 +370,13 @@ def simulate(
     count: Annotated[
         int | None,
         typer.Option(
-            help="Points of theory, samples of precision, else repetitions of each case; those of the book.", min=1
+            help="Number of points (theory), of samples (precision) or of repetitions; the book's if not given.",
+            min=1,
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="A file for JSON; else executed/<what>.json.")] = None,
+    out: Annotated[Path | None, typer.Option(help="File for the JSON; executed/<what>.json if not given.")] = None,
 ) -> None:
-    """Try where the truth is known what the book relies on; print it, and write it as JSON.
+    """Test the book's methods where the truth is known; print the results and write them as JSON.
 
     theory: the spectrum and the learning curves, over a grid of ratios and times. copying: the measures of copying, on
     samples of which a known share are copies. coverage: how often each interval holds the truth. precision: samples

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from math import inf
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -14,7 +15,7 @@ from ...rfnn.coefficients import Atoms
 from ...rfnn.learning_curves import learning_curves
 from ...runs.store import Result
 from ..estimators.frozen import at_the_end, ridge_against_stopping, stops, with_limit
-from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
+from .style import MEMORY, QUALITY, as_picture, plain_ticks, shades, subplots
 
 
 def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure, pd.DataFrame]:
@@ -56,18 +57,18 @@ def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float)
     cases = [{"noises": float(m)} for m in many]
     table = pd.concat([stops(cases, psi_p=p, psi_n=psi_n, t=t).assign(psi_p=p) for p in psi_p])
     figure, axes = subplots(1, 2, figsize=(10, 4), sharey=True)
-    norm = plt.matplotlib.colors.LogNorm(table["best"].min(), 10)
+    norm, drawn = plt.matplotlib.colors.LogNorm(table["best"].min(), 10), list[Any]()
     for axis, name, title in zip(axes, ("late", "best"), ("at the end of training", "at the best time"), strict=True):
         grid = table.pivot(index="psi_p", columns="noises", values=name)
         mesh = axis.pcolormesh(grid.columns, grid.index, grid, norm=norm, shading="gouraud", cmap="magma")
-        axis.plot(np.array(psi_p) / psi_n, psi_p, color="white", ls="--", lw=1.5)
+        drawn += [mesh, *axis.plot(np.array(psi_p) / psi_n, psi_p, color="white", ls="--", lw=1.5)]
         axis.set(xscale="log", yscale="log", xlabel="noises a point, m", title=title, xlim=(min(many), max(many)))
         axis.set_ylim(min(psi_p), max(psi_p))
         plain_ticks(axis.xaxis)
         axis.grid(False)
     plain_ticks(axes[0].yaxis)
     axes[0].set_ylabel(r"$\psi_p = p/d$")
-    figure.colorbar(mesh, ax=axes, label=r"$E_\mathrm{score}$", extend="max")
+    as_picture(figure.colorbar(mesh, ax=axes, label=r"$E_\mathrm{score}$", extend="max"), *drawn)
     return figure, table
 
 

@@ -14,7 +14,7 @@ from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ..estimators.rfnn import atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
-from .style import MEMORY, plain_ticks, shades, subplots
+from .style import MEMORY, as_picture, plain_ticks, shades, subplots
 
 
 def curves(psi_p: float, psi_n: Sequence[float], t: float, tau: np.ndarray) -> tuple[plt.Figure, pd.DataFrame]:
@@ -198,17 +198,18 @@ def gap_map(psi: Sequence[float], t: float, tau: Sequence[float], level: float) 
             rows += [(p, n, when, gap) for when, gap in zip(tau, c.test - c.train, strict=True)]
     table = pd.DataFrame(rows, columns=["psi_p", "psi_n", "tau", "gap"])
     figure, axes = subplots(1, len(tau), figsize=(4.8 * len(tau), 4), sharey=True)
-    norm = plt.matplotlib.colors.LogNorm(1e-2, 3)
+    norm, drawn = plt.matplotlib.colors.LogNorm(1e-2, 3), list[Any]()
     for axis, when in zip(axes, tau, strict=True):
         grid = table[table["tau"] == when].pivot(index="psi_p", columns="psi_n", values="gap")
         mesh = axis.pcolormesh(
             grid.columns, grid.index, grid.clip(lower=1e-2), norm=norm, shading="gouraud", cmap="magma"
         )
-        axis.contour(grid.columns, grid.index, grid, levels=[level], colors="white", linewidths=1.5)
+        line = axis.contour(grid.columns, grid.index, grid, levels=[level], colors="white", linewidths=1.5)
+        drawn += [mesh, line]
         axis.set(xscale="log", yscale="log", xlabel=r"$\psi_n$", title=rf"$\tau$ = {when:,.0f}")
         axis.grid(False)
     axes[0].set_ylabel(r"$\psi_p$")
-    figure.colorbar(mesh, ax=axes, label=r"$L_\mathrm{gen}$")
+    as_picture(figure.colorbar(mesh, ax=axes, label=r"$L_\mathrm{gen}$"), *drawn)
     return figure, table
 
 

@@ -10,8 +10,10 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.colorbar import Colorbar
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct without colour vision
@@ -44,7 +46,7 @@ def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
     if os.environ.get("DIFFMEM_FIGURES") == "svg" and "IPython" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks alone
 
-        set_matplotlib_formats("svg", metadata={"Date": None})
+        set_matplotlib_formats("svg", metadata={"Date": None}, dpi=200)  # of what is `as_picture`
     return plt.subplots(*shape, layout="constrained", **options)
 
 
@@ -62,6 +64,12 @@ def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
         positions = np.linspace(0.82, 0.05, len(ordered)) if len(ordered) > 1 else np.array([0.4])
     ramp = plt.colormaps["viridis" if of in SIZES else "plasma"]
     return {v: plt.matplotlib.colors.to_hex(ramp(p)) for v, p in zip(ordered, positions, strict=True)}
+
+
+def as_picture(bar: Colorbar, *artists: Artist) -> None:
+    """Draw a bar of colours and what it explains as pixels: a figure for a dark page keeps their colours."""
+    for artist in (bar.solids, *bar.ax.patches, *artists):
+        artist.set_rasterized(True)
 
 
 def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None = None, **options: Any) -> None:
