@@ -22,8 +22,9 @@
 # from stored runs when the book is built, and the same table is checked by a test.
 #
 # Square brackets hold an interval. Some numbers have none. In 1.5 (1.2 to 1.8), for example, the parentheses hold a
-# range, such as that of the exponents between neighbouring sizes, to which no probability belongs. A number with a
-# range can be consistent with a claim or contradict it, but it cannot reproduce it.
+# range, such as that of the exponents between neighbouring sizes, to which no probability belongs. A number with such a
+# range cannot reproduce a claim. It is *consistent* if the whole of the range agrees with the claim, *inconclusive* if
+# only a part does, and it *contradicts* if none does. The definitions below are for intervals.
 #
 # - **reproduced**: the whole interval lies within the range that agrees with the claim, at every level that the row
 #   names;
@@ -40,8 +41,9 @@
 #
 # [](intervals.ipynb) tests whether the intervals contain the truth as often as they should.
 #
-# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. No
-# verdict on an exponent rests on one level alone. Open "how" under a claim to see the exponent at the other levels.
+# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. An
+# exponent of a time is judged at several levels, wherever the time depends on one. Open "how" under a claim to see the
+# exponent at each.
 
 # %% tags=["remove-input"]
 from math import fsum

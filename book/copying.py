@@ -74,11 +74,11 @@ samples[:50] = train[:50] + 0.01 * torch.randn(50, 8, generator=torch.Generator(
 copying_measures(samples, train, held_out).round(2)
 
 # %% [markdown]
-# The first column has the values of the measures for the samples. Their values for a perfect model are often no round
-# numbers, so the second column has the values for *fresh* data: one half of the held-out points takes the place of
-# samples, and both are compared with the other half. The last column says in which direction copies move a measure.
-# Distances are taken between the numbers that you hand over, or between the features that `features=` computes from
-# them.
+# The first column has the values of the measures for the samples. For most measures one does not know in advance what
+# value a perfect model would have. The second column therefore has the values for *fresh* data: one half of the
+# held-out points takes the place of samples, and both are compared with the other half. The last column says in which
+# direction copies move a measure. Distances are taken between the numbers that you hand over, or between the features
+# that `features=` computes from them.
 #
 # ## What they measure
 #
@@ -96,12 +96,13 @@ copying_measures(samples, train, held_out).round(2)
 #
 # ## How few copies does each see?
 #
-# Take {glue:text}`copying-train` training points of the mixture in {glue:text}`copying-dimension` dimensions, {glue:text}`copying-held-out` held-out
-# points, and {glue:text}`copying-samples` samples, of which a known share are copies. They are exact copies, or near ones (with
-# noise of {glue:text}`copying-near` in every coordinate), or rough ones (with {glue:text}`copying-rough`, which takes them
-# about as far as a training point's own neighbours are). A measure *sees* copies where its value is beyond that of
-# {glue:text}`copying-beyond` of the sets of fresh samples. Each point of the figure is the share of {glue:text}`copying-sets` sets in which it does, each
-# with training and held-out data of its own.
+# Take {glue:text}`copying-train` training points of the mixture in {glue:text}`copying-dimension` dimensions,
+# {glue:text}`copying-held-out` held-out points, and {glue:text}`copying-samples` samples, of which a known share are
+# copies. They are exact copies, or near ones (with noise of {glue:text}`copying-near` in every coordinate), or rough
+# ones (with {glue:text}`copying-rough`, which takes them about as far as a training point's own neighbours are). We say
+# that a measure *sees* copies in a set of samples if its value lies further in the direction of copying than in
+# {glue:text}`copying-beyond` of the sets of fresh samples. Each point of the figure is the share of sets in which this
+# happens, out of {glue:text}`copying-sets` sets with different training and held-out data.
 
 # %% mystnb={"figure": {"caption": "Share of sets in which a measure sees copies, against the share of copies in the set, for three kinds of copies. Dotted: what chance alone gives.", "name": "fig-copying"}, "image": {"alt": "Three panels of rising curves. The memorised fraction rises first for exact and near copies, and together with authenticity and C_T for rough ones; FLD needs more copies, and recall and coverage stay near chance until nearly every sample is a copy."}} tags=["remove-input"]
 figure, rows = detection(found)
@@ -122,9 +123,9 @@ frame("What each measure sees, and what it mistakes for copies", table)
 # %% [markdown]
 # **Which one to use.** To find copies, count the samples that lie nearer to a training point than chance would bring
 # them: $f_\mathrm{mem}$ sees exact copies from a share of {glue:text}`sees-fmem` on, C_T from {glue:text}`sees-ct` on,
-# authenticity from {glue:text}`sees-auth` and FLD from {glue:text}`sees-fld`. Rough copies are harder to see for all of
-# them: $f_\mathrm{mem}$ sees them from {glue:text}`sees-rough-fmem` on, and C_T from {glue:text}`sees-rough-ct`. These
-# three measures seldom mistake another fault for copies.
+# authenticity from {glue:text}`sees-auth` and FLD from {glue:text}`sees-fld`. Rough copies are harder to see for most
+# of them: $f_\mathrm{mem}$ sees them from {glue:text}`sees-rough-fmem` on, and C_T from {glue:text}`sees-rough-ct`.
+# $f_\mathrm{mem}$, C_T and authenticity seldom mistake another fault for copies.
 #
 # FLD and coverage often do, and so does recall for samples of one mode. Samples of one mode, without a single copy
 # among them, count as copies for FLD in {glue:text}`sees-fld-mode` of the sets, and for coverage in

@@ -18,8 +18,8 @@
 # # Images: capacity
 #
 # **What you will see.** How do the two times change when the U-Net becomes wider, and how large must a training set be
-# to be safe at a given width? This page redraws Figure 3 of {cite:t}`bonnaire2025`. It then looks for the reason why a
-# wider network learns faster, and finds it in the curvature of the loss, which also limits the learning rate.
+# to be safe at a given width? This page redraws Figure 3 of {cite:t}`bonnaire2025`. It then looks for a reason why a
+# wider network learns faster. The curvature of the loss, which also limits the learning rate, is a candidate.
 #
 # **You need** [training-set size](images.ipynb), for the two times and how they are read, and [full
 # batch](images-full-batch.ipynb), for the delays. **Reading time**: ten minutes.
@@ -70,9 +70,10 @@ glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", 
 # as $W^2$.
 #
 # Our widths are $W =$ {glue:text}`width-all`, at $n =$ {glue:text}`width-n` digits of {glue:text}`width-side` $\times$
-# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at {glue:text}`width-lr`. The
-# paper uses SGD. There are a few runs under SGD [below](sec-curvature), with the reason why they are few. The runs with
-# $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on one core.
+# {glue:text}`width-side` pixels, in batches of {glue:text}`width-batch`, all with Adam at a learning rate of
+# {glue:text}`width-lr`. The paper uses SGD. There are a few runs under SGD [below](sec-curvature), with the reason why
+# they are few. The runs with $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on
+# one core.
 
 # %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
@@ -118,10 +119,11 @@ estimates("Exponents in W, Adam", fits)
 # {glue:text}`width-level` of the lowest value that every run reaches. Here $\tau_\mathrm{gen}$ is the first time at
 # which the distance is below {glue:text}`width-good`. That is a milder level than the one of [](images.ipynb), which
 # hardly any of these networks reach before they copy. Even the milder level was not reached by $W =$
-# {glue:text}`width-narrowest`. Its lower bounds, drawn as open triangles, enter the fit as bounds, and imply an
-# exponent of {glue:text}`width-bounds` or steeper from there to the next width. Without that width the exponent of
-# $\tau_\mathrm{gen}$ is {glue:text}`width-wider`. So no single power describes all three widths, which is why the
-# fitted lines of the first panel miss its points.
+# {glue:text}`width-narrowest`. For this width there are only lower bounds of $\tau_\mathrm{gen}$ (open triangles), and
+# they enter the fit as bounds. From this width to the next, the exponent must therefore be at least as steep as
+# {glue:text}`width-bounds`, for the three $n$ in order. Without that width the exponent of $\tau_\mathrm{gen}$ is
+# {glue:text}`width-wider`. So no single power describes all three widths, which is why the fitted lines of the first
+# panel miss its points.
 
 # %% mystnb={"figure": {"caption": "Samples of the narrowest network at its largest $n$, before its first copies and at its end, each above the training digit nearest to it. Samples that count as copies are framed, if there is one among those shown.", "name": "fig-capacity-narrow"}, "image": {"alt": "Two bands. In the first several samples are noise or empty, beside digits; in the second nearly all are digits, some with noise left in them."}} tags=["remove-input"]
 narrow = min(runs, key=lambda r: (r.config["width"], -r.config["n"]))
@@ -154,13 +156,14 @@ draws = seen.pivot(index="n", columns="width", values="draws").map("{:.0f}".form
 frame("How often each image was seen until the first copies", draws.rename(columns="W = {}".format))
 
 # %% [markdown]
-# By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`.
-# The [full-batch](images-full-batch.ipynb) page splits $\tau_\mathrm{mem}$ under SGD into delays. Two of them are
-# proportional to $n$: one until each image has been drawn $A =$ {glue:text}`width-a` times, and one that counts steps.
-# In batches of {glue:text}`width-batch`, the first is {glue:text}`width-share-looks` of the two together. If Adam
-# needs as many draws, this delay is the same at every width, because a wider network takes more effective steps but
-# sees no more noises. The paper averages over 512 draws or more in each step. There the first delay would be short, and
-# the width would matter more; we have no runs of that kind.
+# By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`
+# (geometric means over the $n$ for which copies were seen). The [full-batch](images-full-batch.ipynb) page splits
+# $\tau_\mathrm{mem}$ under SGD into delays. Two of them are proportional to $n$: one until each image has been drawn $A
+# =$ {glue:text}`width-a` times, and one that counts steps. In batches of {glue:text}`width-batch`, the first is
+# {glue:text}`width-share-looks` of the two together. Suppose that Adam needs a similar number of draws, which we have
+# not tested: $A$ was measured under SGD at one learning rate. Then this delay would be the same at every width, because
+# a wider network takes more effective steps but sees no more noises. The paper averages over 512 draws or more in each
+# step. There the first delay would be short, and the width would matter more; we have no runs of that kind.
 #
 # ## Which sets are safe
 
@@ -195,12 +198,12 @@ frame(
 # %% [markdown]
 # Each panel looks at the networks after a multiple of their own $\tau_\mathrm{gen}(W)$, the geometric mean over $n$, so
 # that widths are compared when their samples are equally good. A mark says whether more than {glue:text}`width-none` of
-# the samples are copies at that time. The boundary is the smallest training set that is safe, and it would not depend
-# on $W$ if both times had the same exponent in $W$. Where no bar is drawn, the boundary either lies outside the sizes
-# trained here (the table says on which side), or cannot be placed between two of them. The latter happens where a
-# neighbouring run ended too early (censored), or where a safe size lies below one that is not safe (not monotone). For
-# a width that never reached its $\tau_\mathrm{gen}$, the last step takes its place; this is a lower bound, and copies
-# seen by then still count.
+# the samples, half the level of $\tau_\mathrm{mem}$, are copies at that time. The boundary is the smallest training set
+# that is safe, and it would not depend on $W$ if both times had the same exponent in $W$. Where no bar is drawn, the
+# boundary either lies outside the sizes trained here (the table says on which side), or cannot be placed between two of
+# them. The latter happens where a neighbouring run ended too early (censored), or where a safe size lies below one that
+# is not safe (not monotone). For a width that never reached its $\tau_\mathrm{gen}$, the last step takes its place;
+# this is a lower bound, and copies seen by then still count.
 #
 # The window can also be given as one number for each width. The ratio $\tau_\mathrm{mem}/\tau_\mathrm{gen}$, as a
 # geometric mean over $n$, is {glue:text}`width-windows`. The paper's exponents imply the same ratio at every width.
@@ -209,20 +212,21 @@ frame(
 # ## What makes a wider network fast
 #
 # Let $f$ be the $N$ numbers that a network with weights $\theta$ predicts, and $\epsilon$ the noise that it should
-# predict. At a small learning rate $\eta$, gradient descent changes $f$ by
+# predict. The loss is the mean square $|f - \epsilon|^2/N$. At a small learning rate $\eta$, gradient descent changes
+# $f$ by
 #
 # ```{math}
 # :label: eq-kernel
 # \frac{\mathrm d f}{\mathrm d \tau} = -\frac{2 \eta}{N} J J^\top (f - \epsilon), \qquad J = \frac{\partial f}{\partial \theta} .
 # ```
 #
-# Each error therefore shrinks at a rate of $\eta \lambda$ per step, where $\lambda$ is an eigenvalue of $2 J J^\top /
-# N$ (with momentum $\beta$, at $\eta/(1 - \beta)$ times $\lambda$). More weights add more terms to $J J^\top$, so with
-# the usual initialisation these rates grow with $W$, and the times that they set become shorter. The rates can be
-# measured before training. Their sum is a trace, which random probes estimate. The largest is, up to the residual, the
-# largest eigenvalue of the Hessian of the loss. One direction has a name: an error that is the same in every pixel of
-# every image is an error of brightness. SGD with momentum $\beta$ diverges where $\eta > 2 (1 +
-# \beta)/\lambda_\mathrm{max}$.
+# The component of the error $f - \epsilon$ along each eigenvector of $2 J J^\top / N$ therefore shrinks at a rate of
+# $\eta \lambda$ per step, where $\lambda$ is the eigenvalue (with momentum $\beta$, at $\eta/(1 - \beta)$ times
+# $\lambda$). More weights add more terms to $J J^\top$, so with the usual initialisation these rates grow with $W$, and
+# the times that they set become shorter. The rates can be measured before training. Their sum is a trace, which random
+# probes estimate. The largest equals the largest eigenvalue of the Hessian of the loss if a term proportional to the
+# error is neglected. One direction is easy to picture: an error that is the same in every pixel of every image is an
+# error of brightness. SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
 
 # %% mystnb={"figure": {"caption": "Before training. Left: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Right: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "Left: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Right: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
 sides = {f"{own[0].config['side']} x {own[0].config['side']} pixels": own for own in (before, paper)}
@@ -278,27 +282,29 @@ estimates("Exponents in W", shown)
 # faster than the rest and limits the learning rate {cite:p}`karakida2019`. Here that direction is close to brightness.
 #
 # The highest stable learning rate falls accordingly. At $W = 16$ it is {glue:text}`width-highest-16`, and our SGD runs
-# on the pages before have {glue:text}`width-sgd-rate`. They start at the edge of stability {cite:p}`cohen2021`, and the
-# quantity that [swings there](images-adam.ipynb) is brightness. At $W = 32$ the highest rate is
-# {glue:text}`width-highest-32`. SGD at the rate of $W = 16$ diverges there within ten steps, so the default rate of the
-# laptop tier falls as $1/W^2$ (`laptop_learning_rate`). On unscaled digits with the paper's
-# {glue:text}`width-paper-side` pixels a side, the fastest rate has the exponent {glue:text}`width-paper-largest`. The
-# highest learning rate at the paper's largest width, $W =$ {glue:text}`width-paper-widest`, is then
-# {glue:text}`width-paper-highest`, and the paper trains all widths at {glue:text}`width-sgd-lr`. Each curvature is that
-# of the loss of a few images ({glue:text}`width-images`, and {glue:text}`width-images-paper` at the larger size) at the
-# initial weights. It estimates where training becomes unstable, but does not prove that it does.
+# on the previous pages use {glue:text}`width-sgd-rate`. They start at the edge of stability {cite:p}`cohen2021`, and
+# the quantity that [swings there](images-adam.ipynb) is brightness. At $W = 32$ the highest rate is
+# {glue:text}`width-highest-32`. There, SGD with the rate used for $W = 16$ diverges within ten steps, so the default
+# rate of the laptop tier falls as $1/W^2$, a little faster than measured (`laptop_learning_rate`). On unscaled digits
+# with the paper's {glue:text}`width-paper-side` pixels a side, the fastest rate has the exponent
+# {glue:text}`width-paper-largest`. The highest learning rate at the paper's largest width, $W =$
+# {glue:text}`width-paper-widest`, is then {glue:text}`width-paper-highest`, yet the paper trains all widths at
+# {glue:text}`width-sgd-lr`. The estimate is rough: each curvature is that of the loss of a few images
+# ({glue:text}`width-images`, and {glue:text}`width-images-paper` at the larger size) at the initial weights. It
+# indicates where training may become unstable, but does not prove that it does.
 #
 # ## SGD at one rate
 #
 # All three widths are stable under SGD at {glue:text}`width-sgd-lr`, the paper's rate. At that rate and $n =$
 # {glue:text}`width-sgd-n`, consider the time at which the held-out loss comes within {glue:text}`width-level` of the
-# lowest value that every run reaches. It has the exponent {glue:text}`width-sgd-loss` in $W$; that of the sum of the
-# rates is {glue:text}`width-trace`. These runs are too short for copies.
+# lowest value that every run reaches. If these rates set the time, its exponent in $W$ would be the negative of theirs.
+# It is {glue:text}`width-sgd-loss`, and the sum of the rates has {glue:text}`width-trace`. These runs are too short for
+# copies.
 #
-# Near the edge of stability, a higher learning rate gains less than one would expect: at $W = 16$,
-# {glue:text}`width-rates` times the rate brings the loss to the same level {glue:text}`width-gain` times as soon. So a
-# stopping time cannot be carried from one training to another, neither as a number of steps nor as a value of $\eta
-# \tau$. Watch the [losses](images.ipynb) of your own training instead.
+# Near the edge of stability, a higher learning rate gains less than one would expect: at $W = 16$, multiplying the rate
+# by {glue:text}`width-rates` reduces the number of steps to the same loss only by a factor of {glue:text}`width-gain`.
+# So a stopping time cannot be carried over from one training run to another, either as a number of steps or as a value
+# of $\eta \tau$. Watch the [losses](images.ipynb) of your own training instead.
 #
 # ## Claims
 

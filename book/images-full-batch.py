@@ -20,9 +20,10 @@
 # **What you will see.** Small training sets are copied sooner. Is the reason that, in batches of a fixed size, each of
 # their images is seen more often? The left part of Figure 7 of {cite:t}`bonnaire2025` says no. In our runs, which have
 # small sets, it is a good part of the reason as long as a step averages over few draws of noise: copies then appear
-# once each image has been drawn often enough. With more draws in a step copies come later than this, after a number of
-# steps that the noise does not explain. We put two predictions on record for a run with {glue:text}`full-most` draws in
-# a step. Its copies came at {glue:text}`full-test-off` times the larger of the two.
+# once each image has been drawn often enough. With more draws in a step, copies come sooner, but not as soon as this
+# would predict: a delay remains that the noise does not explain. Before making a run with {glue:text}`full-most` draws
+# in a step, we wrote down two predictions of when its copies would appear. They appeared at {glue:text}`full-test-off`
+# times the later of the two predicted steps.
 #
 # **You need** [Adam and SGD](images-adam.ipynb), whose runs under SGD have batches of a fixed size. **Reading time**: five minutes.
 
@@ -58,11 +59,11 @@ glue("full-hours", f"{fsum(r.provenance['seconds'] for r in every[len(fixed) :])
 # %% [markdown]
 # ## The question
 #
-# In batches of $m$ images, each of $n \ge m$ training images has been seen $\tau m/n$ times at step $\tau$. Suppose
-# that an image were copied as soon as it has been seen a certain number of times. Then $\tau_\mathrm{mem}$ would be
-# proportional to $n$ at fixed $m$, which is what is observed. Full batches can tell whether this is the reason. With $m
-# = n$ an image has been seen $\tau$ times at every $n$, so if only repetition counted, $\tau_\mathrm{mem}$ would not
-# depend on $n$. The paper finds that it is still proportional to $n$.
+# In batches of $m$ images, each of $n \ge m$ training images has been seen $\tau m/n$ times on average at step $\tau$.
+# Suppose that an image were copied as soon as it has been seen a certain number of times. Then $\tau_\mathrm{mem}$
+# would be proportional to $n$ at fixed $m$, which is what is observed. Full batches can tell whether this is the
+# reason. With $m = n$ an image has been seen $\tau$ times at every $n$, so if only repetition counted,
+# $\tau_\mathrm{mem}$ would not depend on $n$. The paper finds that it is still proportional to $n$.
 #
 # The runs are those of [SGD](images-adam.ipynb) ($W =$ {glue:text}`full-width`, {glue:text}`full-side` $\times$
 # {glue:text}`full-side` pixels, learning rate {glue:text}`full-lr`, momentum {glue:text}`full-momentum`), with full
@@ -139,12 +140,12 @@ glue("full-first-step", str(first.index[0]), display=False)
 # $n$. To change $m$ without changing $n$, further runs use every image two or four times in each step, each time with
 # another noise.
 #
-# Another law describes these runs as well or better (see the table below): copies wait only for noise, and
-# $\tau_\mathrm{mem} = A n/\sqrt m$. The two say different things about large $m$. So we wrote down what each of them
-# predicts for $n =$ {glue:text}`full-test-n` images that are drawn {glue:text}`full-test-draws` times each in a step,
-# which makes $m =$ {glue:text}`full-most`, and then made the run. (Two runs with as many draws and more images, and
-# three at a tenth of the learning rate, were written down with it. Of these only one has been made, see
-# [below](sec-slow).)
+# Another law describes the runs made before this test as well or better (see the table below). In it, copies wait only
+# for noise, but averaging over more draws helps less: $\tau_\mathrm{mem} = A' n/\sqrt m$. We have no derivation of this
+# law. At large $m$ the two laws differ. So we wrote down what each of them predicts for $n =$ {glue:text}`full-test-n`
+# images that are drawn {glue:text}`full-test-draws` times each in a step, which makes $m =$ {glue:text}`full-most`, and
+# then made the run. (We also planned two runs with as many draws and more images, and three at a tenth of the learning
+# rate. Those that have been made are [below](sec-slow).)
 
 # %% tags=["remove-input"]
 RECORDED = {
@@ -169,18 +170,18 @@ glue("full-test-sum", f"{foretold['A n/m + B n']:.0f}", display=False)
 glue("full-test-root", f"{foretold['A n/sqrt(m)']:.0f}", display=False)
 
 # %% [markdown]
-# On record were step {glue:text}`full-recorded-sum` for the first law and step {glue:text}`full-recorded-root` for the
-# second; fitted to all the other runs of today, they predict {glue:text}`full-test-sum` and {glue:text}`full-test-root`.
-# The copies came at step {glue:text}`full-test-came`. Neither law has a delay that remains when $n$ is small and $m$ is
-# large. A plausible one is that a network has to learn what digits are before it can copy one, which takes a number of
-# steps $T$ whatever $n$ and $m$ are. With this third delay,
+# We had recorded step {glue:text}`full-recorded-sum` for the first law and step {glue:text}`full-recorded-root` for the
+# second. Fitted to all other runs that we have now, the laws predict {glue:text}`full-test-sum` and
+# {glue:text}`full-test-root`. The copies came at step {glue:text}`full-test-came`. Neither law has a delay that remains
+# when $n$ is small and $m$ is large. A plausible one is that a network has to learn what digits are before it can copy
+# one, which takes a number of steps $T$ whatever $n$ and $m$ are. With this third delay,
 #
 # ```{math}
 # :label: eq-looks
 # \tau_\mathrm{mem} = T + \frac{A n}{m} + B n .
 # ```
 
-# %% mystnb={"figure": {"caption": "Steps for each image until the first copies, against the number of draws of time and noise in one step, for runs under SGD with fixed batches, with full batches, and with full batches that draw each image several times. Lines: the fit of the equation for each $n$, and two of its parts.", "name": "fig-full-looks"}, "image": {"alt": "Points fall with the draws of a step and level off. At few draws the largest n lies highest, at more draws the smallest, whose line stays far above the others."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Training time of the first copies divided by $n$, against the number $m$ of draws of time and noise in one step, for runs under SGD with fixed batches, with full batches, and with full batches that draw each image several times. Full lines: the fit of {eq}`eq-looks`, one for each $n$. Dashed: its part $A/m$. Dotted: its part $B$.", "name": "fig-full-looks"}, "image": {"alt": "Points fall with the draws of a step and level off. At few draws the largest n lies highest, at more draws the smallest, whose line stays far above the others."}} tags=["remove-input"]
 figure, table = visits(every)
 plt.show()
 
@@ -243,21 +244,21 @@ estimates("The fit", shown)
 
 # %% [markdown]
 # The fit gives $T =$ {glue:text}`full-begin` steps, $A =$ {glue:text}`full-a` draws of each image and $B =$
-# {glue:text}`full-b` steps for each image. The last two delays are equally long at $m = A/B =$ {glue:text}`full-even`
-# draws in a step. Well below that, the time of the first copies is decided by the number of noises with which each
-# image was seen. Well above it, and for $n$ well above $T/B =$ {glue:text}`full-large`, the law is the paper's:
-# $\tau_\mathrm{mem} \propto n$, with full batches as well. Our largest full batch, $n =$ {glue:text}`full-largest`, is
-# the only run that comes near this: by the fit, $B n$ is {glue:text}`full-largest-share` of its time. The paper averages
-# over 512 draws or more in a step, at a tenth of our learning rate, and we have not measured how $T$, $A$ and $B$ depend
-# on that rate.
+# {glue:text}`full-b` steps per training image. The last two delays are equally long at $m = A/B =$
+# {glue:text}`full-even` draws in a step. Well below that, the time of the first copies is decided by the number of
+# noises with which each image was seen. Well above it, and for $n$ well above $T/B =$ {glue:text}`full-large`, the law
+# is the paper's: $\tau_\mathrm{mem} \propto n$, with full batches as well. Our largest full batch, $n =$
+# {glue:text}`full-largest`, is the only run that comes near this: by the fit, $B n$ is {glue:text}`full-largest-share`
+# of its time. The paper averages over 512 draws or more in a step, at a tenth of our learning rate, and we have not
+# measured how $T$, $A$ and $B$ depend on that rate.
 #
-# How sure is this law? The table compares four laws by Akaike's criterion. It is lower for a law that fits better, and
-# differences below 2 or 3 mean nothing. That there is a delay $T$ rests on a single run, that with
-# {glue:text}`full-most` draws: without it, $A n/\sqrt m$ alone describes the others best. What is to be added to $T$ is not decided
-# either. $A n/\sqrt m$ does as well as $A n/m + B n$, and the two differ for large sets in large batches, so only such
-# runs can tell whether full batches of thousands of images are copied after a time proportional to $n$, as in the
-# paper, or to $\sqrt n$. And all four laws miss that copies in batches of a fixed size come a little later than in
-# proportion to $n$, with the exponent {glue:text}`full-fixed-mem`.
+# How certain is this law? The table compares four laws by Akaike's criterion; a lower value means a better fit for the
+# number of constants, and differences below 2 or 3 mean nothing. The evidence for a delay $T$ is a single run, the one
+# with {glue:text}`full-most` draws: without that run, $A' n/\sqrt m$ alone describes the others best. Nor do the runs
+# decide what has to be added to $T$. $A' n/\sqrt m$ does as well as $A n/m + B n$, and the two differ for large sets in
+# large batches, so only such runs can tell whether full batches of thousands of images are copied after a time
+# proportional to $n$, as in the paper, or to $\sqrt n$. And all four laws miss that copies in batches of a fixed size
+# come a little later than in proportion to $n$, with the exponent {glue:text}`full-fixed-mem`.
 
 # %% tags=["remove-input"]
 frame(
@@ -276,18 +277,18 @@ frame(
 # (sec-slow)=
 # ## A tenth of the learning rate
 #
-# Is it really noise that small full batches wait for? Suppose that an image had to be drawn a certain number of times,
-# or that steps counted in proportion to the rate. Then at a tenth of the rate the first copies of $n =$
-# {glue:text}`full-slow-n` images would take ten times as many steps, {glue:text}`full-slow-clock`. But suppose that
-# copies wait until the noise that the steps leave in the weights is small enough. That noise is proportional to the
-# rate divided by $m$, so at a tenth of the rate there is much less of it to wait for.
+# Is it really noise that small full batches wait for? Suppose first that steps count in proportion to the rate. Then at
+# a tenth of the rate the first copies of $n =$ {glue:text}`full-slow-n` images would take ten times as many steps,
+# {glue:text}`full-slow-clock`. Suppose next that copies wait until the noise that the steps leave in the weights is
+# small enough. That noise is proportional to the rate divided by $m$, so at a tenth of the rate there is much less of
+# it to wait for. (If only the number of draws counted, the rate would make no difference.)
 #
 # We had written down step {glue:text}`full-slow-recorded-clock` for the first case and step
 # {glue:text}`full-slow-recorded-noise` for the second. The copies came at step {glue:text}`full-slow-came`, which is
 # {glue:text}`full-slow-times` times the number at the full rate, and earlier than either case says. The second was
-# nearer. So $A$, $B$ and $T$ belong to our learning rate and are no constants of the loss. Whether the exponent
-# {glue:text}`full-mem` of full batches belongs to that rate as well would need more $n$. This is one run, with one
-# seed.
+# nearer. So $A$, $B$ and $T$ hold for our learning rate only; they are not determined by the data and the network
+# alone. Whether the exponent {glue:text}`full-mem` of full batches belongs to that rate as well would need more $n$.
+# This is one run, with one seed.
 #
 # ## How exact is the equation?
 #

@@ -71,20 +71,21 @@ glue("images-floor", f"{floor:.3f}", display=False)
 #
 # The paper trains on greyscale faces of $32 \times 32$ pixels, whose licence does not allow us to pass them on. Here
 # the images are MNIST digits, averaged down to {glue:text}`images-side` $\times$ {glue:text}`images-side` pixels. They
-# are split into three parts that share no digit: one from which training sets are drawn, one that is held out, and one
-# that trains the network behind the quality measure. The model is the paper's U-Net, with $W =$
+# are split into three parts that have no image in common: one from which training sets are drawn, one that is held out,
+# and one that trains the network behind the quality measure. The model is the paper's U-Net, with $W =$
 # {glue:text}`images-width` channels at the finest resolution and dropout {glue:text}`images-dropout`.
 #
 # To make the experiment fit on a CPU, the optimiser is Adam, with a learning rate of {glue:text}`images-lr` and
 # {glue:text}`images-batch` images in each step. The pixels are scaled by {glue:text}`images-scale`, to about unit
 # variance. The runs have $n$ from {glue:text}`images-n-first` to {glue:text}`images-n-last` and last
-# {glue:text}`images-tau-n` times $n$ steps, which is long enough to see $f_\mathrm{mem}$ rise wherever that takes less
-# than two hours. Together they took {glue:text}`images-hours` hours on one core. At every milestone,
-# {glue:text}`images-samples` images are sampled by DDIM in {glue:text}`images-sampling_steps` steps.
+# {glue:text}`images-tau-n` times $n$ steps, which is long enough to see $f_\mathrm{mem}$ rise. Together they took
+# {glue:text}`images-hours` hours on one core. At every milestone, {glue:text}`images-samples` images are sampled by
+# DDIM in {glue:text}`images-sampling_steps` steps.
 #
-# Quality is measured by the Fréchet distance to the held-out digits: the distance between two Gaussians fitted to
-# {glue:text}`images-features` features of a small network. Its unit is the total variance of these features over
-# digits, so 1 is a large distance. A set of real digits of the same size as our samples has the distance
+# Quality is measured by the Fréchet distance to the held-out digits. A small network turns each image into
+# {glue:text}`images-features` features; one Gaussian is fitted to the features of the samples and one to those of the
+# held-out digits, and the Fréchet distance is the distance between these two Gaussians. Its unit is the total variance
+# of the features over digits, so 1 is a large distance. For as many real digits as we have samples, the distance is
 # {glue:text}`images-floor`. This is not the FID, which takes its features from the Inception network.
 #
 # ## Both times
@@ -146,9 +147,10 @@ estimates("Exponents in n, Adam", shown)
 # collapse best in $\tau/n^a$ with $a =$ {glue:text}`images-collapse`.
 #
 # The paper's exponent is 1, and its optimiser is SGD. With SGD, our networks on these digits have the exponent
-# {glue:text}`images-sgd` ([](images-adam.ipynb)). Adam divides every step by the size of the gradient, and this size
-# includes the gradient's noise. The page on the [conditional model](conditional.ipynb) shows how this changes the
-# exponent when batches are full.
+# {glue:text}`images-sgd` ([](images-adam.ipynb)). One reason may be that Adam divides each component of the step by the
+# typical size of that component of the gradient. This size includes the gradient's noise, so the length of Adam's steps
+# depends on the noise, and that of SGD's does not. The page on the [conditional model](conditional.ipynb) shows how
+# this changes the exponent when batches are full.
 #
 # ## What counts as good
 #
@@ -156,9 +158,9 @@ estimates("Exponents in n, Adam", shown)
 # good. So a second judge looks at the samples one by one, and recognises a sample as a digit if two conditions hold.
 # First, the sample is at least as near to its nearest real digit as that digit is to its own neighbour number
 # {glue:text}`images-ball`. Second, at least {glue:text}`images-agreeing` of the sample's {glue:text}`images-neighbours`
-# nearest real digits belong to one class. All distances are between pixels, and none of these real digits is in a
-# training set. So this judge shares nothing with the network behind the Fréchet distance, and a copy has no advantage
-# over any other digit.
+# nearest real digits belong to one class. The real digits are those of the other two parts, so none of them is in a
+# training set, and all distances are Euclidean distances between pixels. The judge therefore uses no learned features,
+# and a copy has no advantage over any other digit.
 
 # %% mystnb={"figure": {"caption": "Share of the stored samples that the judge recognises as digits, against the Fr\u00e9chet distance of all samples at the same milestone; the distance falls to the right. Means of the milestones of this page's runs and of those of [](images-adam.ipynb), with 95% intervals. Dashed: real digits. Dotted: the level chosen.", "name": "fig-images-judged"}, "image": {"alt": "For every n the share that is recognised rises from zero at a distance of ten to about a half and more at the smallest distances. At one distance it is larger for small n. The level chosen is where the curve of the largest n has begun to rise."}} tags=["remove-input"]
 every = runs + sweep_results("images-sgd") if distance == "fd" else []  # the judge knows digits only
@@ -212,16 +214,19 @@ frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None el
 #
 # The judge also defines a time of its own: the first time at which the share of samples that it recognises is two
 # thirds of its share for real digits. This time has the exponent {glue:text}`images-strict` in $n$ under Adam and
-# {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. The statement "the time at which samples become good
-# does not depend on $n$" therefore holds here for the set of samples as a whole, which is what the Fréchet distance
-# sees, but not for single samples. Two explanations are possible. Larger training sets may be learned more slowly. Or
-# all training sets may follow the same path, which reaches good single samples late, and small sets leave this path
-# early towards their copies, which are digits as well. [](same-noise.ipynb) compares what two networks make of the same
-# noise.
+# {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. At the milder levels of the table, then, the time at
+# which the set of samples becomes good does not depend on $n$, while the time at which single samples become good grows
+# with $n$. Part of the difference may be that the judge's threshold is stricter: at the distance
+# {glue:text}`images-good` it recognises only {glue:text}`images-share-of-real` of its share for real digits. Two other
+# explanations are possible. Larger training sets may be learned more slowly. Or all training sets may follow the same
+# path, which reaches good single samples late, and small sets leave this path early towards their copies, which are
+# digits as well. [](same-noise.ipynb) compares what two networks make of the same noise.
 #
 # ## The losses separate first
+#
+# Is there a sign of copies before they appear? The figure has the losses of the same runs.
 
-# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), five noises each.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), against training time; means over five noises for each digit.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 
@@ -229,12 +234,16 @@ plt.show()
 record(runs, table, "images-losses")
 
 # %% [markdown]
-# Let $\tau_\mathrm{overfit}$ be the time at which the two losses differ by {glue:text}`images-parted` of the held-out
-# loss. It comes well before anything is copied: $\tau_\mathrm{mem}/\tau_\mathrm{overfit} =$ {glue:text}`images-lag`.
-# Its exponent in $n$ is {glue:text}`images-overfit`. The gap between the losses is an early warning that needs no
-# samples. For small $n$ it is no good rule for stopping, because there the losses separate before the samples are good.
+# Let $\tau_\mathrm{overfit}$ be the time at which the held-out loss exceeds the training loss by
+# {glue:text}`images-parted` of the held-out loss. It comes well before anything is copied:
+# $\tau_\mathrm{mem}/\tau_\mathrm{overfit} =$ {glue:text}`images-lag`. Its exponent in $n$ is
+# {glue:text}`images-overfit`. The gap between the losses is an early warning that needs no samples. For small $n$ it is
+# no good rule for stopping, because there the losses separate before the samples are good.
 #
-# ## Look at them
+# ## Look at the samples
+#
+# What do the samples look like before and after copies appear? Compare each sample with the training digit below it; the
+# slider shows the whole training.
 
 # %% tags=["remove-input"]
 steps = example.samples["step"].tolist()
@@ -250,7 +259,7 @@ show(
 # %% tags=["remove-input"]
 record([example], example.curves, "images-scrubber")
 
-# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, with $d_1 < d_2/3$.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits. In the second a few are framed as copies, and more are hardly to be told from them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, that is, less than a third as far from the nearest training digit as from the second nearest.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits. In the second a few are framed as copies, and more can hardly be told apart from their nearest training digits."}} tags=["remove-input"]
 figure, table = draw.grid(example, [new, steps[-1]])
 plt.show()
 
@@ -259,6 +268,9 @@ record([example], table, "images-grid")
 
 # %% [markdown]
 # ## The threshold k
+#
+# A sample counts as a copy when its nearest training image is less than $k$ times as far away as the second nearest.
+# Does the choice of $k$ change the result?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dotted: the largest share of held-out digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
 fresh = baseline.fresh_shares(runs)
@@ -273,7 +285,6 @@ glue("fresh-most", f"{fresh['1/3'].max():.2%}", display=False)
 glue("fresh-half", f"{fresh['1/2'].max():.1%}", display=False)
 
 # %% [markdown]
-# A sample counts as a copy when its nearest training image is less than $k$ times as far away as the second nearest.
 # With a larger $k$ more samples count as copies, and earlier. Some held-out digits meet the criterion by chance: at
 # most {glue:text}`fresh-most` of them at $k = 1/3$ and {glue:text}`fresh-half` at $k = 1/2$, for any of these training
 # sets. The exponent of $\tau_\mathrm{mem}$ is {glue:text}`images-half` at $k = 1/2$ and {glue:text}`images-mem` at $k =

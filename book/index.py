@@ -17,14 +17,14 @@
 # %% [markdown]
 # # Why Diffusion Models Don't Memorize: a reproducible companion
 #
-# A diffusion model that copies its training images may leak private pictures and break copyright. The risk is greatest
-# where images are scarce, because a large network has room to store every one of them, and trying out when copies begin
-# costs many long trainings. **How long may you train before copies appear?**
+# A diffusion model that copies its training images may leak private pictures and infringe copyright. The risk is
+# greatest where images are scarce, because a large network has room to store every one of them. Finding out by trial
+# when copies begin takes many long training runs. **How long may you train before copies appear?**
 #
 # {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good, and
 # this time does not depend on the number $n$ of training images. At $\tau_\mathrm{mem}$ copies of training images
 # appear, and this time is proportional to $n$. So the more images you have, the wider the window between the two times,
-# in which the model generates new images. Move the two sliders to see it happen.
+# in which the model generates new images. The two sliders set $n$ and the training time. Move them to see it happen.
 
 # %% tags=["remove-input"]
 from myst_nb import glue
@@ -41,10 +41,11 @@ glue("first-claims", len(verdicts), display=False)
 first_page.show(runs)
 
 # %% [markdown]
-# *Twelve samples of a U-Net, each above the training image nearest to it. A sample is called a copy, and framed, if it
-# is at most a third as far from its nearest training image as from the second nearest. Green: the window between
-# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. With few images there is none: copies appear before the samples are good.
-# [](images-adam) has the experiment.*
+# *Twelve samples of a U-Net, each above the training image nearest to it. The charts show the distance of the samples
+# from real images, the share of copies, and the losses, against training time. A sample is called a copy, and framed,
+# if it is at most a third as far from its nearest training image as from the second nearest. Green: the window between
+# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples are
+# good. [](images-adam) has the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
@@ -52,12 +53,14 @@ record(runs, first_page.curves(runs), "first-page")
 # %% [markdown]
 # ## Where to go next
 #
-# **I have two minutes.** Read [](one-dimension), where both times are seen in a single picture, then the table of
-# [claims](claims.ipynb): each of {glue:text}`first-claims` statements of the paper beside what these runs measured. Of
-# these, {glue:text}`first-counts`. Another table leads [from each figure of the paper](sec-paper-figures) to ours.
+# **I am in a hurry.** Read [](one-dimension), where both times are seen in a single picture. It takes five minutes.
+# Then look at the table of [claims](claims.ipynb), which sets each of {glue:text}`first-claims` statements of the paper
+# beside what these runs measured. Of these, {glue:text}`first-counts`. Another table leads [from each figure of the
+# paper](sec-paper-figures) to ours.
 #
-# **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your browser
-# while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) have what the paper leaves open.
+# **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your
+# browser while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) treat questions that the paper
+# leaves open.
 #
 # **I have a small data set.** [One command](your-data.ipynb) trains small models on parts of your data and predicts how
 # long you may train on all of it. [A monitor](monitor.ipynb) in your own training loop tells when copies begin, and
@@ -74,15 +77,16 @@ record(runs, first_page.curves(runs), "first-page")
 # **What training learns first.** The score of the population is smooth. The score of the training set has the same
 # coarse shape, but it also swings from one training point to the next, and these swings become finer as $n$ grows.
 # Gradient descent learns smooth functions first. The coarse part is in place at $\tau_\mathrm{gen}$, and the fine part
-# takes a time proportional to $n$. Training itself is the regulariser: stopping in the window gives a good model,
-# however large the network.
+# takes a time proportional to $n$. Training itself then acts as a regulariser: where such a window exists, stopping in
+# it gives a good model, even if the network is large enough to memorise the training set.
 #
 # **What the experiments show.** On a [Gaussian mixture](mixture), where the distribution is known exactly, the
 # divergence falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when
 # time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not
 # the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks
-# how far the sampler may be shortened before it changes what is measured. A U-Net on [images](images.ipynb), here
-# digits, shows the same times, and the held-out loss separates from the training loss before anything is copied.
+# how far the sampler may be shortened before it changes what is measured. With a U-Net on [images](images.ipynb), here
+# digits, copies again appear later for larger $n$, and the held-out loss separates from the training loss before
+# anything is copied. Whether $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged.
 # [](images-adam.ipynb) trains the network with both optimisers. [](images-full-batch.ipynb) shows every image in every
 # step, and finds that on these images repetition explains a good part of the delay after all. [](images-capacity.ipynb)
 # widens the network.
@@ -91,8 +95,9 @@ record(runs, first_page.curves(runs), "first-page")
 # eigenvalues of one matrix form two groups, one for the population and one for the training set, and each of the two
 # times is inversely proportional to the smallest eigenvalue of its group. [](features-dynamics) compares simulations
 # with the exact curves, [](features-spectrum) derives the spectrum, and [](score-error) has the losses at every
-# training time. [](frozen-noise.ipynb) asks with how many different noises an image must be seen, and whether weight
-# decay can replace early stopping, and [](features-adam.ipynb) trains the same model by Adam.
+# training time. [](frozen-noise.ipynb) asks how many different noises each training point needs before more of them
+# make no difference, and whether weight decay can replace early stopping. [](features-adam.ipynb) trains the same model
+# with Adam.
 #
 # ## What this book is
 #
@@ -100,10 +105,10 @@ record(runs, first_page.curves(runs), "first-page")
 # ([arXiv:2505.17638](https://arxiv.org/abs/2505.17638), NeurIPS 2025;
 # [their code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)). It was written independently of them.
 #
-# Every figure is drawn from stored training runs when the book is built. Each has a folded block under it that says
-# which runs, on which device, in what time, and the command that makes them again. Its numbers can be downloaded. Where
-# the paper's text and its code differ, or both leave a choice open, the page of [deviations](deviations) says what we
-# chose.
+# Figures are drawn when the book is built, most of them from stored training runs, the others from stored simulations
+# or from the theory. Each has a folded block under it that says which runs, on which device, in what time, and the
+# command that makes them again. Its numbers can be downloaded. Where the paper's text and its code differ, or both
+# leave a choice open, the page of [deviations](deviations) says what we chose.
 #
 # The runs come in **tiers**: `smoke` takes seconds and serves the tests, `laptop` takes minutes to hours on a CPU core and
 # is what the stored results hold, and `gpu` and `paper` are for larger machines. The code is the same, the numbers differ,

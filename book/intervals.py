@@ -57,7 +57,7 @@ for name, values in (("low", min), ("high", max)):
     )
     glue(f"coverage-laws-{name}", f"{values(table.loc[of_laws, 'held']):.0%}", display=False)
 
-# %% mystnb={"figure": {"caption": "How often each interval contains the truth: one dot for each simulated case, with the 95% interval of that frequency itself. The line marks the promised 95%. A dot to its right belongs to an interval that is wider than necessary, a dot to its left to one that contains the truth less often than promised.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1. One dot, the collapse of the conditional sweep, lies further to the left, and one group, the Fr\u00e9chet distance when it is taken for the distance between the distributions, lies far to the left."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "How often each interval contains the truth: one dot for each simulated case, with the 95% interval of that frequency itself. The line marks the promised 95%. A dot to its right belongs to an interval that is wider than necessary, a dot to its left to one that contains the truth less often than promised. Arrows at the left edge: values below 0.8.", "name": "fig-coverage"}, "image": {"alt": "Groups of dots, one group for each kind of interval, nearly all between 0.92 and 1. Only the Fr\u00e9chet distance, when it is taken for the distance between the distributions, lies far to the left, in part beyond the edge of the axis."}} tags=["remove-input"]
 figure, shown = coverages(table)
 plt.show()
 
@@ -67,9 +67,9 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # %% [markdown]
 # ## What was simulated
 #
-# We simulated {glue:text}`coverage-cases` cases, each of them {glue:text}`coverage-least` to {glue:text}`coverage-most`
-# times. Among the intervals that promise 95%, the lowest frequency is {glue:text}`coverage-lowest`
-# ({glue:text}`coverage-lowest-what`).
+# The figure has {glue:text}`coverage-cases` cases. Each simulated case was repeated {glue:text}`coverage-least` to
+# {glue:text}`coverage-most` times; the cases of shares of copies are computed exactly. Among the intervals that promise
+# 95%, the lowest frequency is {glue:text}`coverage-lowest` ({glue:text}`coverage-lowest-what`).
 #
 # **Exponents and collapses of a sweep.** These simulations imitate a stored sweep: its sizes, seeds, milestones and
 # number of samples, the shape of the rise of $f_\mathrm{mem}$ in its curves, and the scatter of $\tau_\mathrm{mem}$
@@ -83,10 +83,10 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 #
 # **Exponents, means and predictions of times.** Here we simulate experiments of the sizes that people make, from three
 # runs at three sizes to fifteen runs, some of them with unequal numbers of runs at each size. The logarithms of the
-# times scatter by {glue:text}`coverage-scatter`. In some simulations, some of the runs end before they cross the level,
-# so that only a bound is known. Predictions are tested where the true time is a power of $n$ and where it has an
-# offset; `predict` is not told which. The predictions of a [probe](your-data.ipynb) rest on few sizes and allow a
-# growth that becomes steeper than $n$, so they are tested with such growth as well.
+# times have a standard deviation of {glue:text}`coverage-scatter` between runs. In some simulations, some of the runs
+# end before they cross the level, so that only a bound is known. Predictions are tested where the true time is a power
+# of $n$ and where it has an offset; `predict` is not told which. The predictions of a [probe](your-data.ipynb) rest on
+# few sizes and allow a growth that becomes steeper than $n$, so they are tested with such growth as well.
 #
 # **Shares of copies** are counts, so the coverage of Wilson's interval can be computed exactly. **Losses** are means
 # over a few noises. **KL by nearest neighbours** is tested on samples from known distributions. **The monitor** does

@@ -32,8 +32,8 @@
 #
 # **What you will see.** A small network learns a distribution that we know exactly, so the quality of its samples can
 # be measured instead of judged by eye. Its samples become good at a time that does not depend on the number $n$ of
-# training points; copies of training points appear at a time proportional to $n$. These are Figures 8 and 9 of
-# {cite:t}`bonnaire2025`, redrawn from our own code and runs.
+# training points; copies of training points appear at a time proportional to $n$. The paper {cite:p}`bonnaire2025`
+# shows the network in its Figure 8 and the times in its Figure 9; here both are redrawn from our own code and runs.
 #
 # **You need** the idea of a diffusion model and of its score. [](one-dimension) introduces both, in the simplest
 # possible case. **Reading time**: fifteen minutes.
@@ -104,10 +104,10 @@ made = f"ResidualMLP(d={shape['d']}, width={shape['width']})"
 record_live(f"diffmemlib.companion.figures.network.residual_mlp({made})", table, "mixture-network")
 
 # %% [markdown]
-# It has {glue:text}`parameters` parameters at $W =$ {glue:text}`width`. It predicts the noise $\xi$ and is trained on full
-# batches by SGD with momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in
-# $\log\tau$ we pause the training, generate samples by the Euler-Maruyama scheme over all $T = 1000$ steps, and measure
-# two things:
+# The network has {glue:text}`parameters` parameters at $W =$ {glue:text}`width`. It predicts the noise $\xi$; dividing
+# this prediction by $-\sqrt{\Delta_t}$ gives the learned score $s_\theta$. It is trained on full batches by SGD with
+# momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in $\log\tau$ we
+# pause the training, generate samples by the Euler-Maruyama scheme over all diffusion steps, and measure two things:
 #
 # - **the memorised fraction** $f_\mathrm{mem}$: the share of samples whose nearest training point is less than
 #   $k = 1/3$ as far away as the second nearest (Eq. 6), with the 95% interval of Wilson {cite:p}`brown2001`;
@@ -138,10 +138,12 @@ record(runs, table, "mixture-n")
 #
 # ## How the times scale
 #
-# To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence is below {glue:text}`good`
-# nats, and $\tau_\mathrm{mem}$ the time at which a share {glue:text}`copies` of the samples are copies. Between them
-# lies $\tau_\mathrm{overfit}$, the first time after which the test loss exceeds the training loss by more than
-# {glue:text}`parted` of the test loss. Both losses are taken at diffusion time $t = 0.01$.
+# To put numbers to this, call $\tau_\mathrm{gen}$ the first time at which the divergence, estimated by the gap between
+# the learned and the exact score, is below {glue:text}`good` nats. Strictly, this is the time at which the score has
+# become good; [below](sec-kl) it is compared with an estimate from the samples. Call $\tau_\mathrm{mem}$ the time at
+# which $f_\mathrm{mem}$ reaches {glue:text}`copies`. Between them lies $\tau_\mathrm{overfit}$, the first time after
+# which the test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken
+# at diffusion time $t = 0.01$.
 
 # %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds. Shaded: what the network makes in each region of $n$ and training time.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher. Between the times of generation and memorisation a region of new samples widens with n; above it is the region of copies."}} tags=["remove-input"]
 measured = {
@@ -202,11 +204,13 @@ frame("Run by run", estimate.run_by_run(runs))
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It continues to a level that is lower for larger $n$
 # ({numref}`fig-mixture-n`, upper left), because more data teach the network more. A threshold that even the smallest
 # training set can pass gives a time that depends only weakly on $n$. A stricter threshold can be passed only with more
-# data, and gives a time that falls with $n$. Three nats of the score gap is a mild threshold. The nearest-neighbour
-# estimate, which measures the samples themselves, offers a scale: the divergence from $P_0$ is
-# {glue:text}`landmark-normal` nats for a standard normal distribution, {glue:text}`landmark-mode` for one of the two
-# modes alone, and {glue:text}`landmark-gaussian` for a Gaussian with the right mean and covariance. The table shows how
-# much the choice of estimator and of level matters, and when samples become better than that Gaussian.
+# data, and gives a time that falls with $n$. A level of {glue:text}`good` nats of the score gap is mild. It must not be
+# compared with the divergences of simple distributions, because while the divergence falls the score gap is far larger
+# than the divergence of the samples themselves ([below](sec-kl)). The nearest-neighbour estimate measures the samples,
+# and for it there is a scale: the divergence from $P_0$ is {glue:text}`landmark-normal` nats for a standard normal
+# distribution, {glue:text}`landmark-mode` for one of the two modes alone, and {glue:text}`landmark-gaussian` for a
+# Gaussian with the right mean and covariance. The table shows how much the choice of estimator and of level matters,
+# and when samples become better than that Gaussian.
 # ```
 
 # %% tags=["remove-input"]
@@ -281,17 +285,19 @@ shown[f"tau_mem at f_mem = {scaling.F_MEM:g}, n = 64"] = estimate.tau_mem_width_
 estimates("Exponents in W", shown)
 
 # %% [markdown]
-# A wider network is earlier by every measure, but by less than the factor $1/W$ of the paper. Where "good" is strict,
-# going from $W = 128$ to $256$ brings hardly any gain. At that level the divergence is limited by $n$ and by the noise
-# of the gradient, which sees one noise for each point in each step, and not by the width. The paper states neither its
-# threshold nor the $n$ of its right panel. The claims table uses {glue:text}`good-width` nats, which is our choice, and
-# all four widths. Widths other than 128 were measured with 500 samples.
+# A wider network reaches both times earlier by every measure, but the gain is smaller than in proportion to $1/W$, as
+# the paper has it. Where "good" is defined strictly, the step from $W = 128$ to $256$ brings hardly any gain. At that
+# level the limit is probably no longer the width but $n$, and the noise of the gradient, since each step draws a single
+# noise for each point. For the right panel of its Fig. 9 the paper states neither the threshold nor $n$. The claims
+# table uses {glue:text}`good-width` nats, which is our choice, and all four widths. Widths other than 128 were measured
+# with 500 samples.
 #
 # ## Watch one run
 #
-# The eight dimensions are shown in two: along the line that joins the two centres, and across it. Move the slider. At
-# first the samples look nothing like the data. Then the cloud has the right shape, and no sample sits on a training
-# point. At last the samples jump onto training points, one by one.
+# The eight dimensions are reduced to two: one along the line that joins the two centres, and one across it. The figure
+# shows three times, and the slider below it all of them. At first the samples look nothing like the data. Then the
+# cloud has the right shape, and no sample sits on a training point. Finally, the samples jump onto training points, one
+# by one.
 
 # %% mystnb={"figure": {"caption": "Samples of one run ($n = 64$) before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = next(r for r in runs if r.config["n"] == 64)
@@ -325,12 +331,12 @@ record([example], example.curves, "mixture-scrubber")
 #
 # **The paper's way** (Eqs. 25-28). The entropy of the distribution $P_t$ obeys $\dot H = \mathbb E|s(x_t, t)|^2 - d$
 # along the forward process. Insert the model's own score for $s$ and noised samples of the model for $x_t$, and
-# integrate from a Gaussian at large $t$:
+# integrate from a Gaussian at a large time $t_\mathrm{max}$:
 #
 # ```{math}
 # :label: eq-kl-paper
 # \begin{aligned}
-# \mathrm{KL} = {}& \int_0^T \left(\mathbb E |s_\theta(x_t, t)|^2 - d\right) dt \\
+# \mathrm{KL} = {}& \int_0^{t_\mathrm{max}} \left(\mathbb E |s_\theta(x_t, t)|^2 - d\right) dt \\
 # & - \tfrac d2 \log 2\pi e - \mathbb E_\mathrm{gen} \log P_0(x) .
 # \end{aligned}
 # ```
@@ -340,7 +346,7 @@ record([example], example.curves, "mixture-scrubber")
 #
 # ```{math}
 # :label: eq-kl-gap
-# \mathrm{KL} = \int_0^T \mathbb E_\mathrm{gen} \left| s_\theta(x_t, t) - \nabla\log P_t(x_t)\right|^2 dt .
+# \mathrm{KL} = \int_0^{t_\mathrm{max}} \mathbb E_\mathrm{gen} \left| s_\theta(x_t, t) - \nabla\log P_t(x_t)\right|^2 dt .
 # ```
 #
 # Both assume that the model's score is the score of the distribution that it generates. {eq}`eq-kl-paper` is first
@@ -377,10 +383,10 @@ record(chosen, table, "mixture-kl")
 # ## Does the divergence come down to zero?
 #
 # The paper says that the divergence falls to about zero between the two times. The nearest-neighbour estimate agrees:
-# it is {glue:text}`least-neighbours` nats at $n$ = {glue:text}`window-n`. But the estimate stored with these runs
-# compares samples with samples, and on pairs of distributions whose divergence is known it comes out too low or too
-# high. The score gap comes out right there. Its smallest value is {glue:text}`least-gap` nats, which is small but not
-# zero.
+# it is {glue:text}`least-neighbours` nats at $n$ = {glue:text}`window-n`. But this estimate compares two sets of
+# samples. In tests on pairs of distributions whose divergence is known, it comes out too low or too high
+# ([](deviations)), whereas the score gap comes out right. Its smallest value is {glue:text}`least-gap` nats, which is
+# small but not zero.
 
 # %% mystnb={"figure": {"caption": "The smallest score gap of every run over training time, against $n$, with its 95% interval, and the fitted power of $n$.", "name": "fig-mixture-least"}, "image": {"alt": "Points on a falling straight line in logarithmic axes: from more than one and a half nats at the smallest n to less than a fifth of a nat at the largest."}} tags=["remove-input"]
 figure, table = draw.smallest(runs)
@@ -403,8 +409,8 @@ glue("least-neighbours", str(estimate.smallest_kl("kl_knn")), display=False)
 # These runs do not reach zero, and the claims below say so. But the smallest divergence falls as a power of $n$, with
 # the exponent {glue:text}`least-exponent`. If that continued, it would fall below {glue:text}`least-margin` nats, which
 # the claim counts as about zero, from $n$ = {glue:text}`least-n` on. The divergence that remains at the best time to
-# stop is the price of a finite training set. We read the times and this claim off the score gap, because it is smooth
-# and nearly exact, and show the nearest-neighbour estimate beside it.
+# stop is the price of a finite training set. We read the times and this claim off the score gap, because it varies
+# smoothly and, once the score is good, is nearly exact. The nearest-neighbour estimate is shown beside it.
 #
 # ## What differs from the paper
 #
@@ -414,8 +420,8 @@ glue("least-neighbours", str(estimate.smallest_kl("kl_knn")), display=False)
 # - **Last sampling step.** Euler-Maruyama ends with the mean $\mathbb E[x_0|x_{t_1}]$ at the first diffusion time
 #   $t_1 = 1.1\cdot 10^{-4}$, so that no fresh noise is left on the samples.
 # - **The divergence** that defines $\tau_\mathrm{gen}$ is {eq}`eq-kl-gap`, not {eq}`eq-kl-paper`, for the reason above.
-# - **Width.** The paper does not say at which $n$ its right panel was made; ours are at
-#   $n = 64$ and $n = 256$.
+# - **Width.** The paper does not say at which $n$ the right panel of its Fig. 9 was made; ours are at $n = 64$ and $n =
+#   256$.
 #
 # ## Claims
 

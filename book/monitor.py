@@ -115,14 +115,14 @@ record([example], table, "monitor")
 # {glue:text}`stop-before-evidence`. At step {glue:text}`stop-step` there are {glue:text}`stop-copies`, and it says
 # stop. The loss on held-out data turned upwards before that. Losses need no samples, so you can give them to `update`,
 # as `loss_train` and `loss_test`, more often than you can afford to draw samples. Draw samples sooner when the two
-# losses separate. [](questions.ipynb) measures at which noise they separate first, and at which they tell how near
-# copies are.
+# losses separate. [](questions.ipynb) measures at which noise level the two losses separate first, and at which level
+# their separation best predicts when copies will appear.
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
-# {glue:text}`stop-said` of {glue:text}`stop-runs` of them, and at that step {glue:text}`stop-share` of all samples of
-# the run were copies. Of the runs in which it did not say stop, {glue:text}`stop-late` made copies only in their last
-# fifth. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more
-# samples at each, stop sooner.
+# {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were
+# copies: soon after the first copies, but not before them. The number of runs without a stop in which copies appeared
+# only in the last fifth of the steps is {glue:text}`stop-late`. The milestones of these runs are a factor of
+# {glue:text}`stop-factor` apart. More frequent looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -169,9 +169,9 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 #             break
 # ```
 #
-# **denoising-diffusion-pytorch**, whose `Trainer` has a loop of its own that ends at `train_num_steps`, here by way of
-# each milestone. It mirrors
-# pictures at random unless you make it with `augment_horizontal_flip=False`; otherwise pass both the pictures and their
+# **denoising-diffusion-pytorch** has a `Trainer` with its own loop, which runs until step `train_num_steps`. The code
+# below therefore sets this number to each milestone in turn and trains up to it. The `Trainer` mirrors pictures at
+# random. Either switch this off with `augment_horizontal_flip=False`, or give the monitor both the pictures and their
 # mirror images.
 #
 # ```python

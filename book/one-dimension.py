@@ -62,13 +62,15 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 # %% [markdown]
 # ## Two scores for one data set
 #
-# A diffusion model adds noise to data, $x_t = e^{-t} x_0 + \sqrt{\Delta_t}\,\xi$ with $\Delta_t = 1 - e^{-2t}$, and
-# learns the score $\nabla\log P_t$ in order to run the process backwards. But which $P_t$? There are two candidates:
+# A diffusion model gradually replaces a data point $x_0$ by noise. At diffusion time $t$ the point has become $x_t =
+# e^{-t} x_0 + \sqrt{\Delta_t}\,\xi$, where $\xi$ is standard Gaussian noise and $\Delta_t = 1 - e^{-2t}$. Let $P_t$ be
+# the density of $x_t$. The gradient of its logarithm, $\nabla\log P_t$, is called the score. The model learns it in
+# order to run the process backwards, from noise to data. But which $P_t$? There are two candidates:
 #
 # - the **population's** score, which belongs to the noised version of the distribution $P_0$ that the data were drawn
 #   from. Following it backwards gives new samples of $P_0$;
-# - the **training set's** score, which belongs to the noised version of the $n$ points themselves. It minimises the
-#   training loss, and is known in closed form (Eq. 5 of the paper),
+# - the **training set's** score, which belongs to the noised version of the $n$ training points $x^1, \dots, x^n$
+#   themselves. It minimises the training loss, and is known in closed form (Eq. 5 of the paper),
 #
 # ```{math}
 # :label: eq-empirical-score
@@ -83,11 +85,12 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 # The first score is smooth. The second swings from one training point to the next, and swings more wildly for smaller
 # $t$. Here $P_0$ is an equal mixture of two Gaussians at $\pm${glue:text}`mu`, and we look at $t$ = {glue:text}`t`. A
 # residual network of width $W$ = {glue:text}`width` is trained by Adam on $n$ = {glue:text}`n` points. Every step uses
-# all points, with {glue:text}`draws` noises for each of them.
+# all points, with {glue:text}`draws` noises for each of them. The network predicts the noise $\xi$ in $x_t$; its
+# prediction divided by $-\sqrt{\Delta_t}$ is the learned score.
 #
 # ## Early, between, late
 
-# %% mystnb={"figure": {"caption": "Top: the learned score between the score of the population and that of the training set. Bottom: what the model generates at that time, against the density of the population; the ticks are the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram has spikes on single training points and heaps where several lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The network at three training times. Top: the learned score (black), the score of the population (blue) and that of the training set (orange). Bottom: histogram of what the network generates, against the density of the population (blue); ticks mark the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram has spikes on single training points and heaps where several lie close together."}} tags=["remove-input"]
 figure, table = draw.three_scores(run, [first, between, last], ["early", "between", "late"])
 plt.show()
 
@@ -95,12 +98,14 @@ plt.show()
 record([run], table, "one-dimension")
 
 # %% [markdown]
-# In between, at step {glue:text}`between`, the network has not yet learned the swings of its own training set. Its score
-# runs along that of the population, and what it generates is new. Late, at step {glue:text}`last`, it follows every
-# swing, and generates training points. How near is the histogram to the population? The share of samples that would
-# have to be moved, the distance in total variation, is {glue:text}`variation-first` in the first panel,
-# {glue:text}`variation-between` in the second and {glue:text}`variation-last` in the third. For {glue:text}`samples`
-# samples of the population itself it would be {glue:text}`variation-chance` by chance.
+# Early, the learned score resembles neither of the two. The middle panel is taken where the generated histogram is
+# nearest to the population, at step {glue:text}`between`. There the network has not yet learned the swings of its own
+# training set: its score runs along that of the population, and what it generates is new. Late, at step
+# {glue:text}`last`, it follows every swing, and generates training points. How near is the histogram to the population?
+# We measure this by the distance in total variation: the share of samples that would have to be moved to make the two
+# agree. It is {glue:text}`variation-first` in the first panel, {glue:text}`variation-between` in the second and
+# {glue:text}`variation-last` in the third. Even {glue:text}`samples` samples drawn from the population itself would be
+# at a distance of {glue:text}`variation-chance`, by chance.
 #
 # ## Move through the training
 
@@ -120,9 +125,10 @@ record([run], run.curves, "one-dimension-scrubber")
 #
 # How far is the learned score from each of the two? Let $s$ be the learned score and $s'$ one of the two others. We
 # measure the mean of $\Delta_t\,|s - s'|^2$. For the score of the population, the mean is over noised new points of the
-# population; for that of the training set, it is over noised training points. A network that always predicts zero noise
-# has the error {glue:text}`none-population` against the population and {glue:text}`none-training` against the training
-# set. These two values are dotted: a curve below its dotted line has learned something.
+# population; for that of the training set, it is over noised training points. For comparison, a network that always
+# predicts zero noise, and so has the score zero, has the error {glue:text}`none-population` against the population and
+# {glue:text}`none-training` against the training set. These two values are dotted: a curve below its dotted line has
+# learned something.
 
 # %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Dotted: the same errors of a network that predicts no noise. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, is below its dotted line for a while, then rises far above it. The error to the training set falls a little early, and much later to nearly nothing."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)
@@ -132,11 +138,13 @@ plt.show()
 record([run], table, "one-dimension-errors")
 
 # %% [markdown]
-# The error against the population is smallest at step {glue:text}`best`, where it is {glue:text}`best-error`. At the
-# end it is {glue:text}`last-population`, while the error against the training set has fallen to
-# {glue:text}`last-error`. From step {glue:text}`learned-from` to {glue:text}`learned-to` the blue curve is below its
-# dotted line. This is the window in which the model has learned the distribution and not the points. The rest of this
-# book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.
+# The error against the population is smallest at step {glue:text}`best`, where it is {glue:text}`best-error`. This is
+# earlier than the middle panel above, because a sample depends on the score at all $t$, and this error only on that at
+# $t$ = {glue:text}`t`. At the end it is {glue:text}`last-population`, while the error against the training set has
+# fallen to {glue:text}`last-error`. From step {glue:text}`learned-from` to {glue:text}`learned-to` the error against
+# the population (blue) is below its dotted line, and for most of this time the error against the training set stays far
+# above its final value. This is the window in which the model has learned the distribution but not yet the points. The
+# rest of this book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.
 #
 # **Next.** [The Gaussian mixture](mixture.ipynb) asks how the two times depend on $n$, with a distribution that is
 # known exactly.

@@ -17,9 +17,9 @@
 # %% [markdown]
 # # The same noise, two training sets
 #
-# **What you will see.** Two networks are trained on training sets of different size. Once their samples have strokes,
-# both still turn the same noise into much the same picture. Later, each makes pictures of its own, and the network with
-# fewer training images makes copies.
+# **What you will see.** Two networks are trained on training sets of different sizes. Early on, both turn the same
+# noise into much the same picture. Later their pictures differ more, and the network with fewer training images makes
+# copies.
 #
 # **You need** [the experiment on images](images.ipynb). **Reading time**: two minutes.
 
@@ -33,9 +33,10 @@ from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
 # %% [markdown]
-# The digits, the U-Net and the optimiser, Adam, are those of [the experiment on images](images.ipynb). These two
-# networks start from the same weights and sample from the same noise at every milestone. The smaller training set is a
-# part of the larger one. Do they turn the same noise into the same picture?
+# The digits, the U-Net and the optimiser, Adam, are those of [the experiment on images](images.ipynb). Two such
+# networks are trained on different numbers of images, and the smaller training set is a part of the larger one. Both
+# start from the same weights, and at every milestone both sample from the same noise. Do they turn the same noise into
+# the same picture?
 
 # %% mystnb={"figure": {"caption": "Eight starting noises, one in each column, and what the networks make of them in the course of training (from top to bottom), for two training-set sizes. Copies are framed.", "name": "fig-images-same-noise"}, "image": {"alt": "Two blocks of pictures, with one row for each training step. In both blocks noise becomes blobs and then strokes in much the same way, column by column. In the last rows the digits differ between the blocks; some on the left are framed as copies."}} tags=["remove-input"]
 pair = sweep_results("images-same-noise")
@@ -54,12 +55,13 @@ for when, step in (("early", 754), ("late", 3000)):
 
 # %% [markdown]
 # Compare the two blocks column by column. In the first rows most pictures are still the noise that they started from.
-# Once they are strokes, at step {glue:text}`images-early`, two pictures from the same noise have a correlation of
-# {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`: the two
-# networks make much the same of the same noise. At step {glue:text}`images-late` the correlations are
-# {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because all samples are
-# digits by then, which are alike. In this pair, what is learned first hardly depends on the number of training images,
-# and the networks go apart slowly.
+# At step {glue:text}`images-early`, when most pictures have become strokes, two pictures from the same noise have a
+# correlation of {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`:
+# from the same noise, the two networks make much the same picture. At step {glue:text}`images-late` the correlations
+# are {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because most samples
+# are digits by then, and any two digits have much in common. What the noise determines is the excess of the first
+# number over the second, and this excess has become smaller: the two networks slowly move apart. In this pair, what is
+# learned first hardly depends on the number of training images.
 #
 # **Next.** [Adam and SGD](images-adam.ipynb) asks what the optimiser changes: the times themselves, or also how they
 # grow with $n$?

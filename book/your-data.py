@@ -133,34 +133,36 @@ glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" 
 # .venv/bin/python -m diffmemlib probe letters --minutes 20 --out report
 # ```
 #
-# The second stopped after {glue:text}`probe-minutes` of its minutes on {glue:text}`probe-workers` cores
-# ({glue:text}`probe-device`), because no further training would have fitted. It was interrupted once. Below is what the
-# second call printed, which went on with the minutes that were left; lines of progress are omitted.
+# The probe stopped after {glue:text}`probe-minutes` of its 20 minutes on {glue:text}`probe-workers` cores
+# ({glue:text}`probe-device`), because no further training would have fitted. It was interrupted once and started again.
+# Below is what it printed after the restart, without the lines of progress.
 #
 # ```{literalinclude} measured/probe-letters.txt
 # :language: text
 # ```
 #
-# It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which {glue:text}`probe-through`
-# reached plain copies. The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens without a
-# network: both times against $n$ with what is predicted, a slider over training time with samples over the training
-# images nearest to them, the curves, and what the answer rests on. The same content is stored beside it as JSON.
+# It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which {glue:text}`probe-through` went
+# on until copies were unmistakable. The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens
+# without a network. It shows both times with their predictions against $n$; samples above the training images nearest
+# to them, with a slider for the training time; the curves; and what the answer rests on. The same content is stored
+# beside it as JSON.
 #
 # The answer has its limits. Its steps are those of the probe's own network and way of training (here a U-Net with
 # {glue:text}`probe-width` channels, and Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). With
 # another network, learning rate or augmentation, copies come at another step, which no probe can tell; for those, put a
 # [monitor](monitor.ipynb) into your own training loop. Where the data do not support a prediction, because nothing was
-# memorised in the time given, or in too few trainings, the command says so instead of guessing. The minutes are those
-# of the machine that it ran on. For those of another machine give its rate, `--model-steps-per-second 120` for example,
-# or name a stored run that was made there, `--pilot` with the digits of its folder. Its rate is used only if that run
-# was trained as the probe trains; otherwise the report says what differs.
+# memorised in the time given, or in too few trainings, the command says so instead of guessing. The answer is also
+# given in minutes, on the machine that ran the probe. To have it in minutes of another machine, give the number of
+# training steps that machine makes per second, for example `--model-steps-per-second 120`. If a run made on that
+# machine is stored, you can instead name it with `--pilot ID`, where `ID` is the name of its folder. The rate of a
+# stored run is used only if that run was trained as the probe trains; otherwise the report says what differs.
 #
 # ## Is it right?
 #
 # A probe with more minutes can test itself. Once it has trained on $n$ points, it predicts that training from those
 # with at most a quarter of its points, and its report compares the two. The table has every such test on
-# {glue:text}`proof-sets` data sets on which nothing was tuned: {glue:text}`proof-names`. Each interval should contain
-# the measured step with 95% confidence.
+# {glue:text}`proof-sets` data sets that had not been used for tuning when they were probed: {glue:text}`proof-names`.
+# Each interval should contain the measured step with 95% confidence.
 
 # %% tags=["remove-input"]
 proof = probed.tests(proofs)
@@ -204,10 +206,10 @@ frame(
 
 # %% [markdown]
 # Of {glue:text}`proof-told` trainings that could be judged, {glue:text}`proof-inside` lay inside the interval, and
-# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of its middle. {glue:text}`proof-untold` ended too
-# early to be judged. The rows of one data set are predicted from the same small trainings, so their errors are not
-# independent. The intervals are wide where they rest on few trainings; more minutes narrow them. So take the middle of
-# the interval as an order of magnitude, and its low end as the time to stop.
+# {glue:text}`proof-near` within a factor of {glue:text}`proof-close` of the expected step. {glue:text}`proof-untold`
+# ended too early to be judged. The rows of one data set are predicted from the same small trainings, so their errors
+# are not independent. The intervals are wide where they rest on few trainings; more minutes narrow them. So take the
+# expected step as an order of magnitude, and the low end of the interval as the time to stop.
 #
 # These lay outside: {glue:text}`proof-missed`. For the emoji, the time of copies grew faster than $n$, which the
 # predictions did not allow at that time. A possible reason is that these pictures are richer than the others, so that
@@ -218,7 +220,7 @@ frame(
 # test has to come from data that were probed after the change. There are {glue:text}`since-sets` such sets, with
 # {glue:text}`since-told` trainings: {glue:text}`since-inside` lay inside the interval that was predicted for them,
 # {glue:text}`since-inside-90` inside one of 90% confidence, and {glue:text}`since-near` within a factor of
-# {glue:text}`proof-close` of the middle.
+# {glue:text}`proof-close` of the expected step.
 #
 # And when are the samples good? The probe expects that all the data need the same number of steps as the largest of
 # the small trainings did, since $\tau_\mathrm{gen}$ should not depend on $n$. Its interval allows more: that this time
@@ -254,23 +256,25 @@ frame("Step at which samples were expected to be good, and from which on they we
 
 # %% [markdown]
 # The rule for the interval was made after these tests had been seen, so they are no proof of it. By that rule,
-# {glue:text}`good-open` of the {glue:text}`good-reached` intervals have no upper end, because the small trainings did not
-# show how this time grows; of the {glue:text}`good-closed` others, {glue:text}`good-inside` contain the step.
-# Of {glue:text}`good-all` trainings, {glue:text}`good-later` became good later than expected, and
-# {glue:text}`good-near` of them within a factor of {glue:text}`proof-close`. A possible reason is the level. Samples
-# count as good when they are at most twice as far from held-out data as the training points themselves are (or than a
-# Gaussian with the data's mean and covariance, where that is more), and $n$ points come closer as $n$ grows. For
-# pictures the distance is a rough judge besides: with {glue:text}`good-far` the expectation was wrong by a factor of
-# ten or more. Look at the samples in the report before you trust the time at which they become good.
+# {glue:text}`good-open` of the {glue:text}`good-reached` intervals have no upper end, because the small trainings did
+# not show how this time grows; of the {glue:text}`good-closed` others, {glue:text}`good-inside` contain the step. Of
+# {glue:text}`good-all` trainings, {glue:text}`good-later` became good later than expected, and {glue:text}`good-near`
+# of them within a factor of {glue:text}`proof-close`. A possible reason is that the level depends on $n$. Samples count
+# as good when their distance from the held-out data is at most twice that of the training points (or that of a Gaussian
+# with the data's mean and covariance, if this is larger). The distance of $n$ training points from the held-out data
+# falls as $n$ grows, so the level becomes stricter. For pictures the distance is a rough judge besides: with
+# {glue:text}`good-far` the expectation was wrong by a factor of ten or more. Look at the samples in the report before
+# you trust the time at which they become good.
 #
 # ## How sharp can such a prediction be?
 #
-# How near the middle of the interval comes depends on how the time of copies grows, and on the number of trainings. A
-# simulation shows how much: it makes up trainings whose growth is known, predicts one on four times the largest $n$
-# from them, and repeats this {glue:text}`sharp-trials` times. In {glue:text}`sharp-worlds` of the simulated worlds the
-# time is a power of $n$, or proportional to $n$ after an offset. In {glue:text}`sharp-steep` others its growth
-# steepens, up to $n^2$. The logarithms of the times scatter by {glue:text}`sharp-scatter` from one training to the
-# next. The table has the lowest and the highest share over these worlds.
+# How near the expected step comes depends on how the time of copies grows, and on the number of trainings. A simulation
+# shows how much. It draws the times of trainings under a known law of growth, predicts from them the time at four times
+# the largest $n$, and repeats this {glue:text}`sharp-trials` times. In {glue:text}`sharp-worlds` of the simulated
+# worlds the time is a power of $n$, or proportional to $n$ after an offset. In {glue:text}`sharp-steep` others its
+# growth steepens, up to $n^2$. The logarithms of the times have a standard deviation of {glue:text}`sharp-scatter`
+# between trainings. For each design (the number of sizes and of trainings at each), the table has the lowest and the
+# highest share of successful predictions over the simulated worlds.
 
 # %% tags=["remove-input"]
 sharp = json.loads((checkout() / "book" / "measured" / "prediction.json").read_text())
@@ -294,7 +298,7 @@ frame(
 
 # %% [markdown]
 # The 95% intervals contain the training in {glue:text}`sharp-held` of the cases, over all growths and designs. The
-# middle of the interval is a different matter. Where the growth does not steepen, it is near the measured time in
+# expected step is a different matter. Where the growth does not steepen, it is near the measured time in
 # {glue:text}`sharp-near` of the cases. Where it steepens, it is near in {glue:text}`sharp-near-steep`, and more
 # trainings on few points do not help, because they cannot show how the growth continues.
 #
@@ -310,7 +314,7 @@ frame(
 # you start the same command several times with one output folder, the processes share the work, so on a cluster it can
 # be an array of jobs: `sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"`.
 #
-# ## The long way: four commands
+# ## The long way, in four steps
 #
 # You can also choose the sizes and settings yourself, in a table of runs. Such a table may take hours, and it can be
 # run on a cluster.
@@ -366,11 +370,11 @@ frame(
 #
 # ## What the letters say
 #
-# The stand-in is {glue:text}`own-letters` pictures of capital letters in {glue:text}`own-fonts` fonts, each turned, moved
-# and scaled at random, at
-# {glue:text}`own-side` $\times$ {glue:text}`own-side` pixels. The network is the U-Net of [](images.ipynb) with
-# $W =$ {glue:text}`own-width`, trained by Adam at {glue:text}`own-lr` in batches of {glue:text}`own-batch`. All runs
-# together took {glue:text}`own-hours` hours of a core, the largest {glue:text}`own-slowest` minutes.
+# In place of your data, this page uses {glue:text}`own-letters` pictures of capital letters in {glue:text}`own-fonts`
+# fonts, each turned, moved and scaled at random, at {glue:text}`own-side` $\times$ {glue:text}`own-side` pixels. The
+# network is the U-Net of [](images.ipynb) with $W =$ {glue:text}`own-width`, trained by Adam at {glue:text}`own-lr` in
+# batches of {glue:text}`own-batch`. All runs together took {glue:text}`own-hours` hours of a core, the largest
+# {glue:text}`own-slowest` minutes.
 #
 # **Good** needs a scale. There is no network that was trained to recognise such letters, so the Fréchet distance is
 # taken between features of an *untrained* convolutional network {cite:p}`naeem2020`, and compared with two landmarks.
@@ -485,8 +489,8 @@ record(runs, table, "own-losses")
 # tau_mem = share_crossing(steps, f_mem, 1000, 0.02)  # .tau, and .status: interpolated, censored, at first point
 #
 # # the same for models trained on 250, 500 and 1000 points, then
-# times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is
-# steps_allowed, low, high = predict([250, 500, 1000], times, at=20000)
+# times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is expected,
+# low, high = predict([250, 500, 1000], times, at=20000)  # stop at low
 # ```
 #
 # Distances are taken between points as they are given: raw pixels in the paper, features if you prefer.
@@ -496,8 +500,8 @@ record(runs, table, "own-losses")
 # - **Near-duplicates in the data** hide copies; the first command counts them.
 # - **Copies come at other times if you train in another way.** Learning rate, batch, width and augmentation all move
 #   $\tau_\mathrm{mem}$: [](training-time.ipynb) has the factor of each. Predict with the settings that you will use.
-# - **Square.** Pictures are cut to their central square. Colours are kept, unless you say `--grey`, as the paper does
-#   with its faces.
+# - **Square.** Pictures are cut to their central square. Colours are kept. The paper turns its faces to grey; `--grey`
+#   does the same.
 # - **An untrained network sees less than a trained one.** For photographs, `features = "inception"` in the table gives the
 #   FID, where the weights are at hand.
 #

@@ -72,7 +72,7 @@ def test_every_figure_of_the_built_book_comes_in_both(html: Path):
         page = bs4.BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         lights, darks = page.select("img.for-light"), page.select("img.for-dark")
         assert len(lights) == len(darks)
-        assert not page.select("div.cell_output img[src*='_images'][src$='.png']"), f"{file.name} has a figure that is no SVG"
+        assert not page.select("div.cell_output img[src*='_images'][src$='.png']"), f"{file.name} has another kind"
         for light, other in zip(lights, darks, strict=True):
             assert other["src"] == light["src"].replace(".svg", "-dark.svg") and other["alt"] == light["alt"]
             text = (file.parent / other["src"]).read_text(encoding="utf-8")
