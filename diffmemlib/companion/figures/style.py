@@ -69,7 +69,8 @@ def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
 def as_picture(bar: Colorbar, *artists: Artist) -> None:
     """Draw a bar of colours and what it explains as pixels: a figure for a dark page keeps their colours."""
     for artist in (bar.solids, *bar.ax.patches, *artists):
-        artist.set_rasterized(True)
+        if artist is not None:
+            artist.set_rasterized(True)
 
 
 def band(axis: Axes, table: pd.DataFrame, x: str, color: str, label: str | None = None, **options: Any) -> None:
