@@ -52,14 +52,16 @@ book: $(STAMP) ## Build the HTML book, each figure from the highest tier stored,
 	  echo "The book was not built: mend each warning and error above, then run make book again." >&2; exit 1; }
 	@echo "The book: $(CURDIR)/_build/html/index.html"
 
-# One long page, from what `make book` has read, printed as the style sheets say. A sandbox of its own is none for root.
+# One long page, from what `make book` has read, printed as the style sheets say. Sphinx writes it into a folder, with
+# most of its links as seen from above. Chromium has no sandbox for root.
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 
 pdf: book ## Print the whole book into one file, _build/book.pdf, by Chromium
 	@test -n "$(CHROMIUM)" || { echo "Chromium, which prints the book, is not on the PATH: name it, CHROMIUM=..." >&2; exit 1; }
 	@DIFFMEM_TIER=$(BOOK_TIER) $(BIN)/jupyter-book build . --builder singlehtml --keep-going
+	@sed 's#\.\./_\(static\|images\)/#_\1/#g' _build/singlehtml/book/index.html > _build/singlehtml/book.html
 	"$(CHROMIUM)" --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --no-pdf-header-footer \
-	  --virtual-time-budget=600000 --print-to-pdf=_build/book.pdf "file://$(CURDIR)/_build/singlehtml/index.html"
+	  --virtual-time-budget=600000 --print-to-pdf=_build/book.pdf "file://$(CURDIR)/_build/singlehtml/book.html"
 	@echo "The book: $(CURDIR)/_build/book.pdf"
 
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it

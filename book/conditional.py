@@ -17,10 +17,10 @@
 # %% [markdown]
 # # Conditional generation
 #
-# **What you will see.** A network that is told the class shows both times, and its copies appear after the same number
-# of steps as those of a network that is not told. Under Adam in full batches the time grows more slowly than $n$, with labels
-# and without. The page then tests what {cite:t}`bonnaire2025` only conjecture: within one network, different classes are memorised at
-# different times, and guidance towards a class brings copies sooner.
+# **What you will see.** A network that is told the class shows both times. Under SGD its copies appear after about the
+# same number of steps as those of a network that is not told. Under Adam in full batches the time grows more slowly
+# than $n$, with labels and without. The page then tests what {cite:t}`bonnaire2025` only conjecture: within one
+# network, different classes are memorised at different times, and guidance towards a class brings copies sooner.
 #
 # **You need** [the mixture](mixture). **Reading time**: eight minutes.
 
@@ -87,8 +87,9 @@ glue("cond-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(labelled))
 # $f_\mathrm{mem} =$ {glue:text}`cond-first`, has the exponent {glue:text}`cond-exponent`; the paper reports a collapse
 # in $\tau/n$. At the same $n$ and seeds ({glue:text}`cond-sizes`) the exponent without labels is
 # {glue:text}`cond-plain`, and $\tau_\mathrm{mem}$ with labels is {glue:text}`cond-factor-sgd` times that without them.
-# A network that is told the class does not copy sooner than one that is not. Both exponents are somewhat above 1, as on
-# the [page of the mixture](mixture.ipynb).
+# In full batches a network that is told the class does not copy sooner than one that is not. (For Adam in small
+# batches, see [](training-time.ipynb).) Both exponents are somewhat above 1, as on the [page of the
+# mixture](mixture.ipynb).
 #
 # ## Adam in full batches
 
@@ -115,17 +116,18 @@ frame("Adam with labels: when f_mem reaches a level, in units of n, geometric me
 
 # %% [markdown]
 # Under Adam at a learning rate of {glue:text}`cond-lr` the exponent of $\tau_\mathrm{mem}$ is {glue:text}`cond-adam`
-# without labels and {glue:text}`cond-labels` with them; the labels change $\tau_\mathrm{mem}$ itself by a factor of
-# {glue:text}`cond-factor`. So the optimiser makes the difference. (In the table of claims below, *consistent* means
-# that the interval does not exclude what the paper states.) Nor does one exponent describe these runs: at larger
-# $n$ the first copies come earlier in $\tau/n$, and the fraction then rises more slowly, so the curves do not have the
-# same shape. The rest of this page uses the runs under Adam, which need far fewer steps.
+# without labels and {glue:text}`cond-labels` with them; $\tau_\mathrm{mem}$ itself is {glue:text}`cond-factor` times as
+# long with labels as without. So it is the optimiser, and not the labels, that lowers the exponent. Nor does one
+# exponent describe these runs: at larger $n$ the first copies come earlier in $\tau/n$, and the fraction then rises
+# more slowly, so the curves do not have the same shape. The rest of this page uses the runs under Adam, which need far
+# fewer steps.
 #
 # How can Adam change the exponent? It divides every step by the running size of the gradient. Late in training this
 # size is mostly the noise of the drawn times and Gaussians, which is $\sigma/\sqrt m$ for a gradient averaged over $m$
-# draws, so the steps are longer by a factor of $\sqrt m$. With full batches $m = n$, and larger sets take longer steps.
-# If steps of equal length give $\tau_\mathrm{mem} \propto n$, these give $n/\sqrt n$: an exponent of 1/2 where the
-# gradient is all noise, and of 1 where there is no noise.
+# draws, where the mean gradient is far smaller. The steps keep their length, but their component along the mean
+# gradient is larger by a factor of $\sqrt m$. With full batches $m = n$, so each step on a larger set makes more
+# progress. If equal progress in each step gives $\tau_\mathrm{mem} \propto n$, this gives $n/\sqrt n$: an exponent of
+# 1/2 where the gradient is all noise, and of 1 where there is no noise.
 #
 # ## Classes that differ
 #
@@ -154,12 +156,13 @@ estimates(
 )
 
 # %% [markdown]
-# The class with a quarter of the other's points reaches $f_\mathrm{mem} =$ {glue:text}`cond-level` in
-# {glue:text}`cond-share` of the other's time. If only its own points counted, the ratio would be 0.25. But the class
-# shares its network with the other one, and contributes a fifth of the gradient. For the narrow class the ratio is
-# {glue:text}`cond-spread`. It is memorised later, because its points are nearer to each other and harder to tell apart
-# through the same noise. So the time of memorisation is a property of the class as well as of the model, and the
-# memorised fraction of all samples hides the class that is copied first.
+# Class 1 has a fifth of all points, a quarter as many as class 0. It reaches $f_\mathrm{mem} =$ {glue:text}`cond-level`
+# in {glue:text}`cond-share` of the time of class 0. If only its own points counted, and the time were proportional to
+# their number, the ratio would be 0.25. But the class shares its network with the other one, and contributes a fifth of
+# the gradient. For the narrow class the ratio is {glue:text}`cond-spread`. It is memorised later, probably because its
+# points are nearer to each other, so that the same noise makes them harder to tell apart. So the time of memorisation
+# is a property of the class as well as of the model, and the memorised fraction of all samples hides the class that is
+# copied first.
 #
 # ## Guidance
 

@@ -59,7 +59,7 @@ frame(
         {
             "psi_n": parted["psi_n"].map("{:.0f}".format),
             "steps": parted["steps"].map("{:.0f}".format),
-            "steps for each point": parted["per_point"].map("{:.1f}".format),
+            "steps / n": parted["per_point"].map("{:.1f}".format),
         }
     ),
 )
@@ -67,7 +67,8 @@ frame(
 # %% [markdown]
 # Adam rescales every weight's step by the size of its own gradients, so slow modes are no longer slow in proportion to
 # their eigenvalues. Still, the score is learned in a number of steps that hardly depends on $n$, and the losses
-# separate later when there are more data, with the exponent {glue:text}`adam`.
+# separate later when there are more data. At the level of the table the exponent in $n$ is {glue:text}`adam`; the claim
+# below has it at other levels of the gap.
 #
 # ## Claims
 

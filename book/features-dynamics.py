@@ -49,10 +49,10 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # with $W$ drawn once and frozen, and $A$ trained from zero by gradient descent on the denoising loss of $n$ points at
 # one diffusion time $t$. Features and points are counted in units of the dimension, $\psi_p = p/d$ and $\psi_n = n/d$.
 # Time is $\tau = k\eta/d^2$ after $k$ steps of size $\eta$. The loss is quadratic in $A$, so everything follows from
-# the matrix $U = \frac1n\sum_\nu \mathbb E_\xi[\phi\phi^T]$ of the features $\phi$ of noised data, and from $V =
-# \frac1n\sum_\nu \mathbb E_\xi[\phi\,\xi^T]$. A mode of $U$ with eigenvalue $\lambda$ relaxes at the rate
-# $2\Delta_t\lambda/\psi_p$: **small eigenvalues are slow**, and the slow ones are those of the training set. With
-# $g(\lambda) = (e^{-2\Delta_t\lambda\tau/\psi_p} - 1)/\lambda$,
+# the matrix $U = \frac1n\sum_\nu \mathbb E_\xi[\phi\phi^T]$, where $\phi = \sigma(W x_t/\sqrt d)$ is the vector of
+# features of a noised point $x_t$, and from $V = \frac1n\sum_\nu \mathbb E_\xi[\phi\,\xi^T]$. A mode of $U$ with
+# eigenvalue $\lambda$ relaxes at the rate $2\Delta_t\lambda/\psi_p$: **small eigenvalues are slow**, and the slow ones
+# are those of the training set. With $g(\lambda) = (e^{-2\Delta_t\lambda\tau/\psi_p} - 1)/\lambda$,
 #
 # ```{math}
 # :label: eq-rf-losses
@@ -68,11 +68,12 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 #
 # ## No noise needs to be drawn
 #
-# Both matrices are averages over the noise $\xi$. The argument of feature $i$ at point $\nu$ is $h_i^\nu = e^{-t}
-# w_i\cdot x^\nu/\sqrt d$ plus noise of variance $\Delta_t |w_i|^2/d$. Two features therefore need an average over two
-# correlated Gaussians, whose correlation $r_{ij}$ is the cosine between $w_i$ and $w_j$. Mehler's formula turns this
-# average into products of one-dimensional integrals $c_k = \mathbb E_g[\sigma(h + \sqrt{\Delta_t}\,|w| g/\sqrt d)\,
-# \mathrm{He}_k(g)]/\sqrt{k!}$:
+# Both matrices are averages over the noise $\xi$. The argument of feature $i$ at point $\nu$ is the sum of a fixed
+# part, $h_i^\nu = e^{-t} w_i\cdot x^\nu/\sqrt d$, and of noise of variance $\Delta_t |w_i|^2/d$. Two features therefore
+# need an average over two correlated Gaussians, whose correlation $r_{ij}$ is the cosine between $w_i$ and $w_j$.
+# Mehler's formula turns this average into products of one-dimensional integrals $c_k = \mathbb E_\zeta[\sigma(h +
+# \sqrt{\Delta_t}\,|w| \zeta/\sqrt d)\, \mathrm{He}_k(\zeta)]/\sqrt{k!}$ over a standard normal $\zeta$, with the
+# Hermite polynomials $\mathrm{He}_k$:
 #
 # ```{math}
 # :label: eq-rf-mehler
@@ -90,7 +91,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # In the figure, the points come from one draw of features and data in $d = 100$, with 6400 features. The lines are the
 # [exact curves of the limit](score-error). Nothing is fitted.
 
-# %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: train and test loss. Middle: distance to the exact score. Right: test minus train loss, against time in units of $\\tau_\\mathrm{mem}$, the inverse edge of the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: test loss (filled points, full lines) and training loss (open points, dashed lines). Middle: distance to the exact score. Right: test minus training loss, against time in units of $\\tau_\\mathrm{mem} = \\psi_p/(\\Delta_t\\lambda)$, with $\\lambda$ the lower edge of the training set's bulk in the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
 runs = sweep_results("rfnn-n")
 figure, table = draw.dynamics(runs)
 plt.show()
@@ -100,9 +101,9 @@ record(runs, table, "rf-dynamics")
 
 # %% [markdown]
 # Up to $\tau$ of order ten the four training sets cannot be told apart: train and test loss fall together, and
-# $E_\mathrm{score}$ falls by more than an order of magnitude. Then the losses separate, later for more data, at the
-# time $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$ that the [spectrum](features-spectrum) predicts for each training
-# set.
+# $E_\mathrm{score}$ falls by more than an order of magnitude. Then the losses separate, later for more data. The scale
+# of this time is $\tau_\mathrm{mem} = \psi_p/(\Delta_t\lambda)$, where $\lambda$ is the lower edge of the part of the
+# [spectrum](features-spectrum) that belongs to the training set. The gap is visible well before $\tau_\mathrm{mem}$.
 #
 # ## Other diffusion times, other variances
 #
@@ -116,6 +117,9 @@ plt.show()
 
 # %% tags=["remove-input"]
 record(by_time, table, "rf-times")
+
+# %% [markdown]
+# Does the prediction of $\tau_\mathrm{mem}$ hold for data of other variances as well?
 
 # %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
 by_variance = sweep_results("rfnn-variance")
@@ -140,8 +144,9 @@ shown = {
 estimates("Exponents of times", shown)
 
 # %% [markdown]
-# The time at which $E_\mathrm{score}$ has halved has the exponent {glue:text}`gen-delta` in $\Delta_t$ and
-# {glue:text}`gen-n` in $\psi_n$.
+# The time at which $E_\mathrm{score}$ has halved has the exponent {glue:text}`gen-delta` in $\Delta_t$, where $-1$ was
+# expected, and {glue:text}`gen-n` in $\psi_n$. For both variances the gap rises at nearly the same
+# $\tau/\tau_\mathrm{mem}$.
 #
 # ## When is the time of memorisation proportional to n?
 #
@@ -167,12 +172,12 @@ record_live(
 # \ldots 32$ at $\psi_p = 64$, it does not hold yet: there the exponent is {glue:text}`mem-range`. There are two
 # reasons. With few data, even the fast modes contribute to the gap between the losses, because the training set
 # misjudges the population itself. And as $\psi_n$ approaches $\psi_p$, the network runs out of capacity, and the gap
-# grows ever more slowly. In both cases the window is wider than proportionality would have it.
+# grows ever more slowly. In both cases the time grows faster than in proportion to $\psi_n$.
 #
-# A fixed amount of the gap is one way to define the time, but perhaps not the fairest. With more data the final gap is
-# smaller, so the same amount is a larger share of it. The paper itself defines $\tau_\mathrm{mem}$ by the lower edge of
-# the bulk of the training set, $\psi_p/(\Delta_t\lambda)$. Here is the exponent by each definition, over the same
-# $\psi_n$ from 4 to 32:
+# One can define the time by a fixed level of the gap, as above, but this is perhaps not the fairest definition. With
+# more data the final gap is smaller, so the same level is a larger share of it. The paper itself defines
+# $\tau_\mathrm{mem}$ by the lower edge of the bulk of the training set, $\psi_p/(\Delta_t\lambda)$. Here is the
+# exponent by each definition, over the same $\psi_n$ from 4 to 32:
 
 # %% tags=["remove-input"]
 by_definition = exponents.exponents((64.0, 256.0, 1024.0, 4096.0))
@@ -195,13 +200,13 @@ frame(
 
 # %% [markdown]
 # At $\psi_p = 64$, where the paper simulates, the definitions disagree: the edge gives {glue:text}`mem-by-edge`, the
-# fixed amount {glue:text}`mem-by-0.3`, and half of the final gap {glue:text}`mem-by-50%`. The reason is that the final
-# gap falls from {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the inverse
-# edge, the time at which the gap reaches half of its final value varies by a factor of {glue:text}`mem-spread`.
+# fixed level of 0.3 {glue:text}`mem-by-0.3`, and half of the final gap {glue:text}`mem-by-50%`. The reason is that the
+# final gap falls from {glue:text}`mem-gap-first` to {glue:text}`mem-gap-last` over these $\psi_n$. In units of the
+# inverse edge, the time at which the gap reaches half of its final value varies by a factor of {glue:text}`mem-spread`.
 #
 # With more features, the edge and the shares of the gap come to agree. At the largest $\psi_p$ of the table the edge
 # gives {glue:text}`mem-by-edge-many` and half of the gap {glue:text}`mem-by-50%-many`, and the times vary only by a
-# factor of {glue:text}`mem-spread-many`. The fixed amount gives {glue:text}`mem-by-0.3-many` and agrees with the others
+# factor of {glue:text}`mem-spread-many`. The fixed level gives {glue:text}`mem-by-0.3-many` and agrees with the others
 # only at larger $\psi_n$, as the figure above shows. So $\tau_\mathrm{mem} \propto \psi_n$ is a statement about $1 \ll
 # \psi_n \ll \psi_p$, as it was derived.
 #

@@ -19,8 +19,8 @@
 #
 # **What you will see.** Both times of training are set by edges of one spectrum, that of the matrix $U$ of [the
 # model](features-dynamics). In high dimension two equations determine it. This page derives them in a few lines, solves
-# them together with a check that the solution is the right one, and compares the result with the eigenvalues of true
-# features, as in Figs. 4 and 14 of {cite:t}`bonnaire2025`.
+# them together with a check that the solution is the right one, and compares the result with the eigenvalues of actual
+# tanh features at finite dimension, as in Figs. 4 and 14 of {cite:t}`bonnaire2025`.
 #
 # **You need** the model of the last page, and to know what a resolvent is. **Reading time**: ten minutes.
 
@@ -52,9 +52,11 @@ for name in ("masses", "losses"):
 # %% [markdown]
 # ## From tanh to Gaussians
 #
-# In high dimension a feature of noised data behaves like a sum of independent parts: one along the data, one along the
-# noise, and a remainder. Let $u$, $\zeta$ and $\zeta'$ be independent standard normal variables, $\sigma_x^2$ the mean
-# variance of the data, and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, \zeta$. The coefficients are
+# In high dimension a feature of noised data behaves like a sum of four independent parts: one linear in the data, with
+# coefficient $a$; one linear in the noise, with $b$; one nonlinear in the data and the same for every noise of a point,
+# with $v$; and a remainder that changes with the noise, with $s$. Let $u$, $\zeta$ and $\zeta'$ be independent standard
+# normal variables, $\sigma_x^2$ the mean variance of the data, and $y = e^{-t}\sigma_x u + \sqrt{\Delta_t}\, \zeta$.
+# These coefficients are
 #
 # ```{math}
 # :label: eq-rf-coefficients
@@ -120,9 +122,9 @@ for name in ("masses", "losses"):
 # summed to one within {glue:text}`grid-masses`, and the losses agreed with those on other contours with more nodes within
 # {glue:text}`grid-losses`.
 #
-# ## True features
+# ## Comparison with tanh features
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 true tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Right: density per unit.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Left: all eigenvalues except those of the delta, as a share per decade; the orange line marks the delta. Middle and right: the two bulks, as density per unit of $\\lambda$.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
 runs = sweep_results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
@@ -147,10 +149,10 @@ frame("The spectrum in the limit", table.set_index(["variances", "part"]))
 # %% [markdown]
 # Read the spectrum from right to left, from fast to slow directions:
 #
-# - $\rho_2$, of mass $1/\psi_p$, from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of the data
-#   space. Its edge sets $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It depends on the variances of the data (bottom
-#   row) but not on their number.
-# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it does not depend on
+# - $\rho_2$, of mass $1/\psi_p$, in the top row from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of
+#   the data space. Its lower edge sets $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It depends on the variances of
+#   the data (bottom row), and hardly on the number of data points.
+# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it hardly depends on
 #   $\Sigma$.
 # - A smaller bulk next to the delta, again of mass $1/\psi_p$. Theorem 3.2 does not contain it, because the theorem
 #   holds to leading order for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It comes from the noise part
@@ -171,10 +173,11 @@ show(
 # %% [markdown]
 # ## Both regimes
 #
-# With fewer features than data ($\psi_p < \psi_n$) there is no delta, and $\rho_1$ holds all but $1/\psi_p$ of the
-# eigenvalues. It stays away from zero: such a model cannot memorise, however long it trains.
+# The paper calls the case of more features than data ($\psi_p > \psi_n$) regime I, and the case of fewer regime II. In
+# regime II there is no delta, and $\rho_1$ holds all but $1/\psi_p$ of the eigenvalues and stays away from zero, so
+# that no mode is slow. Such a model has too few parameters to memorise, however long it trains.
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of four draws of true features, $d = 100$ (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of four draws of tanh features, $d = 100$ (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
 cases = [{"psi_p": 8, "psi_n": 3, "t": 0.1}, {"psi_p": 3, "psi_n": 8, "t": 0.1}]
 figure, table = draw.small_spectra(cases)
 plt.show()

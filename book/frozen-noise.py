@@ -53,9 +53,9 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #
 # A diffusion model is trained on noisy versions of its data. The theory of this book, like the paper, averages over the
 # noise. This describes training with fresh noise at every step, as long as the steps are small. But one may also draw
-# the noise once and keep it, so that there are $m$ noisy versions of every picture; and any training that ends after
-# $m$ epochs has seen each picture with $m$ noises only. We call this **frozen noise**. The loss is then the mean over
-# the $nm$ noisy points,
+# $m$ noises for each point once and keep them. We call this **frozen noise**. (A training that ends after $m$ epochs
+# has also seen each point with only $m$ noises, but each of them once.) The loss is then the mean over the $nm$ noisy
+# points,
 #
 # ```{math}
 # :label: eq-frozen-loss
@@ -63,7 +63,7 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #   \left\|\sqrt{\Delta_t}\, s_A(x_t^{\nu a}) + \xi^{\nu a}\right\|^2 ,
 # ```
 #
-# and a model with enough features can memorise the noises as well as the pictures.
+# and a model with enough features can memorise the noises as well as the points.
 #
 # {cite:t}`george2025` solved this model at the end of training, for $m = 1$ and for fresh noise, and
 # [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. This page has the solution for
@@ -71,10 +71,10 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #
 # ## The equations
 #
-# For given features, $U$ is the covariance of $nm$ noisy points, and the $m$ points of one picture share its signal.
-# The $m$ noises of a picture can be rotated into their mean and $m - 1$ directions that contain no signal. Then $U$ is
-# a sum of two independent sample covariances. One more trace, $u = \frac1p\mathrm{Tr}[W W^T R]/d$, and two denominators
-# close the system:
+# For given features, $U$ is the covariance of $nm$ noisy points, and the $m$ noisy versions of one point share its
+# signal. The $m$ noises of a point can be rotated into their mean and $m - 1$ directions that contain no signal. Then
+# $U$ is a sum of two independent sample covariances. One more trace, $u = \frac1{pd}\mathrm{Tr}[W W^T R]$ (called
+# $m(z)/\psi_p$ in [](score-error.ipynb); here $m$ is the number of noises), and two denominators close the system:
 #
 # ```{math}
 # :label: eq-frozen
@@ -88,8 +88,9 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #
 # As $m \to \infty$, $D_2$ and $\kappa$ become one, and these are the equations of [](features-spectrum.ipynb). The step
 # from one resolvent to two, which gives the test loss, is that of [](score-error.ipynb), with three linear equations
-# for the corners instead of two. **Weight decay** $\gamma$, in units of the eigenvalues of $U$, adds $\gamma$ to every
-# rate: $g(\lambda) = (e^{-2\Delta_t(\lambda + \gamma)\tau/\psi_p} - 1)/(\lambda + \gamma)$.
+# instead of two for the upper right entries. **Weight decay** $\gamma$, measured in units of the eigenvalues of $U$,
+# adds $\gamma$ to every eigenvalue: $g(\lambda) = (e^{-2\Delta_t(\lambda + \gamma)\tau/\psi_p} - 1)/(\lambda +
+# \gamma)$.
 #
 # ```python
 # from diffmemlib import GradientFlow, learning_curves, spectrum
@@ -101,9 +102,9 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # Every value in the limit is computed by two contour rules that must agree within $10^{-9}$. At the end of training
 # with weight decay no contour is needed, and a computation with forty digits confirms the same nine digits.
 #
-# ## With how many noises must a picture be seen?
+# ## How many noises does a point need?
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score for pictures seen with $m$ frozen noises; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise.", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score for points seen with $m$ frozen noises, $\\psi_p = 4$, $\\psi_n = 2$, $t = 0.3$; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise; dashed, as many noisy points as features ($nm = p$).", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
 many = np.unique(np.concatenate([np.geomspace(1, 100, 13), [1.7, 1.85, 1.95, 2.0, 2.05, 2.15, 2.3]]))
 figure, table = draw.noises(runs, many)
 plt.show()
@@ -141,15 +142,15 @@ frame(
 # With $\psi_p =$ {glue:text}`frozen-psi-p`, $\psi_n =$ {glue:text}`frozen-psi-n` and $t =$ {glue:text}`frozen-t` there
 # are as many noisy points as features when $m =$ {glue:text}`frozen-peak`. (The points of the figure are means over
 # {glue:text}`frozen-draws` draws of features and data at $d =$ {glue:text}`frozen-d`.) At that $m$, the error at the
-# **end** of training is by far the worst: the model can just fit all noises, and needs huge weights to do so. This peak
-# is known as double descent. With exactly as many noisy points as features the error never stops growing; over the last
-# decade of training time in the figure it grows as the power {glue:text}`frozen-grows` of time.
+# **end** of training is by far the worst: the model can just fit all noises, and needs huge weights to do so. Such a
+# peak is known from double descent. With exactly as many noisy points as features the error never stops growing; over
+# the last decade of training time in the figure it grows as the power {glue:text}`frozen-grows` of time.
 #
-# At the **best time to stop** there is no such peak. The error falls smoothly with $m$, and the best time becomes a
-# little later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh noise. Seeing each picture with one
-# noise only makes the best error {glue:text}`frozen-one` times as large as with fresh noise. With
-# {glue:text}`frozen-needed-1.5` noises it is within one and a half times the error of fresh noise, and with
-# {glue:text}`frozen-needed-1.1` within ten per cent.
+# At the **best time to stop** there is no such peak. The error falls smoothly with $m$, and the best time to stop moves
+# later, by a factor of {glue:text}`frozen-sooner` from one noise to fresh noise. Seeing each point with one noise only
+# makes the best error {glue:text}`frozen-one` times as large as with fresh noise. With {glue:text}`frozen-needed-1.5`
+# noises it is within one and a half times the error of fresh noise, and with {glue:text}`frozen-needed-1.1` within ten
+# per cent.
 #
 # So the number of features at which training to the end fails is of no concern to someone who stops in time. This holds
 # over the whole plane of $m$ and $\psi_p$:
@@ -164,8 +165,11 @@ record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table
 
 # %% [markdown]
 # ## Do frozen noise and weight decay change the window?
+#
+# Here we call the window the times at which the score error is within 10% of its smallest value. This can be read off
+# any curve, without the two times.
 
-# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window in which it stays within 10% of that, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. Left: for $m$ frozen noises. Right: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "Left: the window moves later and hardly widens as m grows. Right: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window as defined above, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. Left: for $m$ frozen noises. Right: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "Left: the window moves later and hardly widens as m grows. Right: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
 wide = {"psi_p": 64.0, "psi_n": 8.0, "t": 0.1}
 gammas = np.geomspace(1e-2, 1e2, 25)
 figure, table = draw.windows(np.geomspace(1, 100, 9), gammas, **wide)
@@ -234,7 +238,7 @@ frame(
 # $\lambda$, a training that is stopped has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and a training
 # with weight decay the share $\lambda/(\lambda + \gamma)$. The first changes more sharply with $\lambda$, so it
 # separates better between the modes of the population, which should be learned, and those of the training set, which
-# should not. Weight decay has another advantage: nobody has to choose a time to stop.
+# should not. Weight decay does have one advantage: there is no time to stop that has to be chosen, only its strength.
 #
 # ## The covariance of real data
 #

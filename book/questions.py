@@ -61,11 +61,11 @@ glue("questions-sizes", listed(sizes), display=False)
 # %% [markdown]
 # ## How it was measured
 #
-# The data are the mixture of two Gaussians in $d =$ {glue:text}`questions-d` dimensions, and the network is the residual
-# MLP with $W =$ {glue:text}`questions-width`, trained by Adam at {glue:text}`questions-lr` in batches of
+# The data are the mixture of two Gaussians in $d =$ {glue:text}`questions-d` dimensions, and the network is the
+# residual MLP with $W =$ {glue:text}`questions-width`, trained by Adam at {glue:text}`questions-lr` in batches of
 # {glue:text}`questions-batch`. For each of $n =$ {glue:text}`questions-sizes` there are {glue:text}`questions-seeds`
 # trainings, which share no training point and no random number. At every milestone each network predicts the noise at
-# the same points of the true distribution, at eight times of diffusion. The exact prediction is known there: it is
+# the same points of the true distribution, at eight diffusion times. The exact prediction is known there: it is
 # $-\sqrt{\Delta_t}$ times the score.
 #
 # What we expected was written into the table of runs, `config/laptop.toml`, before any of them was made. It stands at
@@ -73,12 +73,13 @@ glue("questions-sizes", listed(sizes), display=False)
 #
 # ## Is the minimum of the held-out loss already too late?
 #
-# [arXiv:2603.03469](https://arxiv.org/abs/2603.03469) reports that a bias begins before the held-out loss turns, and
-# compares networks that were trained on disjoint halves of the data. Here the error of a network can be split exactly
-# into two parts. The part that all networks have **in common**, whatever their training points, is the bias. The rest is
-# each network's **own**, the variance: it comes from the training points that it happened to see, and from chance.
+# [arXiv:2603.03469](https://arxiv.org/abs/2603.03469) reports that a bias begins before the held-out loss turns (passes
+# its minimum), and compares networks that were trained on disjoint halves of the data. Here the error of a network can
+# be split exactly into two parts. The part that all networks have **in common**, whatever their training points, is the
+# bias. The rest is each network's **own**, the variance: it comes from the training points that it happened to see, and
+# from chance.
 
-# %% mystnb={"figure": {"caption": "Top: mean squared error of the predicted noise, split into the part that networks with other training points have in common and the part that is each one's own, at the time of diffusion at which the common part turns first. Bottom: cosine of the predictions of two networks, for four times of diffusion. Vertical lines: the least common error (dotted), the least held-out loss at $t = 0.01$ (dashed), and $\\tau_\\mathrm{mem}$ (solid).", "name": "fig-questions-errors"}, "image": {"alt": "Three columns for three training-set sizes. Above, the common error falls, has a minimum before that of the held-out loss and rises again, while the own error rises steadily from some hundred steps on. Below, the cosine at small times of diffusion falls from 0.9 to about 0.5, and at large times stays near 1."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Top: mean squared error of the predicted noise, split into the part that networks with other training points have in common and the part that is each one's own, at the diffusion time at which the common part turns first. Bottom: cosine of the predictions of two networks, for four diffusion times. Vertical lines: the least common error (dotted), the least held-out loss at $t = 0.01$ (dashed), and $\\tau_\\mathrm{mem}$ (solid).", "name": "fig-questions-errors"}, "image": {"alt": "Three columns for three training-set sizes. Above, the common error falls, has a minimum before that of the held-out loss and rises again, while the own error rises steadily from some hundred steps on. Below, the cosine at small diffusion times falls from 0.9 to about 0.5, and at large times stays near 1."}} tags=["remove-input"]
 figure, table = draw.errors(turns, (0.003, 0.16, 0.42, 1.1))
 plt.show()
 
@@ -117,11 +118,11 @@ frame("Steps of the turning points", shown.rename(columns={
 
 # %% [markdown]
 # The answer depends on the noise at which the loss is read. The common error turns first at $t =$
-# {glue:text}`questions-turn-t`. Its minimum comes at {glue:text}`questions-bias-share` times the step of the least
-# held-out loss at $t = 0.01$, for the three $n$ in their order; the loss at so small a time does not show it. But the
-# held-out loss at $t =$ {glue:text}`questions-turn-t` itself turns earlier than the common error, which comes at
-# {glue:text}`questions-there-share` times its step. It has to: that loss is the sum of both errors and a constant, and
-# each network's own error rises before the common one does.
+# {glue:text}`questions-turn-t`. There it reaches its minimum at {glue:text}`questions-bias-share` times the step at
+# which the held-out loss at $t = 0.01$ does, for the three $n$ in order. So the loss at $t = 0.01$ gives no warning of
+# it. The held-out loss at $t =$ {glue:text}`questions-turn-t` does: the minimum of the common error comes at
+# {glue:text}`questions-there-share` times the step of the minimum of that loss. This must be so, because that loss is
+# the sum of both errors and a constant, and each network's own error rises before the common one does.
 #
 # What does this do to the samples? Their divergence from the truth, by the score gap of [the mixture](mixture.ipynb), is
 # smallest at {glue:text}`questions-kl-share` times the step of the least held-out loss at $t = 0.01$. Stopping at that
@@ -130,7 +131,7 @@ frame("Steps of the turning points", shown.rename(columns={
 # the samples are better at the minimum of the loss than where the common error turns. Copies are still some way off at
 # either: the loss at $t = 0.01$ turns at {glue:text}`questions-loss-share` of $\tau_\mathrm{mem}$.
 #
-# The lower row of the figure shows the measure of that paper. At small times of diffusion the cosine of two networks
+# The lower row of the figure shows the measure of that paper. At small diffusion times the cosine of two networks
 # falls almost from the beginning, while the samples still improve: there the exact prediction is a small number, and
 # two predictions can be nearly right and still differ in direction.
 #
@@ -140,7 +141,7 @@ frame("Steps of the turning points", shown.rename(columns={
 # intermediate noise. The gap is cheap to measure, since it needs no sampling. Which time of
 # diffusion warns first, and which one tells when copies will come?
 
-# %% mystnb={"figure": {"caption": "Left: held-out loss minus training loss, in units of the former, at eight times of diffusion, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Right: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the time of diffusion.", "name": "fig-questions-gaps"}, "image": {"alt": "Left: the gaps rise one after another, those at times of diffusion near 0.4 first and those at the smallest times last, and those at the two largest times never. Right: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Left: held-out loss minus training loss, in units of the former, at eight diffusion times, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Right: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the diffusion time.", "name": "fig-questions-gaps"}, "image": {"alt": "Left: the gaps rise one after another, those at diffusion times near 0.4 first and those at the smallest times last, and those at the two largest times never. Right: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
 figure, table = draw.gaps(sizes[1], gaps)
 plt.show()
 
@@ -169,25 +170,25 @@ frame(f"A gap of {estimate.GAP:.0%} is seen at this share of tau_mem", pd.DataFr
 
 # %% [markdown]
 # A gap of {glue:text}`questions-gap` is seen first at $t =$ {glue:text}`questions-first-t`, at
-# {glue:text}`questions-first-share` of $\tau_\mathrm{mem}$. At smaller times it comes later, one time of diffusion after
+# {glue:text}`questions-first-share` of $\tau_\mathrm{mem}$. At smaller times it comes later, one diffusion time after
 # another, and at $t =$ {glue:text}`questions-never` it never comes: so much noise hides which points were trained on.
 #
 # Is the first warning also a good clock? For that, its share of $\tau_\mathrm{mem}$ would have to be the same for all
-# $n$. It is {glue:text}`questions-first-sizes` for the sizes here. At $t =$ {glue:text}`questions-small-t` a gap of
-# {glue:text}`questions-gap` comes at {glue:text}`questions-small-share` of $\tau_\mathrm{mem}$, and one of 20% at
-# {glue:text}`questions-late-share`, which is {glue:text}`questions-late-sizes` for these sizes. So look at the losses at
-# an intermediate time to learn that overfitting has begun, and at a small time to learn that copies are near. Neither
-# needs a sample.
+# $n$, and it is {glue:text}`questions-first-sizes` for the three sizes. At $t =$ {glue:text}`questions-small-t` a gap
+# of {glue:text}`questions-gap` comes at {glue:text}`questions-small-share` of $\tau_\mathrm{mem}$. There a gap of 20%
+# comes at {glue:text}`questions-late-share` of it, with the values {glue:text}`questions-late-sizes` for the three
+# sizes. So look at the losses at an intermediate time to learn that overfitting has begun, and at a small time to learn
+# that copies are near. Neither needs a sample.
 #
 # ## Can the time of copies be computed before training?
 #
-# [arXiv:2609.35377](https://arxiv.org/abs/2609.35377) looks at the **tangent kernel**: the products of the gradients of
-# the network's output at two points. Gradient descent learns the part of a function that lies along an eigenvector of
-# the kernel's Gram matrix at a rate given by its eigenvalue. If the spectrum had two parts with a gap at rank $n$, what
-# is learned from the population would lie above the gap and what is learned from single points below it, and
-# $\tau_\mathrm{mem}$ would be $nm/(\eta\lambda)$ up to a constant, with $m$ noises of each point, the learning rate $\eta$
-# and the eigenvalue $\lambda$ of rank $n$. (Momentum $\beta$ multiplies the rate by $1/(1-\beta)$.) That would need no
-# training at all.
+# [arXiv:2609.35377](https://arxiv.org/abs/2609.35377) looks at the **tangent kernel**: for two inputs, the inner
+# product of the gradients of the network's output with respect to its weights. Gradient descent learns the part of a
+# function that lies along an eigenvector of the kernel's Gram matrix at a rate given by its eigenvalue. The paper
+# expects the spectrum to have a gap at rank $n$: what is learned from the population lies above the gap, and what is
+# learned from single points below it. Then $\tau_\mathrm{mem}$ is $nm/(\eta\lambda)$ up to a constant, with $m$ noises
+# for each point, the learning rate $\eta$ and the eigenvalue $\lambda$ of rank $n$. (Momentum $\beta$ multiplies the
+# rate by $1/(1-\beta)$.) If so, no training is needed to predict it.
 
 # %% tags=["remove-input"]
 told = estimate.kernel_times()
@@ -196,7 +197,7 @@ best = spread.iloc[int(spread["factor"].argmin())]
 kernels = sweep_results(estimate.KERNEL)
 some = [r for r in kernels if r.config["n"] in (64, 256) and r.config["width"] == 128 and r.config["seed"] == 0]
 
-# %% mystnb={"figure": {"caption": "Left: eigenvalues of the tangent kernel's Gram matrix, for one output of the network, at the training points with four noises each; dotted, first weights; solid, near $\\tau_\\mathrm{gen}$; dot, rank $n$. Right: $\\tau_\\mathrm{mem}$ of networks trained by SGD in full batches, against what the eigenvalue of rank $n$ tells, times the constant that misses least at worst; grey, within a factor of 1.5.", "name": "fig-questions-kernels"}, "image": {"alt": "Left: four spectra that fall over seven decades, with a steep step after rank 9 and no step at the dots, which mark rank n. Right: measured against predicted times for several sizes and widths, which scatter about the diagonal."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Left: eigenvalues of the tangent kernel's Gram matrix, for one output of the network, at the training points with four noises each; dotted, first weights; solid, near $\\tau_\\mathrm{gen}$; dot, rank $n$. Right: $\\tau_\\mathrm{mem}$ of networks trained by SGD in full batches, against the time predicted from the eigenvalue of rank $n$, multiplied by the one constant that makes the largest error smallest; grey, within a factor of 1.5 of the prediction.", "name": "fig-questions-kernels"}, "image": {"alt": "Left: four spectra that fall over seven decades, with a steep step after rank 9 and no step at the dots, which mark rank n. Right: measured against predicted times for several sizes and widths, which scatter about the diagonal."}} tags=["remove-input"]
 figure, table = draw.kernels(some, told, int(best["steps"]), float(best["t"]))
 plt.show()
 
@@ -216,7 +217,7 @@ glue("questions-best-t", f"{best['t']:.2g}", display=False)
 glue("questions-best-when", f"after {best['steps']:g} steps" if best["steps"] else "before training", display=False)
 glue("questions-kernels-n", listed(sorted(told["n"].unique())), display=False)
 glue("questions-kernels-w", listed(sorted(told["width"].unique())), display=False)
-frame("One constant for all: by what factor it misses, at worst", pd.DataFrame({
+frame("The largest factor by which the predicted time is wrong, with one constant for all", pd.DataFrame({
     "t": [f"{t:.2g}" for t in sorted(spread["t"].unique())],
     **{("first weights" if steps == 0 else f"after {steps:g} steps"): part.sort_values("t")["factor"].map("{:.2f}".format).to_list()
        for steps, part in spread.groupby("steps")},
@@ -227,22 +228,23 @@ frame("One constant for all: by what factor it misses, at worst", pd.DataFrame({
 # linear function of its $d$ inputs and a constant, which makes $d + 1$ large eigenvalues. At rank $n$ there is none.
 #
 # The eigenvalue of rank $n$ can be tried all the same. The runs have $n =$ {glue:text}`questions-kernels-n` and $W =$
-# {glue:text}`questions-kernels-w`. With one constant for all of them, the time that it tells misses
-# $\tau_\mathrm{mem}$ by a factor of {glue:text}`questions-factor` at worst, for the best choice of the kernel
-# ({glue:text}`questions-best-when`, at $t =$ {glue:text}`questions-best-t`). {glue:text}`questions-other-when` the best
-# choice misses by {glue:text}`questions-factor-other`, and the worst choice of all by
-# {glue:text}`questions-factor-worst`. We had set 1.5 as the limit beyond which a probe of the data is of more use. The
-# choice was made with the answer known, so no better should be expected on a new task.
+# {glue:text}`questions-kernels-w`. With one constant for all of them, the predicted time is wrong by a factor of up to
+# {glue:text}`questions-factor`, for the best choice of the kernel ({glue:text}`questions-best-when`, at $t =$
+# {glue:text}`questions-best-t`). {glue:text}`questions-other-when`, the best choice is wrong by up to
+# {glue:text}`questions-factor-other`, and the worst of all choices by up to {glue:text}`questions-factor-worst`. We had
+# set 1.5 as the limit beyond which a probe of the data is of more use. The choice was made with the answer known, so no
+# better should be expected on a new task.
 #
 # ## Do other cures beat stopping in time?
 #
-# Instead of stopping, one can train on and hold copies down in another way: by weight decay, by dropout, by noise on the
-# data, or by **guidance away** from the training points while sampling. (When the clean data that the network predicts
-# are less than half as far from one training point as from any other, they are moved away from it, by a strength times
-# their distance; no network is trained for this.) Each was tried at three strengths, for as long as the plain training,
-# well past its copies.
+# Instead of stopping, one can train on and hold copies down in another way: by weight decay, by dropout, by noise on
+# the data, or by **guidance away** from the training points while sampling. Guidance away is not the class guidance of
+# [](conditional.ipynb), and needs no further training. At each sampling step the network implies a predicted clean
+# point. If that point is less than half as far from its nearest training point as from any other, it is moved away from
+# that training point, by the strength times the distance between them. Each cure was tried at three strengths, for as
+# long as the plain training, well past its copies.
 
-# %% mystnb={"figure": {"caption": "Divergence of the samples from the truth against the share of copies. Line: the plain training as it goes on, from the upper left downwards and then to the upper right. Symbols: trainings with a cure at its end, the number is its strength, with 95% intervals of the divergence. Dotted, the share of copies that defines $\\tau_\\mathrm{mem}$.", "name": "fig-questions-cures"}, "image": {"alt": "The line of the plain training falls to its smallest divergence at hardly any copies and then rises to the right with more copies. Symbols of dropout and of noise on the data lie near the line, those of weight decay and guidance mostly above it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence of the samples from the truth against the share of copies. Line: the plain training as it goes on, from the upper left downwards and then to the upper right. Symbols: trainings with a cure, at the end of training; the number beside a symbol is the strength of the cure, and the bars are 95% intervals of the divergence. Dotted, the share of copies that defines $\\tau_\\mathrm{mem}$.", "name": "fig-questions-cures"}, "image": {"alt": "The line of the plain training falls to its smallest divergence at hardly any copies and then rises to the right with more copies. Symbols of dropout and of noise on the data lie near the line, those of weight decay and guidance mostly above it."}} tags=["remove-input"]
 cured = estimate.cures()
 figure, table = draw.cures(cured)
 plt.show()
@@ -276,17 +278,17 @@ frame("Each cure at the end of the training", pd.DataFrame({
 }).set_index(["cure", "strength"]))  # fmt: skip
 
 # %% [markdown]
-# At step {glue:text}`questions-end-step` the plain training makes copies of {glue:text}`questions-end-copies` of its
-# samples, at a divergence of {glue:text}`questions-end-kl` nats. Stopped in time it reaches
-# {glue:text}`questions-stop-kl` nats with less than 2% of copies. With a cure, trained to the end and at the best of the
-# strengths that keep copies below 2%, the divergences are: {glue:text}`questions-others`. Copies stayed above 2% at every
-# strength tried of: {glue:text}`questions-failing`.
+# At step {glue:text}`questions-end-step`, {glue:text}`questions-end-copies` of the samples of the plain training are
+# copies, and their divergence is {glue:text}`questions-end-kl` nats. Stopped in time it reaches
+# {glue:text}`questions-stop-kl` nats with less than 2% of copies. With a cure, trained to the end and at the best of
+# the strengths that keep copies below 2%, the divergences are: {glue:text}`questions-others`. Copies stayed above 2% at
+# every strength tried of: {glue:text}`questions-failing`.
 #
 # The last column of the table compares each cure with the best moment of the plain training among those with no more
-# copies. Its least number is {glue:text}`questions-beside`. In the figure, dropout and noise on the data lie close to the
-# line: they lead to much the same samples as a plain training of another length, and that length was too long. A sample
-# that is no longer a copy is not yet a good one. Guidance away removes copies one by one, but what it leaves was drawn
-# from a network that knows little more than its training points.
+# copies. A value above 1 means that stopping is better. The smallest value is {glue:text}`questions-beside`. In the
+# figure, dropout and noise on the data lie close to the line: their samples are much like those of a plain training
+# that was stopped too late. A sample that is no longer a copy is not yet a good one. Guidance away removes copies one
+# by one, but what it leaves was drawn from a network that knows little more than its training points.
 #
 # ## What was expected, and what came
 
@@ -297,7 +299,7 @@ glue("questions-least-sure", f"n = {sizes[-1]}", display=False)
 glue("questions-sure-low", f"{min(moved):,.0f}", display=False)
 glue("questions-sure-high", f"{max(moved):,.0f}", display=False)
 expected = estimate.expectations()
-frame("Written down before the runs; how it is judged was chosen afterwards, where the words leave it open", pd.DataFrame({
+frame("What we expected before the runs; where the words left the criterion open, it was chosen afterwards", pd.DataFrame({
     "question": expected["question"], "expected": expected["expected"], "judged by": expected["judged"],
     "came out": expected["came"].map({True: "yes", False: "no"}),
 }).set_index("question"), ("expected", "judged by"))  # fmt: skip

@@ -20,7 +20,8 @@
 # **What you will see.** To measure a run one generates samples at every milestone, which can cost more than the
 # training itself. How far may the sampler be shortened before it changes what is measured?
 #
-# **You need** [the mixture](mixture), and for the last section [images](images.ipynb). **Reading time**: four minutes.
+# **You need** [the mixture](mixture), and for the last two sections [images](images.ipynb). **Reading time**: four
+# minutes.
 
 # %% tags=["remove-input"]
 import json
@@ -113,7 +114,7 @@ record(pictures, cost, "sampling-images")
 
 # %% [markdown]
 # From {glue:text}`sampling-images` steps on, both measures agree with their values at the largest number of steps,
-# within overlapping 95% intervals over {glue:text}`sampling-count` samples. The image runs of this tier use
+# within overlapping 95% intervals over {glue:text}`sampling-count` samples. The stored image runs of this book use
 # {glue:text}`sampling-taken` steps.
 #
 # ## How precise must the computation be?
@@ -148,9 +149,9 @@ record_stored("make simulations", "bench.precision.precision_study()", rows.drop
 # %% [markdown]
 # "Moved by" is the root mean square distance to the samples in float32, as a share of their standard deviation. At the
 # last step it is {glue:text}`precision-moved` for bfloat16, and {glue:text}`precision-changed` of the samples count as
-# copies at one precision and not at the other. The intervals that come from counting so many samples are up to
-# {glue:text}`precision-width` wide, so lower precision changes nothing that could be seen here. The stored runs of this
-# book were nevertheless measured in float32. Runs on a GPU are measured in TF32.
+# copies at one precision and not at the other. With this number of samples, the 95% intervals of $f_\mathrm{mem}$ are
+# up to {glue:text}`precision-width` wide, so a smaller effect of lower precision could not be seen. The stored runs of
+# this book were nevertheless measured in float32. Runs on a GPU are measured in TF32.
 #
 # **Next.** [What buys time](training-time.ipynb) has one table for all the settings that people change: which of them
 # postpone copies, and which only slow the training?

@@ -41,14 +41,16 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 #
 # The losses {eq}`eq-rf-losses` are traces of functions of $U$, and therefore contour integrals of traces of its
 # resolvent $R(z) = (U - z)^{-1}$, and in high dimension these follow from the two equations {eq}`eq-rf-q` for $q$ and
-# $r$. The training loss needs one more trace, $m(z) = \psi_p\sum_k w_k q/(1 + \psi_p q S_k)$. The test loss needs
-# **two** resolvents at once, since $g$ stands on both sides of $\tilde U$: $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T
-# R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. The paper does not take this step, which is short. Put two
-# copies of the resolvent into a $2\times2$ upper-triangular block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2
-# I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$. {eq}`eq-rf-q` then holds for $2\times2$ matrices. Their diagonal entries
-# are the solutions at $z_1$ and $z_2$, which we know. The upper right entries are linear in $\epsilon$ and obey two
-# linear equations, which can be solved by hand. They give $T = -\partial M_{12}/\partial\epsilon$. Contour integrals
-# around the spectrum turn traces of $R$ into traces of functions of $U$:
+# $r$. The training loss needs one more trace, $m(z) = \psi_p\sum_k w_k q/(1 + \psi_p q S_k)$, which is the limit of
+# $\frac1d\mathrm{Tr}[Y^T R\, Y]$. The test loss needs **two** resolvents at once, since $g$ stands on both sides of
+# $\tilde U$: $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. The
+# paper does not take this step, which is short. Put two copies of the resolvent into a $2\times2$ upper-triangular
+# block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2 I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$, where $E_{12}$
+# is the $2\times2$ matrix whose only nonzero entry is a one in the upper right corner, and $\epsilon$ is a small
+# parameter. {eq}`eq-rf-q` then holds for $2\times2$ matrices. Their diagonal entries are the solutions at $z_1$ and
+# $z_2$, which we know. The upper right entries are linear in $\epsilon$ and obey two linear equations, which can be
+# solved by hand. The trace $m$ becomes a $2\times2$ matrix as well, and its upper right entry gives $T = -\partial
+# m_{12}/\partial\epsilon$. Contour integrals around the spectrum turn traces of $R$ into traces of functions of $U$:
 #
 # ```{math}
 # :label: eq-rf-curves
@@ -73,10 +75,10 @@ record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, t
 
 # %% [markdown]
 # Train and test loss fall together and then separate. Up to a constant, the score error is the test loss divided by
-# $\Delta_t$ ([](features-dynamics.ipynb)), so both are smallest at the same time, which is marked on the right. On the
-# linear axis of the left panel this minimum cannot be seen. It is the best time to stop, and it comes well before the
-# losses have visibly separated: within the window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, the score is
-# best at the beginning. [](live-theory.md) draws these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
+# $\Delta_t$ ([](features-dynamics.ipynb)), so both are smallest at the same time. This is the best time to stop. It is
+# marked on the right; on the linear axis of the left panel the minimum cannot be seen. It comes well before the losses
+# have visibly separated: within the window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, the score is best at
+# the beginning. [](live-theory.md) draws these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
 #
 # ## Is it a power law?
 #
@@ -115,10 +117,11 @@ frame(
 )
 
 # %% [markdown]
-# It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line has the slope {glue:text}`eta`, but the local
-# exponent goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The paper's 0.59 is a slope within that
-# range, not an exponent of the model. With many more features than data the exponent grows further, towards one. At
-# fixed $\psi_p$ it falls again once $\psi_n$ exceeds $\psi_p$, where the number of features limits the model.
+# It is not a power law. Over $\psi_n = 4 \ldots 32$ a straight line fitted in logarithmic axes gives $\eta =$
+# {glue:text}`eta`, but the local exponent goes from {glue:text}`eta-low` to {glue:text}`eta-high` on the way. The
+# paper's 0.59 describes a range of $\psi_n$ and is not a constant of the model. With many more features than data the
+# exponent grows further, towards one. At fixed $\psi_p$ it falls again once $\psi_n$ exceeds $\psi_p$, where the number
+# of features limits the model.
 #
 # The best time to stop grows slowly with $\psi_n$: far more slowly than the time of memorisation, which grows at least in
 # proportion to it ([](features-dynamics.ipynb)). More data widen the window mostly at its far end.
@@ -126,11 +129,12 @@ frame(
 # ## Which learning rate gives 0.59?
 #
 # Gradient flow is training with steps that are infinitely small. The paper's public script has the learning rate
-# $10^{-2} d/\Delta_t$ and no factor $1/\sqrt p$ in the network, so that one of its steps is $\psi_p/(100\,\Delta_t) =
-# 3.5$ in units of $\tau$. The best time to stop is near {glue:text}`eta-tau`, so the script reaches it after a handful
-# of steps, each of which draws fresh noise. Does that change the exponent? The same model is trained here by full-batch
-# SGD with steps of that size, of half of it, and so on, at $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with
-# {glue:text}`eta-seeds` draws of features and data for each $\psi_n$.
+# $10^{-2} d/\Delta_t$ and no factor $1/\sqrt p$ in the network, so that at $\psi_p = 64$ and $t = 0.1$ one of its steps
+# is $\psi_p/(100\,\Delta_t) = 3.5$ in units of $\tau$. The best time to stop is near {glue:text}`eta-tau`, so the
+# script reaches it after a handful of steps, each of which draws fresh noise. Do such large, noisy steps change the
+# exponent? The same model is trained here by full-batch SGD with steps of that size, of half of it, and so on, at
+# $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with {glue:text}`eta-seeds` draws of features and data for each
+# $\psi_n$.
 
 # %% mystnb={"figure": {"caption": "SGD with steps of several sizes. Left: the smallest score error against $\\psi_n$, mean over draws; dashed: gradient flow in high dimension. Right: the exponent $\\eta$ over $\\psi_n = 4$ to $32$ with its 95% interval.", "name": "fig-rf-rates"}, "image": {"alt": "Left: the larger the step, the larger is the smallest score error, at every psi_n; it falls with psi_n. Right: the exponent for each size of a step with an interval, beside dashed lines for gradient flow and for the paper."}} tags=["remove-input"]
 descents = sweep_results("rfnn-rates")
@@ -174,5 +178,5 @@ frame(
 claims.show([c for c in claims.load(chapter="random features") if c.id == "rfnn-score-error"])
 
 # %% [markdown]
-# **Next.** [Frozen noise and weight decay](frozen-noise.ipynb) asks in how many noises a picture must be seen, and
-# whether weight decay can replace stopping in time.
+# **Next.** [Frozen noise and weight decay](frozen-noise.ipynb) asks how many noises each point needs, and whether
+# weight decay can replace stopping in time.

@@ -125,8 +125,8 @@ record(runs, shown, "knobs")
 # {glue:text}`knobs-window-wider`. It shrinks with: {glue:text}`knobs-window-narrower`. And there is no window at all where
 # the samples never become good: {glue:text}`knobs-never-good`.
 #
-# **Better samples.** The last column is the smallest divergence that a training reaches before it goes wrong. It becomes
-# smaller with: {glue:text}`knobs-better`.
+# **Better samples.** The last column shows by how many nats a change raises or lowers the smallest divergence that a
+# training reaches. That divergence becomes smaller with: {glue:text}`knobs-better`.
 #
 # The table has the numbers, and the exponent $a$ of $\tau_\mathrm{mem} \sim n^a$ between the two sizes.
 
@@ -156,6 +156,16 @@ for name, row in (
 ):
     for key in ("mem", "gen", "window", "quality"):
         glue(f"knobs-{name}-{key}", compact(named.loc[row, key]), display=False)
+
+
+def overlap(one, other):
+    """Whether the intervals of two rows for tau_mem overlap, as a verb."""
+    first, second = named.loc[one, "mem"], named.loc[other, "mem"]
+    return "overlap" if first.low <= second.high and second.low <= first.high else "do not overlap"
+
+
+glue("knobs-momenta", overlap("SGD with momentum, rate 0.006", "SGD without momentum, rate 0.12"), display=False)
+glue("knobs-adam-weights", overlap("flow matching", "flow matching, loss of the noise"), display=False)
 long = named.loc["averaged weights, decay 0.9999"]
 glue("knobs-long-average-mem", compact(long["mem"]), display=False)
 glue(
@@ -174,18 +184,19 @@ glue(
 # {glue:text}`knobs-sgd-quality` nats. Two settings differ here, the optimiser and its learning rate, since the two
 # optimisers take steps of different size at the same rate.
 #
-# What does momentum do? With momentum $\beta$ each gradient moves the weights by $\eta/(1-\beta)$ in all. The two other
-# rows of SGD have this in common with the first, at a momentum of 0.9 and of 0. Compare their factors on
-# $\tau_\mathrm{mem}$: {glue:text}`knobs-sgd-mem` at a momentum of 0.95, {glue:text}`knobs-sgd-9-mem` at 0.9 and
-# {glue:text}`knobs-sgd-0-mem` without.
+# What does momentum do? With momentum $\beta$ each gradient moves the weights by $\eta/(1-\beta)$ in all. Does it do
+# more than that? The three rows for SGD have the same $\eta/(1-\beta)$ and differ in $\beta$. They multiply
+# $\tau_\mathrm{mem}$ by {glue:text}`knobs-sgd-mem` at a momentum of 0.95, {glue:text}`knobs-sgd-9-mem` at 0.9 and
+# {glue:text}`knobs-sgd-0-mem` without. The intervals of the first and the last {glue:text}`knobs-momenta`.
 #
-# Most diffusion models are sampled not with the last weights but with an average of them over the last steps of training.
-# With a decay of 0.999 a step, which averages over about a thousand steps, $\tau_\mathrm{mem}$ is multiplied by
-# {glue:text}`knobs-average-mem` and $\tau_\mathrm{gen}$ by {glue:text}`knobs-average-gen`, so that the window is multiplied
-# by {glue:text}`knobs-average-window`. An average looks back. If it looks back further than the samples have been good, it
-# still holds weights from before that time. With 0.9999, about ten thousand steps, samples
-# {glue:text}`knobs-long-average-gen`, and copies come at {glue:text}`knobs-long-average-mem` times $\tau_\mathrm{mem}$.
-# On a small data set, then, the length of the average has to be much shorter than the training.
+# Most diffusion models are sampled not with the last weights but with an average of them over the last steps of
+# training. With a decay of 0.999 a step, which averages over about a thousand steps, $\tau_\mathrm{mem}$ is multiplied
+# by {glue:text}`knobs-average-mem` and $\tau_\mathrm{gen}$ by {glue:text}`knobs-average-gen`, so that the window is
+# multiplied by {glue:text}`knobs-average-window`. An average lags behind the training. As long as it reaches back to a
+# time before $\tau_\mathrm{gen}$, it still contains weights that make poor samples. With a decay of 0.9999, which
+# averages over about ten thousand steps, samples {glue:text}`knobs-long-average-gen`, and copies come at
+# {glue:text}`knobs-long-average-mem` times $\tau_\mathrm{mem}$. On a small data set, then, the length of the average
+# has to be much shorter than the training.
 #
 # ## Flow matching
 #
@@ -196,11 +207,12 @@ glue(
 # {glue:text}`knobs-target-gen`; the path alone, with the noise as the target, by {glue:text}`knobs-path-mem` and
 # {glue:text}`knobs-path-gen`.
 #
-# A network that predicts the noise implies a prediction of the data, in which the error of the noise is multiplied by
-# the ratio of noise to signal. At large diffusion times this ratio is large, so the network must predict the noise very
-# precisely before the implied data are even roughly right. A network that has learned nothing therefore makes samples
-# that are far off. One that predicts the difference of noise and data starts from samples that are noise of the right
-# size, and has less to correct.
+# Why do the samples become good at another time? A network that predicts the noise implies a prediction of the data, in
+# which the error of the noise is multiplied by the ratio of noise to signal. At large diffusion times this ratio is
+# large, so the network must predict the noise very precisely before the implied data are even roughly right. A network
+# that has learned nothing therefore makes samples that are far off. One that predicts the difference of noise and data
+# starts from samples that are noise of the right size, and has less to correct. This cannot be the whole reason,
+# because it holds for the same target on the paper's path as well; compare the factors on $\tau_\mathrm{gen}$.
 #
 # Does the time of copies grow with $n$ as it does for noise prediction? Here are trainings under the paper's own rule, SGD
 # with momentum in full batches, at $W =$ {glue:text}`knobs-flow-width`.
@@ -237,13 +249,14 @@ frame(
 # [claims](claims.ipynb) judge whether it is. The factor between the two times depends on the optimiser: for SGD it is
 # the ratio in this table, and for Adam it is {glue:text}`knobs-flow-mem`.
 #
-# Why do copies come sooner? Three things differ from noise prediction: the path, what the network predicts, and the
-# loss. The last two can be taken apart. On the linear path $x = (1-s)\,x_0 + s\,\xi$, an error $e$ in the predicted
+# Why do copies come sooner? The change of target is really two changes, since the loss changes with what the network
+# predicts. These two can be taken apart. On the linear path $x = (1-s)\,x_0 + s\,\xi$, an error $e$ in the predicted
 # noise is an error $e/(1-s)$ in the predicted difference $\xi - x_0$. So the loss of flow matching is that of noise
 # prediction with the weight $1/(1-s)^2$: it counts large $s$, much noise, far more. A network that predicts the
 # difference can also be trained on the error of the noise that its prediction implies. Then only what it predicts has
-# changed, and not the weights. We wrote down before these runs that their time should be that of noise prediction on
-# this path if the weights are the reason, and that of flow matching if it is what the network predicts.
+# changed, and not the weights. Before these runs we wrote down two expectations for this network. If the weights are
+# the reason, its $\tau_\mathrm{mem}$ should be that of noise prediction on the linear path. If the target is the
+# reason, it should be that of flow matching.
 
 # %% tags=["remove-input"]
 parts = knobs.flow_parts()
@@ -267,16 +280,16 @@ frame(
 )
 
 # %% [markdown]
-# The first would be {glue:text}`knobs-part-noise` steps and the second {glue:text}`knobs-part-flow`. The copies came at
-# {glue:text}`knobs-part-came`, between the two. From noise prediction to flow matching, the linear path multiplies
-# $\tau_\mathrm{mem}$ by {glue:text}`knobs-part-path` (here the sampler changes with it, from Euler–Maruyama to DDIM),
-# predicting the difference by {glue:text}`knobs-part-predicted`, and the weights of its loss by
-# {glue:text}`knobs-part-weights`.
+# Noise prediction on the linear path takes {glue:text}`knobs-part-noise` steps and flow matching
+# {glue:text}`knobs-part-flow`. The copies of this network came at {glue:text}`knobs-part-came`, between the two. From
+# noise prediction to flow matching, the linear path multiplies $\tau_\mathrm{mem}$ by {glue:text}`knobs-part-path`
+# (here the sampler changes with it, from Euler–Maruyama to DDIM), predicting the difference by
+# {glue:text}`knobs-part-predicted`, and the weights of its loss by {glue:text}`knobs-part-weights`.
 #
-# That is SGD. Under Adam, in the figure above, flow matching multiplies $\tau_\mathrm{mem}$ by
-# {glue:text}`knobs-adam-flow`, the same network with the loss of the noise by {glue:text}`knobs-adam-loss`, and the linear
-# path alone by {glue:text}`knobs-adam-path`. Compare these three before you expect the weights to matter with Adam as
-# they do with SGD.
+# These factors hold for SGD. Under Adam, in the figure above, flow matching multiplies $\tau_\mathrm{mem}$ by
+# {glue:text}`knobs-adam-flow`, the same network with the loss of the noise by {glue:text}`knobs-adam-loss`, and the
+# linear path alone by {glue:text}`knobs-adam-path`. The intervals of the first two {glue:text}`knobs-adam-weights`;
+# under SGD the weights alone change $\tau_\mathrm{mem}$ by the factor {glue:text}`knobs-part-weights`.
 #
 # The starting point of this page, Adam in batches of a fixed size, has the exponent {glue:text}`knobs-base-exponent`.
 # So the exponent depends on how one trains as well: with a fixed batch size, each point is seen less often when there
@@ -311,8 +324,9 @@ frame(
 # ## On images
 #
 # Do these factors hold for the U-Net and digits? The runs of the other chapters change some of the same settings. The
-# table compares them in pairs of the same $n$ and seed, beside the factor of the mixture where it changed the same. The
-# pairs have different $n$, and where a run ended before its copies its pair is only a bound; both make intervals wide.
+# table compares them in pairs of the same $n$ and seed, next to the factor for the mixture where the same change was
+# made there. Two things make the intervals wide: the pairs have different $n$, and a run that ended before copies
+# appeared gives only a bound.
 
 # %% tags=["remove-input"]
 images = knobs.on_images()
@@ -330,8 +344,8 @@ frame(
 )  # fmt: skip
 
 # %% [markdown]
-# Two lines of this table need care. A wider U-Net is not a wider MLP: what counts there is the whole network, and the
-# rate of Adam was the same for both. And SGD has another rate for images than for the mixture, so the first line
+# Some lines of this table need care. Widening a U-Net is not the same change as widening an MLP, and Adam's learning
+# rate was not adjusted to the width. And SGD has another rate for images than for the mixture, so the first line
 # compares two recipes.
 #
 # ## What to do

@@ -27,7 +27,7 @@ def anchor(symbols: list[str]) -> str:
 
 
 def read_notation(source: str, page: str) -> dict[str, tuple[str, str]]:
-    """Return the anchor and the meaning of symbols, from the source of the notation page.
+    """Return the anchor of symbols, and their meaning up to a semicolon, from the source of the notation page.
 
     Left out are those of two lines, of which the reader has to choose, and on other pages those of the theory.
 
@@ -42,9 +42,10 @@ def read_notation(source: str, page: str) -> dict[str, tuple[str, str]]:
     chosen = [part for part in parts if page in THEORY_PAGES or not part.startswith(THEORY)]
     rows = [(re.findall(r"\$([^$]+)\$", symbols), meaning) for symbols, meaning in ROW.findall("".join(chosen))]
     lines = Counter(tex for symbols, _ in rows for tex in symbols)
+    said = {anchor(symbols): meaning.partition(";")[0] for symbols, meaning in rows}
     return {
-        tex: (anchor(symbols), "" if "$" in meaning or len(symbols) > 1 else meaning)
-        for symbols, meaning in rows for tex in symbols if lines[tex] == 1
+        tex: (name, "" if "$" in said[name] or len(symbols) > 1 else said[name])
+        for symbols, _ in rows for name in [anchor(symbols)] for tex in symbols if lines[tex] == 1
     }  # fmt: skip
 
 

@@ -15,7 +15,7 @@ NOTATION = r"""
 
 | symbol | meaning | where it is defined |
 | --- | --- | --- |
-| $\tau_\mathrm{mem}$ | when copies appear | here |
+| $\tau_\mathrm{mem}$ | when copies appear; in theory, $x$ | here |
 | $x_0$, $x$ | a point, and another | here |
 | $n$ | how many $x$ there are | here |
 | $k$ | a step | here |
