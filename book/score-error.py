@@ -45,12 +45,12 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # $\frac1d\mathrm{Tr}[Y^T R\, Y]$. The test loss needs **two** resolvents at once, since $g$ stands on both sides of
 # $\tilde U$: $T(z_1, z_2) = \lim \frac1d\mathrm{Tr}[Y^T R(z_1) Y \Sigma_t Y^T R(z_2) Y]$ with $Y = W/\sqrt d$. The
 # paper does not take this step, which is short. Put two copies of the resolvent into a $2\times2$ upper-triangular
-# block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2 I + \epsilon\,\Sigma_{t}E_{12}$ for $b^2$, where $E_{12}$
-# is the $2\times2$ matrix whose only nonzero entry is a one in the upper right corner, and $\epsilon$ is a small
+# block, with $Z = \mathrm{diag}(z_1, z_2)$ for $z$ and $b^2 I + \delta\,\Sigma_{t}E_{12}$ for $b^2$, where $E_{12}$
+# is the $2\times2$ matrix whose only nonzero entry is a one in the upper right corner, and $\delta$ is a small
 # parameter. {eq}`eq-rf-q` then holds for $2\times2$ matrices. Their diagonal entries are the solutions at $z_1$ and
-# $z_2$, which we know. The upper right entries are linear in $\epsilon$ and obey two linear equations, which can be
+# $z_2$, which we know. The upper right entries are linear in $\delta$ and obey two linear equations, which can be
 # solved by hand. The trace $m$ becomes a $2\times2$ matrix as well, and its upper right entry gives $T = -\partial
-# m_{12}/\partial\epsilon$. Contour integrals around the spectrum turn traces of $R$ into traces of functions of $U$:
+# m_{12}/\partial\delta$. Contour integrals around the spectrum turn traces of $R$ into traces of functions of $U$:
 #
 # ```{math}
 # :label: eq-rf-curves

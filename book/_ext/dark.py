@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from sphinx.application import Sphinx
 
-PAGE = "#14181e"  # of the theme, when it is dark
+PAGE = "#121212"  # of the theme, when it is dark
 INK = "#e6e9ee"  # what black becomes
 GREY = 0.02  # chroma, below which a colour is a grey
 BEND = 1.5  # of the scale of greys, so that one that can be read on white can be read on the dark page

@@ -77,6 +77,7 @@ def test_every_figure_of_the_built_book_comes_in_both(html: Path):
             assert other["src"] == light["src"].replace(".svg", "-dark.svg") and other["alt"] == light["alt"]
             text = (file.parent / other["src"]).read_text(encoding="utf-8")
             assert f'<svg fill="{dark["INK"]}"' in text and "#ffffff" not in re.sub(r"<image.*?/>", "", text)
+            assert len(text) < 500_000, f"{file.name}: draw {light['src']} as a picture, see `as_picture`"
             pictures += 1
     assert pictures > 50
 

@@ -46,7 +46,7 @@ def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
     if os.environ.get("DIFFMEM_FIGURES") == "svg" and "IPython" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks alone
 
-        set_matplotlib_formats("svg", metadata={"Date": None}, dpi=200)  # of what is `as_picture`
+        set_matplotlib_formats("svg", metadata={"Date": None}, dpi=120)  # of what is `as_picture`
     return plt.subplots(*shape, layout="constrained", **options)
 
 
