@@ -211,17 +211,25 @@ glue("full-m", str(m), display=False)
 glue("full-most", str(int(table["draws"].max())), display=False)
 at_m = scaling.exponent_of(scaling.tau_mem(same_m), same_m)
 glue("full-at-m", str(at_m), display=False)
-(slow,) = sweep_results("images-full-slow")
-fast = [r for r in full if r.config["n"] == slow.config["n"]]
-came_slow = scaling.tau_mem([slow])[0].tau
-at_full_rate = scaling.by_size(scaling.tau_mem(fast), fast)[slow.config["n"]]
-SLOW_RECORDED = {"noise": "3,200", "clock": "11,000"}  # written down in commit 816b2d2, before the run
-glue("full-slow-n", str(slow.config["n"]), display=False)
-glue("full-slow-came", f"{came_slow:,.0f}", display=False)
-glue("full-slow-clock", f"{at_full_rate * fast[0].config['lr'] / slow.config['lr']:,.0f}", display=False)
-glue("full-slow-times", f"{came_slow / at_full_rate:.1f}", display=False)
-for name, steps_told in SLOW_RECORDED.items():
-    glue(f"full-slow-recorded-{name}", steps_told, display=False)
+slow = sweep_results("images-full-slow")
+fast = [r for r in full if r.config["n"] in {one.config["n"] for one in slow}]
+came_slow, at_full_rate = scaling.tau_mem(slow), scaling.by_size(scaling.tau_mem(fast), fast)
+tenth = fast[0].config["lr"] / slow[0].config["lr"]
+SLOW_RECORDED = {16: ("3,200", "11,000"), 32: ("5,400", "12,600")}  # written down in commit 816b2d2, before the runs
+times_slow = pd.DataFrame(
+    {
+        "n": [one.config["n"] for one in slow],
+        "at the full rate": [at_full_rate[one.config["n"]] for one in slow],
+        "came": [time.tau for time in came_slow],
+    }
+).assign(ratio=lambda rows: rows["came"] / rows["at the full rate"])
+glue("full-slow-times", " and ".join(f"{ratio:.1f}" for ratio in times_slow["ratio"]), display=False)
+glue("full-slow-tenth", f"{tenth:g}", display=False)
+for name, key in (("slow", "came"), ("fast", "at the full rate")):
+    growth = np.diff(np.log(times_slow[key])) / np.diff(np.log(times_slow["n"]))
+    glue(f"full-{name}-growth", " and ".join(f"{value:.2f}" for value in growth), display=False)
+faster = np.log(times_slow["came"]).diff().sum() > np.log(times_slow["at the full rate"]).diff().sum()
+glue("full-slow-grows", "larger" if faster else "not larger", display=False)
 ordered = table.sort_values(["draws", "n"])
 shown = pd.DataFrame(
     {
@@ -278,17 +286,33 @@ frame(
 # ## A tenth of the learning rate
 #
 # Is it really noise that small full batches wait for? Suppose first that steps count in proportion to the rate. Then at
-# a tenth of the rate the first copies of $n =$ {glue:text}`full-slow-n` images would take ten times as many steps,
-# {glue:text}`full-slow-clock`. Suppose next that copies wait until the noise that the steps leave in the weights is
-# small enough. That noise is proportional to the rate divided by $m$, so at a tenth of the rate there is much less of
-# it to wait for. (If only the number of draws counted, the rate would make no difference.)
-#
-# We had written down step {glue:text}`full-slow-recorded-clock` for the first case and step
-# {glue:text}`full-slow-recorded-noise` for the second. The copies came at step {glue:text}`full-slow-came`, which is
-# {glue:text}`full-slow-times` times the number at the full rate, and earlier than either case says. The second was
-# nearer. So $A$, $B$ and $T$ hold for our learning rate only; they are not determined by the data and the network
-# alone. Whether the exponent {glue:text}`full-mem` of full batches belongs to that rate as well would need more $n$.
-# This is one run, with one seed.
+# a tenth of the rate the first copies would take ten times as many steps. Suppose next that copies wait until the noise
+# that the steps leave in the weights is small enough. That noise is proportional to the rate divided by $m$, so at a
+# tenth of the rate there is much less of it to wait for. (If only the number of draws counted, the rate would make no
+# difference.) We had written down the step that either case expects, before these runs:
+
+# %% tags=["remove-input"]
+sign = {"interpolated": "", "censored": "> "}
+frame(
+    "First copies in full batches at a tenth of the rate, in steps",
+    pd.DataFrame(
+        {
+            "n": times_slow["n"],
+            "if noise delays them": [SLOW_RECORDED[n][0] for n in times_slow["n"]],
+            "if the rate is the clock": [SLOW_RECORDED[n][1] for n in times_slow["n"]],
+            "they came at": [sign[time.status] + f"{time.tau:,.0f}" for time in came_slow],
+            "at the full rate": times_slow["at the full rate"].map("{:,.0f}".format),
+        }
+    ).set_index("n"),
+)
+
+# %% [markdown]
+# At a tenth of the rate the first copies took {glue:text}`full-slow-times` times as many steps as at the full rate, for
+# the two sizes, and not {glue:text}`full-slow-tenth` times as many. So the learning rate is not simply a clock, and
+# $A$, $B$ and $T$ hold for our learning rate only; they are not determined by the data and the network alone. Between
+# the two sizes the exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`full-slow-growth` at a tenth of the rate and
+# {glue:text}`full-fast-growth` at the full one. If noise is what keeps the exponent of full batches below 1, it should
+# be larger at the lower rate; it is {glue:text}`full-slow-grows`. Each of the slow runs has one seed only.
 #
 # ## How exact is the equation?
 #
