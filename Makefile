@@ -3,7 +3,7 @@
 SHELL := bash
 .SHELLFLAGS := -eu -o pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv book pdf test lint lock pairs notebooks reproduce bench simulations mutants clean
+.PHONY: help venv book chromium pdf test lint lock pairs notebooks reproduce bench simulations mutants clean
 
 PYTHON ?= python3
 VENV := .venv
@@ -56,10 +56,12 @@ book: $(STAMP) ## Build the HTML book, each figure from the highest tier stored,
 # most of its links as seen from above. Chromium has no sandbox for root.
 CHROMIUM ?= $(firstword $(foreach name,chromium chromium-browser google-chrome,$(shell command -v $(name))))
 
-pdf: book ## Print the whole book into one file, _build/book.pdf, by Chromium
+chromium:
 	@test -n "$(CHROMIUM)" || { echo "Chromium, which prints the book, is not on the PATH: name it, CHROMIUM=..." >&2; exit 1; }
+
+pdf: chromium book ## Print the whole book into one file, _build/book.pdf, by Chromium
 	@DIFFMEM_TIER=$(BOOK_TIER) $(BIN)/jupyter-book build . --builder singlehtml --keep-going
-	@sed 's#\.\./_\(static\|images\)/#_\1/#g' _build/singlehtml/book/index.html > _build/singlehtml/book.html
+	@sed -e 's#\.\./_static/#_static/#g' -e 's#\.\./_images/#_images/#g' _build/singlehtml/book/index.html > _build/singlehtml/book.html
 	"$(CHROMIUM)" --headless $(if $(filter 0,$(shell id -u)),--no-sandbox) --disable-gpu --no-pdf-header-footer \
 	  --virtual-time-budget=600000 --print-to-pdf=_build/book.pdf "file://$(CURDIR)/_build/singlehtml/book.html"
 	@echo "The book: $(CURDIR)/_build/book.pdf"

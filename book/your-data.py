@@ -489,8 +489,8 @@ record(runs, table, "own-losses")
 # tau_mem = share_crossing(steps, f_mem, 1000, 0.02)  # .tau, and .status: interpolated, censored, at first point
 #
 # # the same for models trained on 250, 500 and 1000 points, then
-# times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is expected,
-# low, high = predict([250, 500, 1000], times, at=20000)  # stop at low
+# times = [tau_mem_250, tau_mem_500, tau_mem_1000]  # a run that saw no copies counts as the bound that it is
+# expected, low, high = predict([250, 500, 1000], times, at=20000)  # stop at low
 # ```
 #
 # Distances are taken between points as they are given: raw pixels in the paper, features if you prefer.

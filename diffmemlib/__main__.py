@@ -144,14 +144,16 @@ def costs(
     with exit_on_user_error():
         check_device_name(device)
         runs = table_runs(tier, figure)
-        for sentence in waiting(tier, figure):
+        waits = waiting(tier, figure)
+        for sentence in waits:
             typer.echo(sentence, err=True)
         for sentence in damaged(runs):
             typer.echo(f"Damaged, and to be made again: {sentence}", err=True)
         if list_:
             typer.echo("\n".join(f"{c.id}  {c.command}" for c in runs))
             return
-        typer.echo(summary(runs, estimate(runs, device)) if runs else "Nothing is missing: every run is stored.")
+        nothing = "No other run can be made." if waits else "Nothing is missing: every run is stored."
+        typer.echo(summary(runs, estimate(runs, device)) if runs else nothing)
 
 
 @app.command()

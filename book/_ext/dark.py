@@ -67,6 +67,7 @@ def add_dark_figures(app: Sphinx, exception: Exception | None) -> None:
     """Called by Sphinx at the end: write the second figures, and name them beside the first in every page."""
     if exception is not None or app.builder.format != "html":
         return
+    written: set[Path] = set()
     for file in Path(app.outdir).rglob("*.html"):
         before = file.read_text(encoding="utf-8")
 
@@ -75,7 +76,8 @@ def add_dark_figures(app: Sphinx, exception: Exception | None) -> None:
             if 'class="for-' in found[0] or "_static" in found["path"] or not light.exists():
                 return found[0]
             dark = light.with_name(f"{light.stem}-dark.svg")
-            if not dark.exists():
+            if dark not in written:  # one of an earlier build may have other colours
+                written.add(dark)
                 dark.write_text(for_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
             rest = re.sub(r'\bclass="[^"]*"', "", found["before"]), re.sub(r'\bclass="[^"]*"', "", found["after"])
             images = (("for-light", ""), ("for-dark dark-light", "-dark"))

@@ -27,7 +27,7 @@ def anchor(symbols: list[str]) -> str:
 
 
 def read_notation(source: str, page: str) -> dict[str, tuple[str, str]]:
-    """Return the anchor of symbols, and their meaning up to a semicolon, from the source of the notation page.
+    """Return the anchor of symbols, and the meaning of those that have one, from the source of the notation page.
 
     Left out are those of two lines, of which the reader has to choose, and on other pages those of the theory.
 
@@ -42,11 +42,18 @@ def read_notation(source: str, page: str) -> dict[str, tuple[str, str]]:
     chosen = [part for part in parts if page in THEORY_PAGES or not part.startswith(THEORY)]
     rows = [(re.findall(r"\$([^$]+)\$", symbols), meaning) for symbols, meaning in ROW.findall("".join(chosen))]
     lines = Counter(tex for symbols, _ in rows for tex in symbols)
-    said = {anchor(symbols): meaning.partition(";")[0] for symbols, meaning in rows}
+    said = {anchor(symbols): _meaning(meaning, page) for symbols, meaning in rows}
     return {
-        tex: (name, "" if "$" in said[name] or len(symbols) > 1 else said[name])
+        tex: (name, "" if len(symbols) > 1 else said[name])
         for symbols, _ in rows for name in [anchor(symbols)] for tex in symbols if lines[tex] == 1
     }  # fmt: skip
+
+
+def _meaning(meaning: str, page: str) -> str:
+    """The one meaning that a symbol has on a page; empty where the reader has to choose among several."""
+    first, _, others = meaning.partition("; ")
+    here = not others or (others.startswith("in random features") and page not in THEORY_PAGES)
+    return first if here and "$" not in first else ""
 
 
 def link_symbols(body: str, notation: dict[str, tuple[str, str]]) -> str:
@@ -82,6 +89,8 @@ def name_rows(body: str) -> str:
 def show_symbols(app: Sphinx, page: str, template: str, context: dict[str, Any], doctree: Any) -> None:
     """Called by Sphinx before it writes a page."""
     body = context.get("body", "")
+    if app.builder.name == "singlehtml":  # one page, which has no other to lead to
+        return
     if page == NOTATION and 'id="symbol-' not in body:
         context["body"] = name_rows(body)
     elif Path(page).parent == Path(NOTATION).parent and 'class="symbol"' not in body:

@@ -83,7 +83,7 @@ def prepare(
     identity = {"source": quoted(source.name), "size": size}
     of_this_form = digest(to_json(identity | {"planes": 4, "lost": len(Lost._fields)}))[:12]
     parts = NumberedFiles(out.with_name(f".{out.name}.parts") / of_this_form, ".npz")
-    with _or_no_parts(parts), run_lock(parts.folder.parent / out.name):
+    with run_lock(parts.folder.parent / out.name), _or_no_parts(parts):
         rows, bad = _read_all(source, size, parts, progress, most_pixels)
         if bad and not skip_bad:
             raise SourceError(_complaint(source, bad))
@@ -128,12 +128,14 @@ def prepare(
 
 @contextmanager
 def _or_no_parts(parts: NumberedFiles) -> Iterator[None]:
-    """Where nothing could be taken within the block, leave no folder for what was read."""
+    """Where nothing could be taken within the block, leave no folder for it, beside those of other sources."""
     try:
         yield
     except SourceError:
         if not parts.paths():
-            shutil.rmtree(parts.folder.parent, ignore_errors=True)
+            shutil.rmtree(parts.folder, ignore_errors=True)
+            if all(file.suffix == ".lock" for file in parts.folder.parent.glob("*")):
+                shutil.rmtree(parts.folder.parent, ignore_errors=True)
         raise
 
 

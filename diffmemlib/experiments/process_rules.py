@@ -1,4 +1,4 @@
-"""What networks predict, on which path and with which loss: settings that trainings on vectors and images share."""
+"""Settings that trainings on vectors and on images share: prediction, path, weighting, and what is done to weights."""
 
 from __future__ import annotations
 

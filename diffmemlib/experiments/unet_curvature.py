@@ -7,7 +7,7 @@ from typing import Any, ClassVar, cast, get_args
 
 import torch
 
-from ..data.images import DATASETS, identify, images, known, size_rules
+from ..data.images import DATASETS, identify, images, known, missing, size_rules
 from ..diffusion.losses import DenoisingLoss
 from ..diffusion.schedule import Schedule, forward_noise
 from ..metrics.curvature import gauss_newton_trace, hessian_max_eigenvalue, rayleigh_quotient
@@ -59,6 +59,9 @@ class CurvatureConfig(Config):
     @classmethod
     def resolve(cls, settings: dict[str, Any]) -> dict[str, Any]:
         return super().resolve(settings) | {"dataset": identify(settings["dataset"], settings["side"])}
+
+    def missing_data(self) -> str:
+        return missing(self.dataset, self.side)
 
     def __post_init__(self) -> None:
         self.require(

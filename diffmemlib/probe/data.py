@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryFile
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ from torch import Tensor
 from ..data import own, prepared
 from ..data.inventory import SourceError, quoted
 from ..data.picture import MOST_PIXELS
-from ..files import check_writable, digest
+from ..files import digest, explain_write_errors
 from ..metrics.memorization import hide_copies
 from ..places import typed_path
 from .arrays import SIDE, from_array
@@ -33,6 +33,7 @@ OTHER_KINDS = {  # of files that people hand in, and what to do with them
                     "of a kind that is not read: save the numbers as .npy, .csv or .parquet"),
 }  # fmt: skip
 HIDDEN = 0.5  # share of points with a near-duplicate from which on data are refused
+BLANK = 0.5  # and of pictures of one colour
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def read(
 
 @contextmanager
 def or_no_folder(lock: Path) -> Iterator[None]:
-    """Within the block, in which a folder's lock is held, data that cannot be taken leave no folder without files.
+    """Within the block, in which a folder's lock is held, what cannot be taken leaves no folder that is else empty.
 
     One stays that holds pictures which were read: with --skip-bad they need not be read again.
 
@@ -148,9 +149,10 @@ def or_no_folder(lock: Path) -> Iterator[None]:
     """
     try:
         yield
-    except SourceError:
-        if lock.parent.is_dir() and [file for file in lock.parent.rglob("*") if not file.is_dir()] == [lock]:
-            shutil.rmtree(lock.parent)
+    except ValueError:  # of data, and of what is asked for
+        if lock.parent.is_dir() and list(lock.parent.iterdir()) == [lock]:
+            lock.unlink()
+            lock.parent.rmdir()
         raise
 
 
@@ -160,14 +162,17 @@ def folder_for(out: Path, page: str) -> Path:
     Raises
     ------
     SourceError
-        Where it is a file, or no folder that can be made.
+        Where it is a file.
     OSError
-        Where nothing can be written into it.
+        Where it cannot be made, or nothing can be written into it.
     """
     out = typed_path(out, "--out")
     if out.exists() and not out.is_dir():
         raise SourceError(f"--out {out.name} is a file: give a folder")
-    check_writable(out / page)
+    with explain_write_errors(out / page):  # by another file: several tasks may be at one folder
+        out.mkdir(parents=True, exist_ok=True)
+        with TemporaryFile(dir=out):
+            pass
     return out
 
 
@@ -215,7 +220,7 @@ def _split(points: NDArray[Any], found: list[str], name: str) -> Data:
         raise SourceError(f"{name} holds {count} points{differing}, and {own.FEWEST} different ones are the fewest")
     images = points.dtype == np.uint8 and points.ndim == 4
     if images and (blank := int((np.ptp(different.reshape(*different.shape[:2], -1), axis=2) == 0).all(1).sum())):
-        if blank > HIDDEN * len(different):
+        if blank > BLANK * len(different):
             raise SourceError(
                 f"{blank} of {len(different)} pictures of {name} have one colour all over: there is nothing on them to "
                 "learn. Give the pictures themselves, or leave these out"

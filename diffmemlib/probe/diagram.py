@@ -70,13 +70,13 @@ def phase(
     SourceError, ValueError, ChildProcessError
         As of `command.probe`, and for widths and sizes that do not fit.
     """
-    out = folder_for(out, "phase.html")
     if minutes is not None and not minutes > 0:
         raise ValueError(f"--minutes {minutes:g}: give more than 0")
+    out = folder_for(out, "phase.html")
     with _in_turn(out), or_no_folder(out / "phase.lock"):
         data = read(source, out, size, grey, columns, skip_bad)
+        grid = _grid(out, data, widths, sizes, steps, device)
     tell("\n".join(data.found))
-    grid = _grid(out, data, widths, sizes, steps, device)
     left, workers = len(grid.open()), workers or at_once(device)
     end = time.monotonic() + (60 * minutes if minutes is not None else float("inf"))
     if left:

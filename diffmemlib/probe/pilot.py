@@ -13,13 +13,14 @@ from .model import Model
 
 EXPERIMENT: dict[Kind, str] = {"images": "unet", "vectors": "gmm"}
 # What decides how many steps a training takes to its copies, and is the same in every probe.
-OF_PROBES: dict[Kind, dict[str, Any]] = {
-    "images": {"optimizer": "adam", "dropout": 0.0, "network": "paper", "draws": 1},
-    "vectors": {
-        "optimizer": "adam", "blocks": 3, "conditional": False, "prediction": "eps", "path": "ddpm",
-        "weighting": "uniform", "weight_decay": 0.0, "ema": 0.0, "jitter": 0.0, "noises": 0,
-    },
+OF_BOTH: dict[str, Any] = {
+    "optimizer": "adam", "prediction": "eps", "path": "ddpm", "weighting": "uniform", "weight_decay": 0.0, "ema": 0.0,
+    "jitter": 0.0, "dropout": 0.0,
 }  # fmt: skip
+OF_PROBES: dict[Kind, dict[str, Any]] = {
+    "images": OF_BOTH | {"network": "paper", "draws": 1},
+    "vectors": OF_BOTH | {"blocks": 3, "conditional": False, "noises": 0, "loss_space": ""},
+}
 
 
 @dataclass(frozen=True)

@@ -69,11 +69,15 @@ def test_without_scripts_no_tex_is_seen_and_with_them_no_mathml(chromium: Any, b
 
 
 @pytest.mark.parametrize("tex", [r"\unknown x", r"\left( x", r"a & \begin{aligned}b &= c\end{aligned}\nosuch"])
-def test_tex_that_the_converter_does_not_know_is_warned_of(tex: str, caplog: pytest.LogCaptureFixture) -> None:
+def test_tex_that_the_converter_does_not_know_is_warned_of(tex: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[tuple] = []
+    monkeypatch.setattr(formulas["log"], "warning", lambda *said, **where: told.append((said, where)))
     body = f'<p><span class="math notranslate nohighlight">\\({tex}\\)</span></p>'
     with pytest.raises(ValueError, match=r"is no formula for it|has TeX that it does not know"):
         formulas["mathml"](tex, False)
-    assert formulas["with_mathml"](body) == body
+    assert formulas["with_mathml"](body, "book/page") == body
+    ((said, where),) = told
+    assert "without scripts, a formula stays TeX" in said[0] and where == {"location": "book/page"}
 
 
 def test_a_number_of_an_equation_stays() -> None:

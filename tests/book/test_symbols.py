@@ -15,9 +15,11 @@ NOTATION = r"""
 
 | symbol | meaning | where it is defined |
 | --- | --- | --- |
-| $\tau_\mathrm{mem}$ | when copies appear; in theory, $x$ | here |
+| $\tau_\mathrm{mem}$ | when copies appear; in random features, $x$ | here |
 | $x_0$, $x$ | a point, and another | here |
 | $n$ | how many $x$ there are | here |
+| $W$ | a width; on one page, a matrix | here |
+| $T$ | the end; in random features, $x$ | here |
 | $k$ | a step | here |
 | $d_1$, $k$ | a distance, and a threshold | here |
 
@@ -47,8 +49,22 @@ def test_the_first_of_each_symbol_in_the_text_is_a_link() -> None:
 
 
 def test_letters_of_two_lines_and_those_of_the_theory_elsewhere_lead_nowhere() -> None:
-    assert set(symbols["read_notation"](NOTATION, "mixture")) == {r"\tau_\mathrm{mem}", "x_0", "x", "n", "d_1"}
+    assert set(symbols["read_notation"](NOTATION, "mixture")) == {
+        r"\tau_\mathrm{mem}",
+        "x_0",
+        "x",
+        "n",
+        "W",
+        "T",
+        "d_1",
+    }
     assert symbols["read_notation"](NOTATION, "score-error")["q"] == ("symbol-q", "a trace")
+
+
+def test_a_symbol_of_two_meanings_says_none_of_them() -> None:
+    elsewhere, theory = (symbols["read_notation"](NOTATION, page) for page in ("mixture", "score-error"))
+    assert elsewhere["W"] == theory["W"] == ("symbol-W", "")
+    assert (elsewhere["T"], theory["T"]) == (("symbol-T", "the end"), ("symbol-T", ""))
 
 
 def test_in_the_built_book_every_symbol_leads_to_its_line(html: Path) -> None:

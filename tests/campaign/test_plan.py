@@ -11,6 +11,8 @@ from diffmemlib.companion.estimators.scaling import tau_mem
 from diffmemlib.companion.sweeps.tables import PilotMissingError, is_stored, sweep_configs, table_runs, waiting
 from diffmemlib.data.own import identify, prepare
 from diffmemlib.experiments.registry import run
+from diffmemlib.experiments.unet import UNetConfig
+from diffmemlib.experiments.unet_curvature import CurvatureConfig
 
 # A network that copies its eight points within seconds.
 QUICK = 'width = 64, lr = 3e-3, optimizer = "adam", d = 2, samples = 100, sampler = "ddim", sampling_steps = 10'
@@ -146,6 +148,12 @@ def test_runs_whose_data_are_not_at_hand_wait_and_the_others_are_made(tables, tm
     for path in (tmp_path / "data").glob("mine-16.npy*"):
         path.rename(tmp_path / path.name)
     assert plan("smoke") == runs[:-1] and all_runs("smoke")[-1] == runs[-1]
+    assert table_runs("smoke", "x") == [] and len(table_runs("smoke", "x", missing=False)) == 1
+    asked = CliRunner().invoke(app, ["costs", "--tier", "smoke", "--figure", "x"])
+    assert "pictures waits for its data" in asked.output and "No other run can be made." in asked.output
+    for kind in (UNetConfig, CurvatureConfig):
+        faces = kind.from_parameters({"tier": "paper", "dataset": "celeba", "side": 32})
+        assert "celeba-32.npy with its manifest is not there; make it with" in faces.missing_data()
     (told,) = waiting("smoke", "x")
     assert told.startswith("pictures waits for its data (") and "mine-16.npy with its manifest is not there" in told
     assert "make it with: python -m diffmemlib data images FOLDER --name mine --size 16" in told

@@ -347,7 +347,7 @@ def test_the_lines_for_a_model_of_ones_own_run(monkeypatch):
     }  # fmt: skip
     exec(re.sub(r"^# ?", "", code, flags=re.MULTILINE), names)
     assert names["tau_mem"].status in ("interpolated", "at first point")
-    assert names["steps_allowed"] == pytest.approx(60_000)
+    assert names["expected"] == pytest.approx(60_000)
     assert names["f_mem"] == [memorization.memorized_fraction(s, train).value for s in names["samples_at_checkpoints"]]
 
 

@@ -133,6 +133,12 @@ def test_pictures_of_one_colour_are_told_and_too_many_are_refused(tmp_path):
         Image.new("RGB", (12, 12), (i, 0, 90)).save(folder / f"blank-{i}.png")
     found = probe_data(folder, tmp_path / "out").found
     assert "3 have one colour all over; leave them out if they are not meant to be there." in found
+    for i in range(COUNT + 10):  # of one colour channel, which is not one colour
+        Image.fromarray(np.dstack([GREY[i % COUNT], GREY[i % COUNT] * 0 + i, GREY[0]])).save(folder / f"red-{i}.png")
+    assert (
+        "3 have one colour all over; leave them out if they are not meant to be there."
+        in probe_data(folder, tmp_path / "other").found
+    )
     blank = np.broadcast_to(np.arange(200, dtype=np.uint8)[:, None, None], (200, 12, 12))
     with pytest.raises(SourceError, match=r"200 of 200 pictures of blank\.npy have one colour all over: there is"):
         probe_data(save(tmp_path / "blank.npy", blank), tmp_path)
@@ -257,7 +263,7 @@ BAD = {
         lambda p: np.savez(p, a=np.array([{"a": 1}] * 9)), ".npz", "holds Python objects, which are not read"),
     "alpha": (lambda p: np.save(p, RNG.random((200, 8, 8, 4))), ".npy", r"like transparency \(alpha\): leave it out"),
     "range": (
-        lambda p: np.save(p, np.where(RNG.random((200, 8, 8)) < 1e-3, 1e6, RNG.random((200, 8, 8)))), ".npy",
+        lambda p: np.save(p, np.where(np.arange(12_800).reshape(200, 8, 8) < 3, 1e6, RNG.random((200, 8, 8)))), ".npy",
         "runs from .* to 1e.06, and nearly all of it lies in a small part of that: cut off"),
     "channels": (lambda p: np.save(p, RNG.random((200, 8, 8, 8))), ".npy", "neither the second number nor the last is"),
     "shape": (lambda p: np.save(p, RNG.random(200)), ".npy", "has shape .200,.: give vectors"),

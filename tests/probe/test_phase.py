@@ -191,6 +191,7 @@ def test_arguments_that_cannot_be_end_in_one_sentence(vectors, arguments, senten
     done = CliRunner().invoke(app, ["phase", vectors.name, *arguments])
     assert done.exit_code == 1, done.output
     assert done.output.splitlines()[-1].startswith("Error: ") and sentence in done.output, done.output
+    assert not (vectors.parent / "phase").exists(), "nothing is left of a command that could not begin"
 
 
 def test_boundaries_in_words():

@@ -9,10 +9,11 @@ from typer.testing import CliRunner
 from diffmemlib.__main__ import app
 from diffmemlib.experiments import gmm
 from diffmemlib.experiments.gmm import GmmConfig
+from diffmemlib.experiments.unet import UNetConfig
 from diffmemlib.probe import model as probe_model
 from diffmemlib.probe.answer import answer, at_your_rate
 from diffmemlib.probe.model import Model
-from diffmemlib.probe.pilot import Pilot, read_pilot
+from diffmemlib.probe.pilot import OF_PROBES, Pilot, read_pilot
 from diffmemlib.runs.store import Result
 
 PROBE = Model("vectors", 16, 24, 6e-4, 8, 100, "ddim", 10, 0.0, 20, 6)
@@ -63,6 +64,22 @@ def test_a_run_trained_otherwise_is_refused_by_what_differs(store, data, setting
     assert (
         all(one in sentence for one in differs) and "minutes, since" in sentence and "MemorizationMonitor" in sentence
     )
+
+
+@pytest.mark.parametrize(
+    ("kind", "config", "measured"),
+    [
+        ("images", UNetConfig, {"features", "graphs", "sampler", "same_noise"}),
+        (
+            "vectors",
+            GmmConfig,
+            {"sampling_steps", "label_drop", "guidance", "share", "spread", "balanced", "away", "noise_levels"},
+        ),
+    ],
+)
+def test_all_settings_that_came_later_are_compared_but_those_of_data_and_measuring(kind, config, measured):
+    """A run with one of them would else pass for one that is trained as a probe trains."""
+    assert set(config.later_defaults()) - set(OF_PROBES[kind]) == measured
 
 
 def test_without_an_answer_there_is_nothing_to_turn_into_minutes():

@@ -146,6 +146,8 @@ def _sampling_steps(s: dict[str, Any]) -> int:
 
 def _speed(config: Config, device: str) -> tuple[float, float] | str:
     """Seconds of a training step, and of the network for one sample; or why they are not known."""
+    if reason := config.missing_data():
+        return reason.split(";")[0]
     make_job = EXPERIMENTS[config.experiment].job
     if make_job is None:
         return "no run like it is stored, and its steps cannot be timed"

@@ -276,7 +276,8 @@ def _together(jobs: Sequence[Job], device: str, budget: float | None) -> list[Re
 def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> list[Config]:
     """Return the runs of a tier's tables, or of those that draw one figure, each once.
 
-    missing: only those that are not stored. In place of a sweep whose steps a pilot has yet to find stands the pilot.
+    missing: only those that are not stored and whose data are at hand; `waiting` tells of the others. In place of a
+    sweep whose steps a pilot has yet to find stands the pilot.
 
     ValueError names the figures that there are.
     """
@@ -291,7 +292,7 @@ def table_runs(tier: str, figure: str | None = None, missing: bool = True) -> li
             runs |= {c.id: c for c in sweep_configs(name, tier)}
         except PilotMissingError as error:
             runs |= {c.id: c for c in sweep_configs(error.pilot, tier)}
-    return [c for c in runs.values() if not (missing and complete_result(c))]
+    return [c for c in runs.values() if not (missing and (complete_result(c) or c.missing_data()))]
 
 
 def waiting(tier: str, figure: str | None = None) -> list[str]:
