@@ -80,8 +80,8 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #    all their runs fit into the folder.
 #
 # If the device and the code are the same as in the lease before, only the checks that have not passed yet are made. One
-# lease is too short to time every kind of step, so each lease continues the benchmark until all are timed. Until then,
-# the choice of the fastest kind rests on a single earlier session.
+# lease is too short to time every kind of step, so each lease continues the benchmark until all are timed. Runs use one
+# kind, chosen after a single earlier session; whoever reads the benchmark can change it in the code (`OF_RUNS`).
 #
 # Each phase is a process of its own. A phase that hangs is killed when its time is over, a phase that crashes is noted
 # in the log, and in both cases the next one begins. If a process crashed during a run, or wrote nothing during it for
@@ -92,8 +92,9 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # MiB in all (`--room`): the log, the benchmark, the profile, the runs that this chain of leases has finished, and the
 # states from which unfinished runs will continue. It is written every {glue:text}`gpu-every` seconds, and a folder that
 # was only half written is recognised as such. States are stored exactly where they fit, and a run that continues from
-# them ends exactly as an uninterrupted run would. Where they do not fit, they are rounded to bfloat16, and the record
-# of the run says so. If there is no room even for that, the state is left out and its run starts again.
+# them ends exactly as an uninterrupted run would; where its network has been compiled anew, it does so up to rounding.
+# Where they do not fit, they are rounded to bfloat16, and the record of the run says so. If there is no room even for
+# that, the state is left out and its run starts again.
 #
 # The digits come with a package. Other pictures go to the machine as two files. This line prepares Fashion-MNIST, whose
 # table in `config/gpu.toml` goes up to the paper's numbers of images:
@@ -117,7 +118,7 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # again, and the graph draws from them what a plain step would have drawn. The graph makes the same operations on the
 # same random numbers, so a replayed run should equal a plain one; on a GPU the check asks for this up to rounding. At a
 # milestone the network is asked in batches of one size, and this work is recorded too: a sample of the mixture takes a
-# thousand small steps.
+# thousand small steps. The arithmetic of the sampler between them is not.
 #
 # **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to finish, so a run
 # that was interrupted would end with different last digits. Runs therefore ask torch for kernels that add in a fixed
@@ -128,14 +129,18 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # for all sizes at once, and in our first session on a GPU this took many minutes.
 #
 # **Half precision.** The network computes in bfloat16 by autocast; its weights, the loss and all measurements remain in
-# float32, with products in TF32 on a GPU. [](sampling.ipynb) shows what lower precision does to samples.
+# float32, with products in TF32 on a GPU. [](sampling.ipynb) shows what lower precision does to samples, on a CPU and
+# for a network trained for that page, since checkpoints of finished runs are not kept. On the GPU, the checks compare
+# predictions at each precision.
 #
 # **Several trainings at once.** Mixture networks of the same shape are stacked and trained together, up to
-# {glue:text}`gpu-together` in one graph (the tables of this tier have up to {glue:text}`gpu-alike` of one shape); before
-# each replay, the random generator of every network is seeded. Trainings on few images leave a large GPU half idle.
-# U-Nets are not stacked in this way. Their dropout draws from one stream of random numbers, so a stacked U-Net would get
-# other numbers than it gets alone, and a run would depend on which others it was trained with. A lease of {glue:text}`gpu-shortest` minutes or more tries whether {glue:text}`gpu-counts`
-# processes together make more steps per second than one, and if so, lets that many share the GPU.
+# {glue:text}`gpu-together` in one graph. (The tables of this tier have up to {glue:text}`gpu-alike` of one shape, the
+# seeds of one size, since other sizes have other milestones.) Before each replay, the random generator of every network
+# is seeded. Trainings on few images leave a large GPU half idle. U-Nets are not stacked in this way. Their dropout
+# draws from one stream of random numbers, so a stacked U-Net would get other numbers than it gets alone, and a run
+# would depend on which others it was trained with. A lease of {glue:text}`gpu-shortest` minutes or more, or a shorter
+# one whose benchmark has time left, tries whether {glue:text}`gpu-counts` processes together make more steps per second
+# than one, and if so, lets that many share the GPU.
 #
 # ## What has been measured, and what has not
 #
@@ -143,7 +148,8 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # existed (commit {glue:text}`gpu-first-commit`). The device was an {glue:text}`gpu-first-device`, with torch
 # {glue:text}`gpu-first-torch`, CUDA {glue:text}`gpu-first-cuda` and Python {glue:text}`gpu-first-python`. The table has
 # the measurements of that session. Its last column has the goals for the new code, which has not run on a GPU yet.
-# *Met* marks what the old code did already.
+# *Met* marks what the old code did already. No row of `config/gpu.toml` has been run either; its sizes and factors are
+# estimates.
 
 # %% tags=["remove-input"]
 net, floor, samples, aims = first["network"], first["floor"], first["samples"], first["aims"]

@@ -41,7 +41,7 @@ from diffmemlib.companion.figures.interactive import show
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates, frame
 from diffmemlib.companion.figures.tiers import beside
-from diffmemlib.companion.sweeps.tables import sweep_results
+from diffmemlib.companion.sweeps.tables import is_stored, sweep_results
 from diffmemlib.metrics.digit_features import DIMENSION
 
 runs = sweep_results(estimate.SWEEP)
@@ -163,7 +163,8 @@ estimates("Exponents in n, Adam", shown)
 # and a copy has no advantage over any other digit.
 
 # %% mystnb={"figure": {"caption": "Share of the stored samples that the judge recognises as digits, against the Fr\u00e9chet distance of all samples at the same milestone; the distance falls to the right. Means of the milestones of this page's runs and of those of [](images-adam.ipynb), with 95% intervals. Dashed: real digits. Dotted: the level chosen.", "name": "fig-images-judged"}, "image": {"alt": "For every n the share that is recognised rises from zero at a distance of ten to about a half and more at the smallest distances. At one distance it is larger for small n. The level chosen is where the curve of the largest n has begun to rise."}} tags=["remove-input"]
-every = runs + sweep_results("images-sgd") if distance == "fd" else []  # the judge knows digits only
+judged = distance == "fd" and is_stored("images-sgd", c["tier"])  # the judge knows digits only
+every = runs + sweep_results("images-sgd", c["tier"]) if judged else []
 if every:
     figure, table = draw.judged(every)
     plt.show()

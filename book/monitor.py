@@ -39,7 +39,7 @@ from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = sweep_results("mixture-n")
+runs = sweep_results("mixture-n", "laptop")  # of which this page tells single steps
 example = next(r for r in runs if r.config["n"] == 128 and r.config["seed"] == 0)
 watched = monitored.watch(example)
 first = next(look for look in watched.looks if look.stop)

@@ -246,7 +246,10 @@ def together_and_alone(device: str) -> str:
 
 
 def one_process_of_several(device: str) -> str:
-    """A process that shares a network with others, of whom there are none, trains as one that does not."""
+    """A process that shares a network with others, of whom there are none, trains as one that does not.
+
+    Such a group is what torchrun makes with one process; several are tried on CPUs alone.
+    """
     meeting = tempfile.TemporaryDirectory()
     backend = "nccl" if device.startswith("cuda") else "gloo"
     dist.init_process_group(backend, init_method=f"file://{meeting.name}/all", rank=0, world_size=1)

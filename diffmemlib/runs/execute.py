@@ -269,6 +269,8 @@ class _Work:
         labels = None if job.labels is None else job.labels.to(device)
         net, data = job.net.to(device), job.data.to(device)
         ema = AveragedModel(net, multi_avg_fn=get_ema_multi_avg_fn(job.ema)) if job.ema else None
+        if ema is not None:
+            ema.n_averaged = ema.n_averaged.cpu()  # it is asked at every step, which would wait for a GPU
         self.state = TrainState(net, data, job.config.seed, labels, checkpoints, lambda: self.seconds, ema)
 
     @property

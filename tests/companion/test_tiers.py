@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import Estimate
+from diffmemlib.companion.estimators import Estimate, knobs, questions
 from diffmemlib.companion.figures import tiers
 from diffmemlib.companion.sweeps import tables
 from diffmemlib.companion.sweeps.tables import (
@@ -106,3 +106,13 @@ def test_a_claim_has_a_number_for_each_tier(store, monkeypatch):
     assert list(table["laptop [95%]"]) == ["3.00 [2.90, 3.10]", ""]
     assert "tier laptop: 3.00 [2.90, 3.10], contradicts" in claims.show([both]).data
     assert "tier laptop" not in claims.show([here]).data
+
+
+def test_what_is_compared_with_sweeps_of_the_laptop_alone_keeps_to_it(monkeypatch):
+    """Once a lease has brought its first sweeps, which have other sizes."""
+    monkeypatch.setattr(tables, "is_stored", lambda name, tier: tier == "gpu" and name in tables.read_tables("gpu"))
+    assert tier_of("mixture-n") == tier_of("images-width") == "gpu"
+    for read in (knobs.flow_times, knobs.flow_parts, knobs.flow_beside_noise, knobs.on_images, questions.kernel_times):
+        with sweeps_read() as seen:
+            assert len(read()) > 0
+        assert seen and set(seen.values()) == {"laptop"}, read.__name__

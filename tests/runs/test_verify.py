@@ -250,7 +250,11 @@ def test_budgets_are_not_negative(budget: str):
 
 
 def test_too_little_memory_ends_in_a_sentence(monkeypatch: pytest.MonkeyPatch):
-    for error in (MemoryError(), RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried")):
+    for error in (
+        MemoryError(),
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 GiB. GPU 0 has a total capacity"),
+    ):
 
         def fails(*a, error=error, **k):
             raise error

@@ -11,7 +11,7 @@ import pandas as pd
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, first_crossing
 from ...timescales.power_laws import geometric_mean
-from ..sweeps.tables import sweep_results
+from ..sweeps.tables import at_tier, sweep_results
 from . import Estimate
 from .scaling import F_MEM, by_size, exponent_of, in_common, product, ratio, t_interval, tau_mem
 
@@ -194,6 +194,7 @@ PARTS = (  # of flow matching, each changed alone: what it is called, the sweep,
 )
 
 
+@at_tier("laptop")  # whose table alone has the sweeps that these are compared with; so below
 def flow_times() -> dict[str, list[Timescale]]:
     """tau_mem of the runs of each of PARTS, in the order of their seeds, at the n that all have."""
     (n,) = {r.config["n"] for r in sweep_results("mixture-flow-parts")}
@@ -206,6 +207,7 @@ def _part(sweep: str, kind: list[str], n: int) -> list[Result]:
             and [r.config["path"], r.config["prediction"], r.config["loss_space"]] == kind]  # fmt: skip
 
 
+@at_tier("laptop")
 def flow_parts() -> pd.DataFrame:
     """tau_mem under the paper's optimiser with path, prediction and loss changed one by one, at the n that all have.
 
@@ -220,6 +222,7 @@ def flow_parts() -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["name", "tau_mem"])
 
 
+@at_tier("laptop")
 def flow_beside_noise() -> pd.DataFrame:
     """tau_mem of flow matching and of noise prediction under the paper's optimiser, a row for each n that both have.
 
@@ -247,6 +250,7 @@ ON_IMAGES: tuple[tuple[str, str, dict[str, Any], str, dict[str, Any], str], ...]
 )
 
 
+@at_tier("laptop")
 def on_images() -> pd.DataFrame:
     """The factor on tau_mem of what stored image runs change, pair by pair of the same n and seed; a row each.
 

@@ -13,7 +13,7 @@ from ...experiments.gmm import population
 from ...experiments.gmm_measures import levels, probes
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, first_crossing
-from ..sweeps.tables import sweep_results
+from ..sweeps.tables import at_tier, sweep_results
 from . import Estimate
 from .scaling import by_size, exponent_of, ratio, sizes, t_interval, tau_mem
 
@@ -146,6 +146,7 @@ def warnings_by_time(sweep: str = SWEEP, gap: float = GAP) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@at_tier("laptop")  # whose runs the kernels are of
 def kernel_times(sweep: str = KERNEL) -> pd.DataFrame:
     """tau_mem of the runs whose kernels are stored, beside what an eigenvalue of it would tell; a row a kernel.
 

@@ -7,12 +7,12 @@ import pandas as pd
 
 from ...monitor import figure
 from ...monitor.monitor import MemorizationMonitor
-from .style import RC
+from .style import take_style
 
 
 def history(monitor: MemorizationMonitor) -> tuple[plt.Figure, pd.DataFrame]:
     """The monitor's own figure, with a line where it says stop."""
-    plt.rcParams.update(RC)
+    take_style()
     drawn = figure.history(monitor)
     drawn.set_size_inches(8, 7.2)
     stops = [look.step for look in monitor.looks if look.stop]

@@ -37,16 +37,18 @@ RC: Any = {
 }
 
 
-def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
-    """plt.subplots in the book's style, with a layout that keeps labels apart.
-
-    Notebooks show figures as $DIFFMEM_FIGURES says, "svg" where the book is built, else as PNG.
-    """
-    plt.rcParams.update(RC)  # for what is drawn on them later, too
+def take_style() -> None:
+    """Draw in the book's style from here on; notebooks show figures as SVG where $DIFFMEM_FIGURES asks, else as PNG."""
+    plt.rcParams.update(RC)
     if os.environ.get("DIFFMEM_FIGURES") == "svg" and "IPython" in sys.modules:
         from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks alone
 
         set_matplotlib_formats("svg", metadata={"Date": None}, dpi=120)  # of what is `as_picture`
+
+
+def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
+    """plt.subplots in the book's style, with a layout that keeps labels apart."""
+    take_style()  # for what is drawn on them later, too
     return plt.subplots(*shape, layout="constrained", **options)
 
 
