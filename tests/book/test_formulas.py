@@ -34,7 +34,7 @@ def signs(mathml: str) -> str:
 
 def test_every_formula_says_in_mathml_what_mathjax_makes_of_it(html: Path, chromium: Any, base: str) -> None:
     found: dict[tuple[str, bool], str] = {}
-    for file in html.rglob("*.html"):
+    for file in (html / "book").glob("*.html"):
         page = bs4.BeautifulSoup(file.read_text(encoding="utf-8"), "html.parser")
         for formula in page.select(".math.notranslate"):
             tex = formula.select_one(".tex").get_text()
