@@ -364,7 +364,7 @@ def test_the_limits_on_the_page_and_of_the_command_are_those_of_the_library():
         f"a zip entry that unpacks to more than {entry:g} MiB, or a zip that unpacks to more than {whole:g} GiB" in page
     )
     assert f"fewer than {own.FEWEST} different ones" in page
-    assert f"{DAMAGES} random damages to six formats" in page
+    assert f"{DAMAGES} random damages to files of six formats" in page
     assert inspect.signature(images_command).parameters["most_pixels"].default == picture.MOST_PIXELS
 
 
