@@ -54,7 +54,8 @@ def test_colours_keep_their_hue_and_the_order_of_a_ramp_and_stand_out():
         turned = np.angle(complex(*axes_there) / complex(*axes))
         assert abs(turned) < 0.06 and contrast(darkened(colour), PAGE) > 3, colour
     ramp = [to_hex(plt.colormaps["viridis"](x)) for x in np.linspace(0, 1, 20)]
-    assert (np.diff([oklab(darkened(colour))[0] for colour in ramp]) < 0).all()
+    lightness = np.array([oklab(darkened(colour))[0] for colour in ramp])
+    assert (np.diff(lightness) < 0).all() and np.ptp(lightness) > 0.2, "the ends of a ramp stay apart"
 
 
 def test_only_colours_are_changed_and_text_becomes_light():
