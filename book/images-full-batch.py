@@ -308,11 +308,11 @@ frame(
 
 # %% [markdown]
 # At a tenth of the rate the first copies took {glue:text}`full-slow-times` times as many steps as at the full rate, for
-# the two sizes, and not {glue:text}`full-slow-tenth` times as many. So the learning rate is not simply a clock, and
-# $A$, $B$ and $T$ hold for our learning rate only; they are not determined by the data and the network alone. Between
-# the two sizes the exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`full-slow-growth` at a tenth of the rate and
-# {glue:text}`full-fast-growth` at the full one. If noise is what keeps the exponent of full batches below 1, it should
-# be larger at the lower rate; it is {glue:text}`full-slow-grows`. Each of the slow runs has one seed only.
+# the two sizes. If the learning rate were simply a clock, it would be {glue:text}`full-slow-tenth` times as many. $A$,
+# $B$ and $T$ were fitted at the full rate, and another rate will have others unless steps and rates can be exchanged.
+# Between the two sizes the exponent of $\tau_\mathrm{mem}$ in $n$ is {glue:text}`full-slow-growth` at a tenth of the
+# rate and {glue:text}`full-fast-growth` at the full one. If noise is what keeps the exponent of full batches below 1,
+# it should be larger at the lower rate; it is {glue:text}`full-slow-grows`. Each of the slow runs has one seed only.
 #
 # ## How exact is the equation?
 #

@@ -215,13 +215,12 @@ frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None el
 #
 # The judge also defines a time of its own: the first time at which the share of samples that it recognises is two
 # thirds of its share for real digits. This time has the exponent {glue:text}`images-strict` in $n$ under Adam and
-# {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. At the milder levels of the table, then, the time at
-# which the set of samples becomes good does not depend on $n$, while the time at which single samples become good grows
-# with $n$. Part of the difference may be that the judge's threshold is stricter: at the distance
-# {glue:text}`images-good` it recognises only {glue:text}`images-share-of-real` of its share for real digits. Two other
-# explanations are possible. Larger training sets may be learned more slowly. Or all training sets may follow the same
-# path, which reaches good single samples late, and small sets leave this path early towards their copies, which are
-# digits as well. [](same-noise.ipynb) compares what two networks make of the same noise.
+# {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. Compare these two with the exponents of the table,
+# which belong to the set of samples as a whole. Part of the difference may be that the judge's threshold is stricter:
+# at the distance {glue:text}`images-good` it recognises only {glue:text}`images-share-of-real` of its share for real
+# digits. Two other explanations are possible. Larger training sets may be learned more slowly. Or all training sets may
+# follow the same path, which reaches good single samples late, and small sets leave this path early towards their
+# copies, which are digits as well. [](same-noise.ipynb) compares what two networks make of the same noise.
 #
 # ## The losses separate first
 #

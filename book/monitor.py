@@ -120,9 +120,9 @@ record([example], table, "monitor")
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were
-# copies: soon after the first copies, but not before them. The number of runs without a stop in which copies appeared
-# only in the last fifth of the steps is {glue:text}`stop-late`. The milestones of these runs are a factor of
-# {glue:text}`stop-factor` apart. More frequent looks, and more samples at each, stop sooner.
+# copies. The number of runs without a stop in which copies appeared only in the last fifth of the steps is
+# {glue:text}`stop-late`. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent
+# looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(

@@ -52,6 +52,9 @@ for when, step in (("early", 754), ("late", 3000)):
     glue(f"images-{when}", f"{step:,}", display=False)
     for which in ("same", "other"):
         glue(f"images-{when}-{which}", f"{alike.loc[step, which]:.2f}", display=False)
+excess = alike["same"] - alike["other"]
+for when, step in (("early", 754), ("late", 3000)):
+    glue(f"images-{when}-excess", f"{excess[step]:.2f}", display=False)
 
 # %% [markdown]
 # Compare the two blocks column by column. In the first rows most pictures are still the noise that they started from.
@@ -60,8 +63,9 @@ for when, step in (("early", 754), ("late", 3000)):
 # from the same noise, the two networks make much the same picture. At step {glue:text}`images-late` the correlations
 # are {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because most samples
 # are digits by then, and any two digits have much in common. What the noise determines is the excess of the first
-# number over the second, and this excess has become smaller: the two networks slowly move apart. In this pair, what is
-# learned first hardly depends on the number of training images.
+# number over the second, which is {glue:text}`images-early-excess` early and {glue:text}`images-late-excess` late. As
+# the two networks move apart, it falls. In this pair, what is learned first hardly depends on the number of training
+# images.
 #
 # **Next.** [Adam and SGD](images-adam.ipynb) asks what the optimiser changes: the times themselves, or also how they
 # grow with $n$?
