@@ -31,7 +31,8 @@
 # - **consistent**: a part of the interval does, and it contains no number that would say the opposite;
 # - **inconclusive**: a part of the interval does, but it also contains numbers five times as far from the claim as the
 #   range allows. It says neither yes nor no, and more runs are needed;
-# - **contradicts**: no part of the interval does;
+# - **contradicts**: no part of the interval does, or, of a row that names several levels, no part of the interval at
+#   one of them, while no other level agrees;
 # - **differs outside the paper's regime**: no part of the interval does, but our runs have other data, sizes or rates
 #   than the paper's, so they cannot contradict it. The row says what is different. This verdict is possible for every
 #   row on images, because none of our image runs has the paper's data, sizes and rates;
@@ -54,6 +55,7 @@ from myst_nb import glue
 from diffmemlib.companion import claims, paper_figures
 from diffmemlib.companion.figures import claims as draw
 from diffmemlib.companion.figures.record import record
+from diffmemlib.companion.figures.tables import frame
 
 rows = claims.load()
 glue("claims-counts", claims.tally([claim.verdict for claim in rows]), display=False)
@@ -75,6 +77,17 @@ record(list(runs), table, "claims")
 
 # %% tags=["remove-input"]
 claims.show(rows, full=True)
+
+# %% [markdown]
+# ## What has changed
+#
+# The first version of this table judged some claims otherwise. These are the rows whose verdict has changed since, with
+# the reason.
+
+# %% tags=["remove-input"]
+frame("Verdicts that have changed", claims.revised().rename(columns={
+    "claim": "Claim", "then": "First verdict", "now": "Now", "because": "What has changed",
+}).set_index("Claim"), ("First verdict", "Now", "What has changed"))  # fmt: skip
 
 # %% [markdown]
 # (sec-paper-figures)=

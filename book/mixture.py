@@ -389,11 +389,12 @@ record(chosen, table, "mixture-kl")
 # small but not zero.
 
 # %% mystnb={"figure": {"caption": "The smallest score gap of every run over training time, against $n$, with its 95% interval, and the fitted power of $n$.", "name": "fig-mixture-least"}, "image": {"alt": "Points on a falling straight line in logarithmic axes: from more than one and a half nats at the smallest n to less than a fifth of a nat at the largest."}} tags=["remove-input"]
-figure, table = draw.smallest(runs)
+further = estimate.to_the_minimum()
+figure, table = draw.smallest(further)
 plt.show()
 
 # %% tags=["remove-input"]
-record(runs, table, "mixture-least")
+record(further, table, "mixture-least")
 
 # %% tags=["remove-input"]
 least = estimate.smallest_kl_exponent()
@@ -403,7 +404,7 @@ gap, largest = estimate.smallest_kl(), estimate.largest_n(runs)[0].config["n"]
 glue("least-margin", f"{margin:g}", display=False)
 glue("least-n", f"{largest * (margin / gap.value) ** (1 / least.value):,.0f}", display=False)
 glue("least-gap", str(estimate.smallest_kl()), display=False)
-glue("least-neighbours", str(estimate.smallest_kl("kl_knn")), display=False)
+glue("least-neighbours", str(estimate.kl_at_smallest("kl_knn")), display=False)
 
 # %% [markdown]
 # These runs do not reach zero, and the claims below say so. But the smallest divergence falls as a power of $n$, with

@@ -33,7 +33,7 @@ import pandas as pd
 from myst_nb import glue
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import questions as estimate
+from diffmemlib.companion.estimators import proximity, questions as estimate
 from diffmemlib.companion.figures import questions as draw
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import frame
@@ -69,15 +69,68 @@ glue("questions-sizes", listed(sizes), display=False)
 # $-\sqrt{\Delta_t}$ times the score.
 #
 # What we expected was written into the table of runs, `config/laptop.toml`, before any of them was made. It stands at
-# the end of this page, beside what came.
+# the end of this page, beside what came. The nearness of samples in the first question was added later.
 #
 # ## Is the minimum of the held-out loss already too late?
 #
-# [arXiv:2603.03469](https://arxiv.org/abs/2603.03469) reports that a bias begins before the held-out loss turns (passes
-# its minimum), and compares networks that were trained on disjoint halves of the data. Here the error of a network can
-# be split exactly into two parts. The part that all networks have **in common**, whatever their training points, is the
-# bias. The rest is each network's **own**, the variance: it comes from the training points that it happened to see, and
-# from chance.
+# [arXiv:2603.03469](https://arxiv.org/abs/2603.03469) describes a phase of **biased generalisation**: the held-out loss
+# still falls, and the samples already lie nearer to the training data than they should. If that is so, stopping at the
+# least held-out loss avoids copies, but may not be enough where the data are private.
+#
+# How near should samples lie? That paper compares two networks that were trained on different data. Here we compare the
+# training set with other sets of its size, which the network has not seen. Take a sample, and ask whether it is nearer
+# to the training set than to such a set. If the samples knew nothing of the particular training points, the answer
+# would be yes in half of all cases, and for copies it is always yes. With $r$ of $F$ unseen points nearer than the
+# training set, the share over all sets of $n$ unseen points is $\binom{F-r}{n}/\binom{F}{n}$, so no set has to be drawn.
+
+# %% mystnb={"figure": {"caption": "How often a sample is nearer to its own training set than to unseen data of the same number, against training time in units of the time of the least held-out loss (dashed). Dotted: chance. Points: milestones; lines: means of five of them. Left: the mixture, where the loss is the mean over eight diffusion times. Right: digits, under Adam, with the loss at $t = 0.01$.", "name": "fig-questions-nearness"}, "image": {"alt": "In both panels the share stays near one half for a long time, is clearly above it where the held-out loss is least, and rises to nearly one afterwards."}} tags=["remove-input"]
+biased = {
+    "mixture": proximity.biases((estimate.SWEEP,), averaged=True),
+    "digits": proximity.biases(proximity.DIGITS[:1]),
+}
+figure, table = draw.nearness(biased)
+plt.show()
+
+# %% tags=["remove-input"]
+record([*runs, *sweep_results(proximity.DIGITS[0])], table, "questions-nearness")
+
+# %% tags=["remove-input"]
+near_digits = proximity.at_turn(proximity.DIGITS)
+near_mixture = proximity.at_turn((estimate.SWEEP,), averaged=True)
+glue("questions-kept", sweep_results(proximity.DIGITS[0])[0].config["kept"], display=False)
+glue("questions-near-digits", str(proximity.nearer_at_turn(proximity.DIGITS)), display=False)
+glue("questions-near-mixture", str(proximity.nearer_at_turn((estimate.SWEEP,), averaged=True)), display=False)
+glue("questions-near-real", f"{near_digits['real'].min():.2f} to {near_digits['real'].max():.2f}", display=False)
+later = pd.concat([near_digits, near_mixture])
+after = later["tau_mem"] / later["turn"]
+glue("questions-near-before", f"{after.min():.1f} to {after.max():.1f}", display=False)
+shown = later.assign(sweep=later["sweep"].map({
+    estimate.SWEEP: "mixture, Adam", "images-n": "digits, Adam", "images-sgd": "digits, SGD",
+}))  # fmt: skip
+frame("Nearness to the training set at the least held-out loss", pd.DataFrame({
+    "data": shown["sweep"], "n": shown["n"], "least held-out loss (step)": shown["turn"].map("{:,.0f}".format),
+    "nearer to the training set, there": shown["share"].map("{:.2f}".format),
+    "the same of unseen data": shown["real"].map("{:.2f}".format),
+    "copies (tau_mem, step)": shown["tau_mem"].map("{:,.0f}".format),
+}).set_index(["data", "n"]))  # fmt: skip
+
+# %% [markdown]
+# At the least held-out loss, samples of digits are nearer to their own training set in {glue:text}`questions-near-digits`
+# of the comparisons, and samples of the mixture in {glue:text}`questions-near-mixture` of them. Each value is a mean
+# over training-set sizes with its 95% interval. From each we have subtracted what unseen data have beyond one half. A
+# particular training set can lie nearer to everything by chance, and for the digits the share of unseen images is
+# {glue:text}`questions-near-real`.
+#
+# This is a weak bias, and no sample need be a copy for it: copies appear at {glue:text}`questions-near-before` times the
+# step of the least held-out loss. If nobody may learn from a sample which data you trained on, stop earlier than at the
+# least held-out loss, and measure the nearness yourself; `diffmemlib.nearer_to_training` gives it for every sample.
+#
+# ### What networks have in common
+#
+# What is it that a network takes from its own training points? On the mixture the exact answer is known, and the error
+# of a network can be split exactly into two parts. One part is **common** to all networks, whatever their training
+# points. The rest is each network's **own**: it comes from the training points that it happened to see, and from chance.
+# In statistics these parts are called the bias and the variance. This bias is not the nearness of the last section.
 
 # %% mystnb={"figure": {"caption": "Top: mean squared error of the predicted noise, split into the part that networks with other training points have in common and the part that is each one's own, at the diffusion time at which the common part turns first. Bottom: cosine of the predictions of two networks, for four diffusion times. Vertical lines: the least common error (dotted), the least held-out loss at $t = 0.01$ (dashed), and $\\tau_\\mathrm{mem}$ (solid).", "name": "fig-questions-errors"}, "image": {"alt": "Three columns for three training-set sizes. Above, the common error falls, has a minimum before that of the held-out loss and rises again, while the own error rises steadily from some hundred steps on. Below, the cosine at small diffusion times falls from 0.9 to about 0.5, and at large times stays near 1."}} tags=["remove-input"]
 figure, table = draw.errors(turns, (0.003, 0.16, 0.42, 1.1))
@@ -117,7 +170,7 @@ frame("Steps of the turning points", shown.rename(columns={
 }))  # fmt: skip
 
 # %% [markdown]
-# The answer depends on the noise at which the loss is read. The common error turns first at $t =$
+# When is each of them at its best? The common error turns (passes its minimum) first at $t =$
 # {glue:text}`questions-turn-t`. There it reaches its minimum at {glue:text}`questions-bias-share` times the step at
 # which the held-out loss at $t = 0.01$ does, for the three $n$ in order. So the loss at $t = 0.01$ gives no warning of
 # it. The held-out loss at $t =$ {glue:text}`questions-turn-t` does: the minimum of the common error comes at
@@ -131,15 +184,16 @@ frame("Steps of the turning points", shown.rename(columns={
 # the samples are better at the minimum of the loss than where the common error turns. Copies are still some way off at
 # either: the loss at $t = 0.01$ turns at {glue:text}`questions-loss-share` of $\tau_\mathrm{mem}$.
 #
-# The lower row of the figure shows the measure of that paper. At small diffusion times the cosine of two networks
+# The lower row of the figure compares the predictions of two networks directly. At small diffusion times their cosine
 # falls almost from the beginning, while the samples still improve: there the exact prediction is a small number, and
 # two predictions can be nearly right and still differ in direction.
 #
 # ## At which noise does overfitting show first?
 #
-# [arXiv:2603.13419](https://arxiv.org/abs/2603.13419) finds that the gap between the two losses opens first at an
-# intermediate noise. The gap is cheap to measure, since it needs no sampling. Which time of
-# diffusion warns first, and which one tells when copies will come?
+# [arXiv:2603.13419](https://arxiv.org/abs/2603.13419) finds that the gap between the two losses is most pronounced at
+# intermediate noise. So it is here: halfway to the copies, it is largest at $t =$ {glue:text}`questions-widest`. The gap
+# is cheap to measure, since it needs no sampling. Which time of diffusion warns first, and which one tells when copies
+# will come?
 
 # %% mystnb={"figure": {"caption": "Left: held-out loss minus training loss, in units of the former, at eight diffusion times, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Right: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the diffusion time.", "name": "fig-questions-gaps"}, "image": {"alt": "Left: the gaps rise one after another, those at diffusion times near 0.4 first and those at the smallest times last, and those at the two largest times never. Right: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
 figure, table = draw.gaps(sizes[1], gaps)
@@ -153,6 +207,7 @@ seen = gaps[gaps["seen"] > 1].reset_index(drop=True)
 first = seen.iloc[min(range(len(seen)), key=lambda i: seen["of_tau_mem"][i].value)]
 small = seen.iloc[0]
 late = estimate.warnings_by_time(gap=0.2).iloc[0]
+glue("questions-widest", str(estimate.widest_gap()), display=False)
 glue("questions-gap", f"{estimate.GAP:.0%}", display=False)
 glue("questions-first-t", f"{first['t']:.2g}", display=False)
 glue("questions-first-share", str(first["of_tau_mem"]), display=False)
@@ -241,7 +296,7 @@ frame("The largest factor by which the predicted time is wrong, with one constan
 # the data, or by **guidance away** from the training points while sampling. Guidance away is not the class guidance of
 # [](conditional.ipynb), and needs no further training. At each sampling step the network implies a predicted clean
 # point. If that point is less than half as far from its nearest training point as from any other, it is moved away from
-# that training point, by the strength times the distance between them. Each cure was tried at three strengths, for as
+# that training point, by the strength times the distance between them. Each cure was tried at several strengths, for as
 # long as the plain training, well past its copies.
 
 # %% mystnb={"figure": {"caption": "Divergence of the samples from the truth against the share of copies. Line: the plain training as it goes on, from the upper left downwards and then to the upper right. Symbols: trainings with a cure, at the end of training; the number beside a symbol is the strength of the cure, and the bars are 95% intervals of the divergence. Dotted, the share of copies that defines $\\tau_\\mathrm{mem}$.", "name": "fig-questions-cures"}, "image": {"alt": "The line of the plain training falls to its smallest divergence at hardly any copies and then rises to the right with more copies. Symbols of dropout and of noise on the data lie near the line, those of weight decay and guidance mostly above it."}} tags=["remove-input"]
@@ -316,11 +371,12 @@ claims.show(claims.later(), whose="In their paper")
 #
 # ## What this cannot say
 #
-# These are small networks on vectors, trained by Adam at one rate (by SGD in the third question). The bias needs the
-# exact score, so on images only the cosine could be measured, and we have not done it. Four trainings of each size leave
+# These are small networks on vectors, trained by Adam at one rate (by SGD in the third question). The digits
+# answer the first question only. There, {glue:text}`questions-kept` samples were kept of each milestone, the loss was
+# kept at one diffusion time, and training sets of one seed contain each other. Four trainings of each size leave
 # the turning points uncertain: without one of the four, that of the loss at {glue:text}`questions-least-sure` moves
-# between {glue:text}`questions-sure-low` and {glue:text}`questions-sure-high` steps. Each cure was tried alone and at three
-# strengths; a combination may do better.
+# between {glue:text}`questions-sure-low` and {glue:text}`questions-sure-high` steps. Each cure was tried alone; a
+# combination may do better.
 #
 # **Next.** [Random features: the dynamics](features-dynamics.ipynb) turns from experiments to a model that can be
 # solved: where do the two times come from?

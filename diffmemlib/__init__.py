@@ -52,6 +52,7 @@ if TYPE_CHECKING:
         NeighbourEstimate as NeighbourEstimate,
         kl_nearest_neighbour as kl_nearest_neighbour,
     )
+    from .metrics.proximity import nearer_to_training as nearer_to_training
     from .monitor.monitor import Look as Look, MemorizationMonitor as MemorizationMonitor
     from .nets.adapters import DiffusersUNet as DiffusersUNet
     from .nets.mlp import ResidualMLP as ResidualMLP
@@ -100,6 +101,7 @@ _HOME = {
         "two_nearest",
     ),
     "metrics.neighbour_kl": ("NeighbourEstimate", "kl_nearest_neighbour"),
+    "metrics.proximity": ("nearer_to_training",),
     "monitor.monitor": ("Look", "MemorizationMonitor"),
     "nets.adapters": ("DiffusersUNet",),
     "nets.mlp": ("ResidualMLP",),

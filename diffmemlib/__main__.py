@@ -26,6 +26,9 @@ Column = Annotated[
     list[str] | None, typer.Option(help="Column of a table to use, or name of an array in a file; may be repeated.")
 ]
 SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that cannot be taken.")]
+Workers = Annotated[
+    int | None, typer.Option(min=1, help="Trainings at once; one for each core, or one on a GPU, if not given.")
+]
 SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200, "prediction": 300}  # and how often
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
@@ -168,6 +171,7 @@ def probe(
     column: Column = None,
     skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Workers = None,
     model_steps_per_second: Annotated[
         float, typer.Option(help="Training steps per second on your machine, for an answer in its minutes.")
     ] = 0.0,
@@ -183,7 +187,7 @@ def probe(
         check_device(device)
         make(
             source, out, minutes, size=size, grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device,
-            tell=typer.echo, model_steps_per_second=model_steps_per_second, pilot=pilot,
+            workers=workers, tell=typer.echo, model_steps_per_second=model_steps_per_second, pilot=pilot,
         )  # fmt: skip
 
 
@@ -203,6 +207,7 @@ def phase(
     column: Column = None,
     skip_bad: SkipBad = False,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    workers: Workers = None,
 ) -> None:
     """Draw an (n, p) diagram: how many of your points each width needs so that good samples come before copies.
 
@@ -218,7 +223,7 @@ def phase(
         check_device(device)
         _, again = make(
             source, out, _numbers(widths, "--widths"), _numbers(sizes, "--sizes"), minutes, steps=steps, size=size,
-            grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device, tell=typer.echo,
+            grey=grey, columns=tuple(column or ()), skip_bad=skip_bad, device=device, workers=workers, tell=typer.echo,
         )  # fmt: skip
     if again:
         raise typer.Exit(UNFINISHED)

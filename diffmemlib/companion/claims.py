@@ -13,7 +13,8 @@ Runs in another regime than the paper's (other data, sizes, rates) cannot contra
 and where it would contradict, it differs outside the paper's regime.
 
 A time is taken where a curve crosses some level, and its exponent may depend on which. Such a claim names several
-levels, and is judged at each: depends on the level, where one agrees with the claim and another contradicts it.
+levels, and is judged at each: depends on the level, where one agrees with the claim and another contradicts it;
+contradicts, where one contradicts it and no level has a value that agrees.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from .sweeps.tables import HIGHER, at_tier, is_stored, sweeps_read
 
 OUTSIDE = "differs outside the paper's regime"
 VERDICTS = ("reproduced", "consistent", "depends on the level", "inconclusive", OUTSIDE, "contradicts", "not tested")
+AGREE = ("reproduced", "consistent", "not tested")  # beside these no reason is given
 SAID = {  # of one claim and of several
     "reproduced": ("is reproduced", "are reproduced"),
     "consistent": ("is consistent with our runs", "are consistent with our runs"),
@@ -66,7 +68,7 @@ CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
 FAR = 5  # margins from the claimed value: there lies the opposite, as 0 for an exponent of 1 within 0.2
 KEYS = {
     "id", "chapter", "text", "place", "paper", "estimator", "arguments", "levels", "outside", "short", "value",
-    "margin", "at_least", "at_most",
+    "margin", "at_least", "at_most", "why", "earlier",
 }  # fmt: skip
 
 
@@ -77,7 +79,8 @@ class Claim:
     estimator: "module.function" within `companion.estimators`, or None. arguments: what it is called with. levels: the
     name of one more argument, and the values for which the claim is judged beside the estimator's own. lowest, highest:
     the range of numbers that agree with the claim. outside: what takes the runs out of the paper's regime; else empty.
-    short: what figures call it.
+    short: what figures call it. why: said beside a verdict that does not agree. earlier: the verdict of the first table
+    and what has changed it, or None.
     """
 
     id: str
@@ -92,6 +95,8 @@ class Claim:
     highest: float
     outside: str = ""
     short: str = ""
+    why: str = ""
+    earlier: tuple[str, str] | None = None
 
     @property
     def call(self) -> str:
@@ -185,19 +190,20 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
 def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: float, highest: float) -> str:
     """Return one verdict from that on an estimate and those on the same number at other levels.
 
-    It depends on the level where one of them agrees with the claim, its value within the range, and another contradicts
-    it; a wide interval does neither. What is reproduced at one level and less than that at another is consistent.
+    A level agrees if its value lies in the range that agrees and its interval is not too wide to say so. Where some
+    levels agree and some contradict, the claim depends on the level; where some contradict and no level has its value
+    in the range, it is contradicted, and wide intervals do not change that. What is reproduced at one level and less
+    than that at another is consistent.
     """
     verdict = judge(estimate, lowest, highest)
-    everywhere = {judge(e, lowest, highest) for e in others} | {verdict}
-    agreed = {"reproduced", "consistent"}
-    agrees = any(
-        lowest <= e.value <= highest and judge(e, lowest, highest) in agreed
-        for e in (estimate, *others)
-        if e is not None
-    )
-    if agrees and "contradicts" in everywhere:
-        return "depends on the level"
+    judged = [(e, judge(e, lowest, highest)) for e in (estimate, *others) if e is not None]
+    everywhere = {word for _, word in judged}
+    if "contradicts" in everywhere:
+        within = {word for e, word in judged if lowest <= e.value <= highest}
+        if within & {"reproduced", "consistent"}:
+            return "depends on the level"
+        if not within:
+            return "contradicts"
     return "consistent" if verdict == "reproduced" and len(everywhere) > 1 else verdict
 
 
@@ -250,10 +256,31 @@ def _claim(row: dict[str, Any]) -> Claim:
     fields = {key: row[key] for key in ("id", "chapter", "text", "place", "paper")} | {
         "short": row.get("short", row["id"]),
         "outside": row.get("outside", ""),
+        "why": row.get("why", ""),
+        "earlier": _earlier(name, row["earlier"]) if "earlier" in row else None,
     }
     levels = next(((key, tuple(values)) for key, values in row.get("levels", {}).items()), None)
     called = {"estimator": row.get("estimator"), "arguments": row.get("arguments", {}), "levels": levels}
     return Claim(**fields, **called, lowest=lowest, highest=highest)
+
+
+def _earlier(name: str, found: dict[str, str]) -> tuple[str, str]:
+    if set(found) != {"verdict", "because"} or found["verdict"] not in VERDICTS:
+        raise ValueError(f"claims.toml, {name}: earlier is {{ verdict = one of the verdicts, because = a sentence }}")
+    return found["verdict"], found["because"]
+
+
+def revised(path: Path | None = None) -> pd.DataFrame:
+    """What has changed since the first table: claims whose verdict is another one, then those that were withdrawn.
+
+    Columns: claim, then, now, because; all text.
+    """
+    path = path or checkout_root("The claims table") / "book" / "claims.toml"
+    changed = [(c.text, c.earlier[0], c.verdict, c.earlier[1]) for c in load(path) if c.earlier]
+    gone = [(row["text"], row["verdict"], "withdrawn", row["because"])
+            for row in tomllib.loads(read_text(path)).get("withdrawn", [])]  # fmt: skip
+    rows = [row for row in changed if row[1] != row[2]] + gone
+    return pd.DataFrame(rows, columns=["claim", "then", "now", "because"])
 
 
 def table(claims: list[Claim]) -> pd.DataFrame:
@@ -287,8 +314,9 @@ def show(claims: list[Claim], full: bool = False, whose: str = "In the paper") -
             text += f"<details><summary>how</summary><code>{escape(c.call)}</code>{source}{_levels(c)}</details>"
         name = re.sub(r"[^a-z]+", "-", c.verdict)
         verdict = f'<span class="verdict verdict-{name}">{c.verdict}</span>'
-        if c.verdict == OUTSIDE:
-            verdict += f"<br><small>{typeset(c.outside)}</small>"
+        if c.verdict not in AGREE:
+            said = [c.outside] * (c.verdict == OUTSIDE) + [c.why]
+            verdict += "".join(f"<br><small>{typeset(sentence)}.</small>" for sentence in said if sentence)
         ours = f"{c.ours}<br><small>agrees if {_range(c)}</small>" if c.estimate else ""
         for tier, estimate in c.at_other_tiers.items():
             there = judge(estimate, c.lowest, c.highest)

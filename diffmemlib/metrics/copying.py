@@ -91,7 +91,7 @@ def copying_measures(
             f"{len(x)} samples, {len(t)} training and {len(h)} held-out points: {FEWEST // 2}, {FEWEST // 2} and "
             f"{FEWEST} are the fewest"
         )
-    x, t, h = (_flat(features(points) if features else points) for points in (x, t, h))
+    x, t, h = (flat(features(points) if features else points) for points in (x, t, h))
     rng = np.random.default_rng(seed)
     h, x = h[rng.permutation(len(h))[: 2 * MOST]], x[rng.permutation(len(x))]
     count = min(len(h) // 2, len(x))
@@ -156,7 +156,7 @@ def c_t(samples: Any, train: Any, held_out: Any, cells: int = 3, seed: int = 0) 
     Meehan, Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020.
     """
     x, t, h = (
-        _flat(as_points(p, name)).numpy()
+        flat(as_points(p, name)).numpy()
         for p, name in ((samples, "samples"), (train, "train"), (held_out, "held_out"))
     )
     if t.shape[1] > COMPONENTS:
@@ -190,11 +190,11 @@ def precision_recall(samples: Any, reference: Any, neighbours: int = 5) -> dict[
     Kynkäänniemi et al., "Improved Precision and Recall Metric", NeurIPS 2019; Naeem et al., "Reliable Fidelity and
     Diversity Metrics", ICML 2020.
     """
-    x, h = _flat(as_points(samples, "samples")), _flat(as_points(reference, "reference"))
+    x, h = flat(as_points(samples, "samples")), flat(as_points(reference, "reference"))
     if not 1 <= neighbours < min(len(x), len(h)):
         raise ValueError(f"neighbours = {neighbours}: there are {len(x)} samples and {len(h)} reference points")
-    own_x, own_h = (_distances(p, p).kthvalue(neighbours + 1, dim=1).values for p in (x, h))
-    apart = _distances(h, x)
+    own_x, own_h = (distances(p, p).kthvalue(neighbours + 1, dim=1).values for p in (x, h))
+    apart = distances(h, x)
     within = apart < own_h[:, None]
     return {
         "precision": float(within.any(0).double().mean()),
@@ -231,7 +231,7 @@ def _likelihood(centres: Tensor, fit_to: Tensor, at: Tensor) -> float:
     mean, spread = at.mean(0), at.std(0).clamp_min(1e-12)
     centres, fit_to, at = ((p - mean) / spread for p in (centres, fit_to, at))
     dimension = at.shape[1]
-    apart = _distances(fit_to, centres).square()
+    apart = distances(fit_to, centres).square()
     broad = BROAD**2 * (fit_to - fit_to.mean(0)).square().sum(1, keepdim=True)
     width = ((apart.amin(0) + 1e-3) / dimension).log().requires_grad_()
     broad_width = torch.zeros(1, dtype=width.dtype, requires_grad=True)
@@ -251,14 +251,15 @@ def _likelihood(centres: Tensor, fit_to: Tensor, at: Tensor) -> float:
         losses.append(float(loss.detach()))
         if len(losses) > 6 and max(abs(losses[-1] - earlier) for earlier in losses[-5:-1]) < STILL:
             break
-    likelihood = each(_distances(at, centres).square(), width.detach()) - np.log(len(centres))
+    likelihood = each(distances(at, centres).square(), width.detach()) - np.log(len(centres))
     return float(likelihood.logsumexp(1).mean() / dimension)
 
 
-def _flat(points: Any) -> Tensor:
+def flat(points: Any) -> Tensor:
+    """Points as rows, in float64, on the CPU."""
     return torch.as_tensor(points).flatten(1).double().cpu()
 
 
-def _distances(x: Tensor, y: Tensor) -> Tensor:
+def distances(x: Tensor, y: Tensor) -> Tensor:
     """All distances, exact for near points too."""
     return torch.cdist(x, y, compute_mode="donot_use_mm_for_euclid_dist")

@@ -71,6 +71,11 @@ class Look:
     loss_train: float
     loss_test: float
 
+    @property
+    def gap(self) -> float:
+        """Held-out minus training loss in units of the former; NaN where one of them was not given."""
+        return (self.loss_test - self.loss_train) / self.loss_test if self.loss_test else float("nan")
+
 
 class MemorizationMonitor:
     """Compares samples with the training set at some steps of a training, and says stop when they are copies.
@@ -278,9 +283,29 @@ class MemorizationMonitor:
 
         return float(np.mean([stops(tuple(row)) for row in drawn.tolist()]))
 
+    def losses_apart_since(self, gap: float = 0.1) -> int | None:
+        """Return the step from which on the losses have been apart by a share of the held-out one, or None.
+
+        A warning that costs no sampling, and no reason to stop by itself: copies come later, and where the losses are
+        at a small time t, soon.
+
+        Parameters
+        ----------
+        gap
+            That share, (held out - training)/held out.
+        """
+        if not gap > 0:
+            raise ValueError(f"gap = {gap}: a share of the held-out loss, above 0")
+        since = None
+        for look in self.looks:
+            if not np.isnan(look.gap):
+                since = (look.step if since is None else since) if look.gap >= gap else None
+        return since
+
     def table(self) -> pd.DataFrame:
-        """Return all looks, a row each; the columns are those of `Look`."""
-        return pd.DataFrame([asdict(look) for look in self.looks], columns=list(Look.__dataclass_fields__))
+        """Return all looks, a row each; the columns are those of `Look`, and its gap."""
+        columns = [*Look.__dataclass_fields__, "gap"]
+        return pd.DataFrame([asdict(look) | {"gap": look.gap} for look in self.looks], columns=columns)
 
     def figure(self) -> Figure:
         """Return a figure of all looks; see `monitor.figure.history`. It needs matplotlib."""

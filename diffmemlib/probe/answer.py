@@ -224,11 +224,11 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
             copies,
         ]
     assert found.tau_gen is not None and found.stop is not None
-    good = f"In the largest trainings samples are good from about step {found.tau_gen[0]:,.0f} on"
+    good = f"In the largest trainings samples are good from about {span(found.tau_gen[0])} on"
     if images:
         good = (
             "Whether samples are good by then is for your eye to say: by a rough measure, which smudges can pass, they "
-            f"are good from about step {found.tau_gen[0]:,.0f} on in the largest trainings"
+            f"are good from about {span(found.tau_gen[0])} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
         good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f}"

@@ -79,7 +79,8 @@ def write(
     write_atomic(content, to_json({
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
         "steps_per_second": rate, "runs": [_as_json(run) for run in runs],
-        "backtests": [asdict(test) | {"verdict": test.verdict} for test in tests], **facts,
+        "backtests": [asdict(test) | {"verdict": test.verdict} for test in tests],
+        "times": _times_as_json(runs), "rests on": assumptions(model, facts), **facts,
     }))  # fmt: skip
     write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
     return html_file, told
@@ -234,9 +235,11 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
     """Return what the answer rests on, as sentences."""
     net = f"a U-Net with {model.width} channels" if model.kind == "images" else f"a residual MLP of width {model.width}"
     return [
-        f"The clock is that of {net}, trained by Adam at a rate of {model.lr:g} in batches of {model.batch}. Another "
-        "network, rate, batch or augmentation is another clock: its time of copies is not told by this report. For a "
-        "network of your own, use MemorizationMonitor in its training loop.",
+        f"The clock is that of {net}, trained from its first weights by Adam at a rate of {model.lr:g} in batches of "
+        f"{model.batch}. Another network, rate, batch, resolution, dropout or augmentation is another clock, and so is "
+        "a network that was trained on other data before, as in fine-tuning and LoRA: its time of copies is not told by "
+        "this report. For a network of your own, use MemorizationMonitor in its training loop. By how much the usual "
+        "settings change the clock is measured in the chapter \"What buys training time\" of the companion.",
         *criteria(model.kind),
         f"How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n^a, a "
         f"from {min(STEEPER):g} to {max(STEEPER):g}; the interval holds what any of these allows, for one more "
@@ -271,6 +274,14 @@ def _json_in_html(content: Any) -> str:
 def as_text(time: Timescale) -> str:
     """Return a time in whole steps, with > or < where it is only a bound, for a page."""
     return escape(f"{BOUND[time.status]}{time.tau:,.0f}")
+
+
+def _times_as_json(runs: Sequence[Run]) -> list[dict[str, Any]]:
+    """The table of both times of each training."""
+    return [
+        {"n": row.n, "seed": row.seed, "good_from": asdict(row.good_from), "copies_from": asdict(row.copies_from)}
+        for row in times([run for run in runs if len(run.curves)]).itertuples()
+    ]
 
 
 def _as_json(run: Run) -> dict[str, Any]:

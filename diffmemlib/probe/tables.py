@@ -157,7 +157,7 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
         raise SourceError(f"{name} has no column {_listed(missing)}; it has {_listed(list(table.columns))}")
     counting = [] if columns else [c for c in table.columns if _counts(table[c], c)]
     told = [f"The column {quoted(c)} only numbers the rows and was left out (--column takes it)." for c in counting]
-    table = table[columns] if columns else table.drop(columns=counting)
+    table = _spread(table[columns] if columns else table.drop(columns=counting), name)
     if text := [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]:
         numbers = [c for c in table.columns if c not in text]
         column = table[text[0]]
@@ -183,6 +183,25 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
     if table.empty:
         raise SourceError(f"{name} has no column of measurements: give one or more")
     return table.to_numpy(float), told
+
+
+def _spread(table: pd.DataFrame, name: str) -> pd.DataFrame:
+    """A table whose columns of lists, as embeddings are stored, have a column for each entry."""
+    parts = []
+    for column in table.columns:
+        cells = table[column]
+        if not all(isinstance(cell, list | tuple | np.ndarray) for cell in cells):
+            parts.append(cells)
+            continue
+        lengths = cells.map(len)
+        if lengths.nunique() > 1:
+            raise SourceError(
+                f"{name} has lists of {lengths.min()} to {lengths.max()} entries in the column {quoted(column)}: give "
+                "all points as many numbers"
+            )
+        entries = pd.DataFrame(np.stack(cells.to_numpy()), index=table.index)
+        parts.append(entries.rename(columns=lambda i, column=column: f"{column}[{i}]"))
+    return pd.concat(parts, axis=1) if parts else table
 
 
 def _counts(column: pd.Series, name: str) -> bool:

@@ -16,6 +16,7 @@ GRIDS = (400, 2000, 10_000)  # points tried, until no mass is missed
 CLOSEST = 1e-8  # of the points to that end, in units of the smaller of v^2 and s^2
 WITHIN = 1e-3  # of its distance, from where an edge is seen to where Newton's method finds it
 ACCURACY = 1e-8  # of the sum of the masses, relative
+MARGIN = 0.02  # of a gap, in log distance, that is left at both ends when it is searched for mass
 
 
 def support(model: Model) -> list[tuple[float, float, float]]:
@@ -29,18 +30,23 @@ def support(model: Model) -> list[tuple[float, float, float]]:
     Raises
     ------
     BranchError
-        Where the masses do not sum to one less the delta's weight, within 1e-8 of that: an interval was missed.
+        Where the masses do not sum to one less the delta's weight, within 1e-8 of that, or a gap holds mass: an
+        interval was missed.
     """
-    expected, total = model.bulk_weight, 0.0
-    for grid in GRIDS:
-        edges = _edges(model, grid)
+    expected, total, extra = model.bulk_weight, 0.0, np.array([])
+    for grid in (GRIDS[0], *GRIDS):  # the first once more, with points where it showed mass
+        edges = _edges(model, grid, extra)
         masses = _masses(model, edges)
-        total = sum(masses)
-        if abs(total / expected - 1) < ACCURACY:
+        total, hidden = sum(masses), _hidden(model, edges)
+        if abs(total / expected - 1) < ACCURACY and not len(hidden):
             return [
                 (model.origin + low, model.origin + high, mass) for (low, high), mass in zip(edges, masses, strict=True)
             ]
-    raise BranchError(f"the masses of the spectrum sum to {total:.9g}, not to {expected:.9g}: an interval was missed")
+        extra = np.union1d(extra, hidden[np.isfinite(hidden)])
+    raise BranchError(
+        f"the intervals found hold {total:.9g} of the spectrum, which has {expected:.9g}, and {len(hidden)} of the gaps "
+        "between them hold some: an interval was missed"
+    )
 
 
 def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
@@ -53,12 +59,36 @@ def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
     return near > SLOPE * far
 
 
-def _edges(model: Model, grid: int) -> list[tuple[float, float]]:
+def _hidden(model: Model, edges: list[tuple[float, float]]) -> Floats:
+    """Distances at which the gaps beside the intervals hold mass, where it is centred; NaN: unknown.
+
+    What is farther below or above all intervals is in no contour of `_masses`, so their sum lacks it. The centre of a
+    single narrow interval lies within it, however narrow it is.
+    """
+    if not edges:
+        return np.array([np.nan])
+    ends = [edges[0][0] / 4, *(end for edge in edges for end in edge), edges[-1][1] * 4]
+    gaps = [(a, b) for a, b in zip(ends[::2], ends[1::2], strict=True) if 0 < a < b]
+    found = []
+    for below, above in gaps:
+        margin = (above / below) ** MARGIN
+        try:
+            mass, moment = _around(model, 0.0, below * margin, above / margin, least=model.bulk_weight)
+        except BranchError:  # where mass lies at an end of the contour, say
+            found.append(np.nan)
+            continue
+        if mass > 10 * ACCURACY * model.bulk_weight:
+            found.append(moment / mass)
+    return np.array(found)
+
+
+def _edges(model: Model, grid: int, extra: Floats) -> list[tuple[float, float]]:
     """Low and high end of every interval that the grid, even in log(lambda - origin), has a point in, above origin.
 
-    Many frozen noises leave a narrow interval around s^2, so the grid is even in log|lambda - s^2| there too.
+    Many frozen noises leave a narrow interval around s^2, so the grid is even in log|lambda - s^2| there too. extra:
+    further points.
     """
-    distance = np.geomspace(CLOSEST * min(model.c.v2, model.c.s2), model.top, grid)
+    distance = np.union1d(np.geomspace(CLOSEST * min(model.c.v2, model.c.s2), model.top, grid), extra)
     if model.origin == 0:
         beside = np.geomspace(CLOSEST * model.c.s2, model.c.s2 / 2, grid // 2)
         distance = np.union1d(distance, np.concatenate([model.c.s2 - beside, model.c.s2 + beside]))
@@ -111,12 +141,15 @@ def _masses(model: Model, edges: list[tuple[float, float]]) -> list[float]:
         origin = -model.c.s2 if low == 0 else 0.0  # contours are ellipses in log(x - origin), origin outside
         first = (low - origin) / 2 if below is None else np.sqrt((below - origin) * (low - origin))
         last = (high - origin) * 2 if above is None else np.sqrt((high - origin) * (above - origin))
-        masses.append(_around(model, origin, first, last))
+        masses.append(_around(model, origin, first, last)[0])
     return masses
 
 
-def _around(model: Model, origin: float, first: float, last: float) -> float:
-    """The mass between two points outside the spectrum; nodes are doubled until two rules agree."""
+def _around(model: Model, origin: float, first: float, last: float, least: float = 0.0) -> tuple[float, float]:
+    """The mass between two points outside the spectrum, and the integral of the distance over it.
+
+    Nodes are doubled until two rules agree, relative to the mass or to `least` where that is more.
+    """
     centre, half = np.log(first * last) / 2, np.log(last / first) / 2
     before, nodes = np.inf, 64
     while nodes <= 2**15:
@@ -124,9 +157,10 @@ def _around(model: Model, origin: float, first: float, last: float) -> float:
         height = min(1.2, half)
         x = np.exp(centre + half * np.cos(angle) + 1j * height * np.sin(angle))
         along = x * (-half * np.sin(angle) + 1j * height * np.cos(angle))
-        mass = -float((model.traces_beside(origin + x)[0] * along).imag.sum()) / nodes
-        if abs(mass - before) < ACCURACY / 4 * abs(mass):
-            return mass
+        part = model.traces_beside(origin + x)[0] * along
+        mass, moment = (-float(values.imag.sum()) / nodes for values in (part, part * (origin + x)))
+        if abs(mass - before) < ACCURACY / 4 * max(abs(mass), least):
+            return mass, moment
         before, nodes = mass, 2 * nodes
     low, high = (model.origin + origin + end for end in (first, last))
     raise BranchError(f"the mass of the spectrum between {low:.6g} and {high:.6g} did not converge")

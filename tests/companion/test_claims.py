@@ -72,7 +72,8 @@ def test_what_is_known_of_the_error_is_seen_in_the_text():
         ((1.0, 0.9, 1.1), [(1.4, 1.3, 1.5)], "depends on the level"),
         ((0.7, 0.68, 0.72), [(0.7, 0.6, 0.75), (0.9, 0.7, 1.1)], "depends on the level"),
         ((0.4, 0.3, 0.5), [(0.4, 0.1, 0.9), (0.45, -0.5, 2.5)], "contradicts"),  # wide intervals say nothing else
-        ((1.25, 1.1, 1.4), [(1.3, 1.22, 1.4)], "consistent"),
+        ((1.25, 1.1, 1.4), [(1.3, 1.22, 1.4)], "contradicts"),  # no value lies within
+        ((1.15, 1.1, 1.4), [(1.3, 1.22, 1.4)], "depends on the level"),
         ((1.0, 0.0, 2.5), [(1.3, 1.22, 1.4)], "inconclusive"),
         ((1.3, 1.22, 1.4), [], "contradicts"),
     ],
@@ -80,6 +81,33 @@ def test_what_is_known_of_the_error_is_seen_in_the_text():
 def test_no_verdict_rests_on_one_level(estimate, others, verdict):
     made = [Estimate(*numbers, ()) for numbers in (estimate, *others)]
     assert claims.together(made[0], made[1:], 0.8, 1.2) == verdict
+
+
+def test_the_reason_stands_beside_what_does_not_agree_and_the_first_verdict_beside_todays(monkeypatch, tmp_path):
+    found = {"e": Estimate(0.4, 0.3, 0.5, ())}
+    monkeypatch.setattr("diffmemlib.companion.estimators.scaling.tau_mem_exponent", lambda sweep: found["e"])
+    path = tmp_path / "claims.toml"
+    path.write_text(
+        '[[claim]]\nid = "a"\nchapter = "mixture"\ntext = "t"\nplace = "p"\npaper = "x"\nvalue = 1.0\nmargin = 0.2\n'
+        'estimator = "scaling.tau_mem_exponent"\narguments = { sweep = "s" }\nwhy = "The reason"\n'
+        'earlier = { verdict = "reproduced", because = "Another estimator" }\n'
+        '[[withdrawn]]\ntext = "gone"\nverdict = "consistent"\nbecause = "No number of the paper"\n'
+    )
+    assert "The reason." in claims.show(claims.load(path)).data
+    assert claims.revised(path).to_numpy().tolist() == [
+        ["t", "reproduced", "contradicts", "Another estimator"],
+        ["gone", "consistent", "withdrawn", "No number of the paper"],
+    ]
+    found["e"] = Estimate(1.0, 0.9, 1.1, ())
+    assert "The reason" not in claims.show(claims.load(path)).data
+    assert claims.revised(path)["claim"].tolist() == ["gone"], "a verdict that came back is no change"
+    path.write_text(path.read_text().replace('"reproduced"', '"true"'))
+    with pytest.raises(ValueError, match="a: earlier is"):
+        claims.load(path)
+
+
+def test_every_claim_that_does_not_agree_says_why():
+    assert [c.id for c in ROWS if c.verdict not in claims.AGREE and not c.why] == []
 
 
 def test_runs_outside_the_papers_regime_do_not_contradict_it(monkeypatch):
@@ -193,7 +221,7 @@ def test_the_papers_claims_are_all_listed():
     assert {c.id for c in ROWS} >= {
         "gmm-tau-gen-n", "gmm-tau-mem-n", "gmm-kl-rises-with-n", "unet-tau-gen", "unet-tau-mem", "unet-width-gen",
         "unet-width-mem", "unet-overfitting", "unet-threshold", "unet-full-batch", "unet-adam", "unet-fid",
-        "conditional-collapse", "rfnn-tau-gen-delta", "rfnn-tau-mem-range", "rfnn-rho2-low", "rfnn-rho1-sigma",
+        "conditional-collapse", "rfnn-tau-gen-delta", "rfnn-collapse", "rfnn-rho2-low", "rfnn-rho1-sigma",
         "rfnn-score-error", "rfnn-adam",
     }  # fmt: skip
     assert all(c.verdict == "not tested" for c in ROWS if not c.estimator)

@@ -24,7 +24,7 @@ def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_ri
     rows = [(int(t * 1e6), m, v, v, v) for m, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
     table["step"] /= 1e6
-    return Result(None, {"n": n, "seed": seed, "width": 128, "samples": MANY}, table, {"complete": True})
+    return Result(None, {"n": n, "seed": seed, "width": 128, "samples": MANY, "tier": "laptop"}, table, {"complete": True})
 
 
 @pytest.fixture
@@ -32,6 +32,7 @@ def runs(monkeypatch):
     found = [made(n, seed) for n in (256, 1024, 4096) for seed in (0, 1)]
     for module in (estimate, scaling):
         monkeypatch.setattr(module, "sweep_results", lambda sweep: found)
+    monkeypatch.setattr(estimate, "is_stored", lambda sweep, tier: False)
     return found
 
 
@@ -77,8 +78,8 @@ def test_ratios_and_their_t_intervals(runs):
         scaling.t_interval([1.0])
 
 
-def test_smallest_kl_is_the_mean_over_seeds_of_the_largest_n(runs):
-    e = estimate.smallest_kl("kl_knn")
+def test_another_kl_is_the_mean_over_seeds_of_the_largest_n(runs):
+    e = estimate.kl_at_smallest("kl_knn")
     assert e.value == pytest.approx(0.055)
     assert {r.config["n"] for r in e.runs} == {4096}
 
@@ -118,10 +119,26 @@ def test_the_smallest_score_gap_is_that_of_each_run_and_has_an_exponent(runs):
     for run, row in zip(sorted(runs, key=lambda r: (r.config["n"], r.config["seed"])), table.itertuples(), strict=True):
         curve = run.curve("kl_fisher")["value"]
         assert row.kl == curve.min() == curve.loc[row.step]
-    assert estimate.smallest_kl().value == pytest.approx(table[table["n"] == 4096]["kl"].mean())
+    log_kl = np.log(table["kl"])
+    found = estimate.smallest_kl()
+    assert found.value == pytest.approx(np.exp(log_kl[table["n"] == 4096].mean()))
+    scatter = np.sqrt(sum(np.var(log_kl[table["n"] == n], ddof=1) for n in (256, 1024, 4096)) / 3)
+    assert found.high / found.value == pytest.approx(np.exp(3.182446 * scatter / 2**0.5), rel=1e-6), "Student's, 3 free"
     assert estimate.smallest_kl_exponent().value == pytest.approx(
         np.polyfit(np.log(table["n"]), np.log(table["kl"]), 1)[0]
     )
+
+
+def test_runs_on_more_points_extend_the_smallest_kl_with_the_scatter_of_the_others(runs, monkeypatch):
+    """The means of seeds do not move; a single seed at the largest n has the scatter that all n share."""
+    larger = made(16384)
+    monkeypatch.setattr(estimate, "sweep_results", lambda sweep: [larger] if sweep == estimate.LARGER else runs)
+    before = estimate.smallest_kl()
+    monkeypatch.setattr(estimate, "is_stored", lambda sweep, tier: True)
+    found = estimate.smallest_kl()
+    assert found.value == pytest.approx(larger.curve("kl_fisher")["value"].min()) and found.runs == (larger,)
+    assert np.log(found.high / found.value) == pytest.approx(2**0.5 * np.log(before.high / before.value))
+    assert len(estimate.smallest_by_n(estimate.to_the_minimum())) == 7
 
 
 def test_the_batch_of_a_sweep_is_that_of_its_larger_sets():

@@ -6,9 +6,10 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import Estimate, questions
+from diffmemlib.companion.estimators import Estimate, proximity, questions
 from diffmemlib.companion.figures import questions as draw
 from diffmemlib.data.gmm import GaussianMixture
 from diffmemlib.diffusion.schedule import Schedule
@@ -47,6 +48,34 @@ def test_the_minimum_of_a_curve_is_that_of_its_parabola():
     step, value = questions.lowest(pd.Series(2 + (np.log(x) - np.log(70)) ** 2, index=x))
     assert step == pytest.approx(70) and value == pytest.approx(2)
     assert questions.lowest(pd.Series([3.0, 2.0, 1.0], index=[1.0, 10.0, 100.0])) == pytest.approx((100, 1))
+
+
+def test_the_widest_gap_is_found_at_its_time_of_diffusion(monkeypatch):
+    """The losses differ by 0.1 at all times but the second, where it is 0.3 from the third milestone on."""
+    some = [run(seed, noise_levels=3) for seed in range(3)]
+    ks = list(questions.times_of_diffusion(some[0]))
+    curves = {f"loss_test_{k}": np.ones(4) for k in ks} | {f"loss_train_{k}": np.full(4, 0.9) for k in ks}
+    curves[f"loss_train_{ks[1]}"] = np.array([0.95, 0.95, 0.7, 0.7])
+    curves["f_mem"] = np.array([0.0, 0.0, 0.0, 0.04])
+    monkeypatch.setattr(questions, "sweep_results", lambda name: [run(s, curves=curves) for s in range(3)])
+    assert questions.widest_gap(0.9).value == pytest.approx(questions.times_of_diffusion(some[0])[ks[1]])
+    assert questions.widest_gap(0.1).value != pytest.approx(questions.times_of_diffusion(some[0])[ks[1]])
+
+
+def test_nearness_is_that_of_the_stored_samples(monkeypatch):
+    """Samples that become copies halfway: chance before, always nearer after."""
+    g = np.random.default_rng(0)
+    train, fresh, real = (torch.from_numpy(g.standard_normal((m, 4))) for m in (30, 600, 400))
+    stored = np.stack([g.standard_normal((300, 4))] * 2 + [np.tile(train.numpy() + 1e-3, (10, 1))] * 2)
+    one = run(curves={"loss_test": np.array([1.0, 0.9, 0.7, 1.2]), "f_mem": np.array([0, 0, 0.5, 1.0])}, steps=300)
+    one.samples |= {"samples": stored, "step": STEPS.astype(int)}
+    monkeypatch.setattr(proximity, "sets_of", lambda _: (train, fresh, real))
+    monkeypatch.setattr(proximity, "sweep_results", lambda _: [one])
+    proximity.biases.cache_clear()
+    found = proximity.biases(("made up",))
+    proximity.biases.cache_clear()
+    assert found["share"].to_numpy() == pytest.approx([0.5, 0.5, 1, 1], abs=0.12)
+    assert found["real"].iloc[0] == pytest.approx(0.5, abs=0.12) and 30 < found["turn"].iloc[0] < 300
 
 
 def test_a_gap_is_seen_where_it_stays():
@@ -117,8 +146,8 @@ def test_stored_runs_answer_all_questions():
 def test_claims_of_later_papers_are_judged_by_the_stored_runs():
     later = {claim.id: claim for claim in claims.later()}
     assert {name: claim.verdict for name, claim in later.items()} == {
-        "later-bias-first": "contradicts", "later-gap-first": "reproduced", "later-kernel": "contradicts",
-        "later-ridge": "reproduced",
+        "later-bias-digits": "reproduced", "later-bias-mixture": "reproduced", "later-gap-widest": "reproduced",
+        "later-kernel": "contradicts", "later-ridge": "reproduced",
     }  # fmt: skip
     assert not {claim.id for claim in claims.load()} & set(later), "they are not counted among those of the paper"
     assert "In their paper" in claims.show(list(later.values()), whose="In their paper").data

@@ -20,7 +20,16 @@ def test_where_features_are_many_every_definition_is_near_the_law():
     for name in (f"{rfnn.GAP:g}", "10%", "30%", "50%"):
         assert row[name] == pytest.approx(1, abs=0.02), name
     assert 1 < row["edge"] < 1.06
-    assert 1 <= row["spread"] < 1.06
+    assert 1 <= row["factor"] < 1.2
+
+
+def test_curves_collapse_where_features_are_many():
+    """And the exponent of the edge is near 1 for them at any psi_n: its bulk is narrow there, and was once missed."""
+    assert rfnn_exponents.collapse_factor(65536.0, psi_n=(8.0, 16.0, 32.0)).value < 1.2
+    assert rfnn_exponents.edge_exponent(65536.0).value == pytest.approx(1, abs=0.06)
+    few = rfnn_exponents.collapse_factor()
+    ratios = [found["50%"] / found["edge"] for found in (rfnn_exponents.times(64.0, n, 0.1) for n in (4.0, 8.0, 16.0, 32.0))]
+    assert few.value == pytest.approx(max(ratios) / min(ratios)) and few.value > 3 and few.kind == "number"
 
 
 def test_a_share_of_the_gap_is_reached_at_its_time_and_the_gap_is_that_of_the_end():

@@ -204,6 +204,18 @@ def test_losses_alone_cost_no_samples_and_change_no_evidence(monitor):
     assert second.evidence == first.evidence
 
 
+def test_the_gap_of_the_losses_is_told_and_since_when_it_stays():
+    monitor = MemorizationMonitor(points(100), points(100, seed=1))
+    for step, (train, test) in {10: (0.5, 0.6), 20: (0.58, 0.6), 30: (0.5, 0.6), 50: (0.3, 0.6)}.items():
+        monitor.update(step, loss_train=train, loss_test=test)
+    monitor.update(60, loss_test=0.6)
+    assert monitor.losses_apart_since() == 30, "at 20 they were together again, and 60 says nothing"
+    assert monitor.losses_apart_since(0.4) == 50 and monitor.losses_apart_since(0.9) is None
+    assert monitor.table()["gap"].tolist() == pytest.approx([1 / 6, 1 / 30, 1 / 6, 0.5, np.nan], nan_ok=True)
+    with pytest.raises(ValueError, match="gap = 0: a share"):
+        monitor.losses_apart_since(0)
+
+
 def test_milestones_are_even_in_log_tau_or_what_is_given():
     monitor = MemorizationMonitor(points(30), points(50, seed=1), milestones=[30, 10, 20, 10])
     assert monitor.milestones == (10, 20, 30)

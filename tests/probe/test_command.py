@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from html import escape
 
 import numpy as np
 import pandas as pd
@@ -117,6 +118,8 @@ def test_the_command_on_vectors_writes_a_report_and_the_same_as_json(tmp_path, v
     assert 0 < told["seconds"] <= 0.25 * 60 + 20
     page = (out / "report.html").read_text()
     assert told["sentences"][0] in page.replace("&#x27;", "'").replace("&gt;", ">")
+    assert all(escape(sentence) in page for sentence in told["rests on"]) and "LoRA" in page
+    assert [(row["n"], row["seed"]) for row in told["times"]] == sorted((run["n"], run["seed"]) for run in told["runs"])
     check_page(page)
     # The same call once more trains nothing, and says the same.
     again = command.probe(str(vectors), out, 0.25, workers=1, tell=lambda text: None)

@@ -457,6 +457,18 @@ def test_what_to_leave_out_of_a_table_fits_its_fault(tmp_path, frame, sentence):
         probe_data(tmp_path / "x.csv", tmp_path / "out")
 
 
+def test_a_column_of_lists_in_parquet_is_a_column_for_each_entry(tmp_path):
+    """As embeddings are stored; a cell may be a list or an array."""
+    pd.DataFrame({"id": range(COUNT), "embedding": list(VECTORS.tolist())}).to_parquet(tmp_path / "x.parquet")
+    np.save(tmp_path / "y.npy", VECTORS)
+    lists, array = (probe_data(tmp_path / name, tmp_path / name[0]) for name in ("x.parquet", "y.npy"))
+    torch.testing.assert_close(lists.pool, array.pool)
+    ragged = [row[: 3 + i % 2] for i, row in enumerate(VECTORS.tolist())]
+    pd.DataFrame({"embedding": ragged}).to_parquet(tmp_path / "x.parquet")
+    with pytest.raises(SourceError, match="lists of 3 to 4 entries in the column .*embedding"):
+        probe_data(tmp_path / "x.parquet", tmp_path / "out")
+
+
 def test_complex_numbers_are_told_how_they_can_be_given(tmp_path):
     np.save(tmp_path / "x.npy", VECTORS * 1j)
     with pytest.raises(SourceError, match="complex numbers: give their real and imaginary parts"):

@@ -5,6 +5,7 @@ import pytest
 from digits import coefficients_in_thirty_digits
 from mpmath import mp
 
+from diffmemlib.rfnn import support
 from diffmemlib.rfnn.coefficients import coefficients
 from diffmemlib.rfnn.model import BranchError, Model
 from diffmemlib.rfnn.spectrum import spectrum
@@ -58,7 +59,7 @@ def edge_in_thirty_digits(psi_p, psi_n, t, noises, start, traces):
 @pytest.mark.parametrize(
     ("psi_p", "psi_n", "t", "noises"),
     [(64, 8, 0.1, mp.inf), (64, 16, 0.1, mp.inf), (64, 32, 0.1, mp.inf), (6, 3, 0.1, mp.inf), (6, 3, 0.7, mp.inf),
-     (64, 8, 0.01, mp.inf), (3, 8, 0.1, mp.inf), (4, 2, 0.3, 1), (4, 2, 0.3, 3), (64, 8, 0.1, 7), (64, 8, 0.1, 20)],
+     (64, 8, 0.01, mp.inf), (65536, 4, 0.1, mp.inf), (3, 8, 0.1, mp.inf), (4, 2, 0.3, 1), (4, 2, 0.3, 3), (64, 8, 0.1, 7), (64, 8, 0.1, 20)],
 )  # fmt: skip
 def test_edges_are_right_to_a_billionth(psi_p: float, psi_n: float, t: float, noises):
     case = {"psi_p": psi_p, "psi_n": psi_n, "t": t, "noises": float(noises)}
@@ -114,6 +115,34 @@ def test_ordinary_ratios_and_times_are_served(psi_p: float, psi_n: float, t: flo
     assert all(a.high < b.low for a, b in zip(whole.bulks, whole.bulks[1:], strict=False))
     if whole.split is not None:
         assert whole.rho_2.mass * psi_p == pytest.approx(1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("psi_p", "psi_n"), [(64, 4), (4096, 2), (16384, 4), (65536, 4), (65536, 8), (262144, 2), (262144, 32), (1e7, 4)]
+)
+def test_a_narrow_interval_is_found_wherever_it_lies(psi_p: float, psi_n: float):
+    """With many features rho_1 is narrow, and a grid steps over it; the gap that it lies in holds its mass."""
+    whole = spectrum(psi_p=psi_p, psi_n=psi_n, t=0.1)
+    assert [b.mass * psi_p for b in whole.bulks] == pytest.approx([1, psi_n - 1, 1], rel=1e-6)
+    model = Model.of(psi_p=psi_p, psi_n=psi_n, t=0.1)
+    middle = whole.delta_place + model.c.v2 * psi_p / psi_n  # v^2 G G^T/n has equal eigenvalues for p >> n
+    assert whole.rho_1.low < middle * (1 + 4 * (psi_n / psi_p) ** 0.5) and whole.rho_1.high > middle
+    assert whole.rho_1.high / whole.rho_1.low < (1 + 4 * (psi_n / psi_p) ** 0.5) ** 2
+
+
+def test_an_interval_between_others_at_ordinary_ratios_is_found():
+    """A grid of 400 points stepped over the second of these three."""
+    whole = spectrum(psi_p=687.5305272369604, psi_n=0.7919769181348528, t=0.0035586825599073233)
+    assert [b.mass * 687.5305272369604 for b in whole.bulks] == pytest.approx([0.791976918, 0.208023082, 0.791976918])
+
+
+def test_mass_in_a_gap_is_noticed(monkeypatch):
+    """Without the search of the gaps, an interval that was stepped over is counted to its neighbour."""
+    case = {"psi_p": 65536.0, "psi_n": 4.0, "t": 0.1}
+    monkeypatch.setattr(support, "GRIDS", (400,))
+    monkeypatch.setattr(support, "_edges", lambda model, grid, extra, find=support._edges: find(model, grid, extra[:0]))
+    with pytest.raises(BranchError, match="1 of the gaps"):
+        spectrum(**case)
 
 
 def test_what_cannot_be_told_is_an_error_and_no_number():

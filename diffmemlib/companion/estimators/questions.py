@@ -252,21 +252,20 @@ def best_within(table: pd.DataFrame, f_mem: float = 0.02) -> pd.DataFrame:
     return pd.DataFrame(chosen).sort_values("kl", key=lambda column: [e.value for e in column], ignore_index=True)
 
 
-def bias_turn() -> Estimate:
-    """The step of the least common error over that of the least held-out loss at the same time of diffusion.
+def widest_gap(of_tau_mem: float = 0.5) -> Estimate:
+    """The time of diffusion at which the losses differ most, at a share of tau_mem.
 
-    Geometric mean and range over n.
+    Geometric mean over runs, with Student's interval.
     """
-    turns = turning_points()
-    ratios = turns["bias"] / turns["loss_there"]
-    value = float(np.exp(np.log(ratios).mean()))
-    return Estimate(value, float(ratios.min()), float(ratios.max()), tuple(sweep_results(SWEEP)), "range")
-
-
-def first_gap() -> Estimate:
-    """The time of diffusion at which the gap of the losses is seen first."""
-    t = float(_first(warnings_by_time())["t"])
-    return Estimate(t, t, t, tuple(sweep_results(SWEEP)), "number")
+    runs, widest = sweep_results(SWEEP), []
+    for run, copies in zip(runs, tau_mem(runs), strict=True):
+        gaps = {}
+        for k, t in times_of_diffusion(run).items():
+            test, train = (run.curve(f"loss_{name}_{k}")["value"] for name in ("test", "train"))
+            gaps[t] = float(np.interp(np.log(of_tau_mem * copies.tau), np.log(test.index), test - train))
+        widest.append(np.log(max(gaps, key=gaps.__getitem__)))
+    value, low, high = np.exp(t_interval(widest)).tolist()
+    return Estimate(value, low, high, tuple(runs))
 
 
 def _first(gaps: pd.DataFrame) -> pd.Series:

@@ -37,17 +37,24 @@ def times(psi_p: float, psi_n: float, t: float) -> dict[str, float]:
 def exponents(psi_p: Sequence[float], psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> pd.DataFrame:
     """Least-squares exponents in psi_n of the times of `times`, a row for each psi_p.
 
-    Further columns: gap at the least and the largest psi_n; spread, the standard deviation over psi_n of the time when
-    half of the gap is there, in units of the inverse edge, as a factor (1: the curves collapse).
+    Further columns: gap at the least and the largest psi_n; factor, of `collapse_factor` (1: the curves collapse).
     """
     rows = []
     for p in psi_p:
         table = pd.DataFrame([times(p, n, t) for n in psi_n])
         slopes = {name: local_exponents(psi_n, table[name]).value for name in table if name != "gap"}
-        spread = float(np.exp(np.log(table[f"{SHARES[-1]:.0%}"] / table["edge"]).std(ddof=0)))
         ends = {"gap at first": table["gap"].iloc[0], "gap at last": table["gap"].iloc[-1]}
-        rows.append({"psi_p": p, **slopes, **ends, "spread": spread})
+        rows.append({"psi_p": p, **slopes, **ends, "factor": collapse_factor(p, psi_n=psi_n, t=t).value})
     return pd.DataFrame(rows)
+
+
+def collapse_factor(psi_p: float = 64.0, share: float = 0.5, psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> Estimate:
+    """How well curves of L_gen collapse in tau/tau_mem: the largest over the smallest, over psi_n, of the time at which
+    L_gen reaches a share of what it is at the end of training, in units of the inverse edge; 1 if they do exactly."""
+    found = [times(psi_p, n, t) for n in psi_n]
+    ratios = [one[f"{share:.0%}"] / one["edge"] for one in found]
+    factor = max(ratios) / min(ratios)
+    return Estimate(factor, factor, factor, (), "number")
 
 
 def edge_exponent(psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> Estimate:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -56,6 +56,28 @@ def errors(table: pd.DataFrame, shown: Sequence[float]) -> tuple[plt.Figure, pd.
         axes[0][-1].text(table[x].iloc[-1], 0.004, f" {name}", color=color, rotation=90, va="bottom", ha="right",
                          fontsize=10)  # fmt: skip
     return figure, pd.concat(drawn)
+
+
+def nearness(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.DataFrame]:
+    """How often samples are nearer to their own training set, against the step over that of the least held-out loss.
+
+    tables: of `estimators.proximity.biases`, one sweep each, by the title of its panel. A point is a milestone, and a
+    line is the mean of five of them.
+    """
+    figure, axes = subplots(1, len(tables), figsize=(9.5, 3.8), sharey=True)
+    colors = shades(sorted({n for table in tables.values() for n in table["n"]}))
+    for axis, (title, table) in zip(axes, tables.items(), strict=True):
+        for n, part in table.groupby("n"):
+            x, share = part["step"] / part["turn"], part["share"] - part["real"] + 0.5
+            axis.plot(x, share, "o", ms=2.5, alpha=0.5, color=colors[n])
+            axis.plot(x, share.rolling(5, center=True, min_periods=3).mean(), color=colors[n], label=f"n = {n}")
+        axis.axhline(0.5, color="0.4", lw=1, ls=":")
+        axis.axvline(1, color=BEST, lw=1.5, ls="--")
+        axis.set(xscale="log", xlim=(0.05, None), ylim=(0.3, 1.03), title=title,
+                 xlabel="training time / time of the least held-out loss")  # fmt: skip
+        axis.legend(fontsize=10, loc="upper left")
+    axes[0].set_ylabel("nearer to their own training set")
+    return figure, pd.concat([table.assign(panel=title) for title, table in tables.items()])
 
 
 def gaps(n: int, table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -12,7 +12,7 @@ import pandas as pd
 from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
-from ..estimators.rfnn import atoms_of, best_stops, gap_times, loss_gap
+from ..estimators.rfnn import GAP, atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
 from .style import MEMORY, as_picture, plain_ticks, shades, subplots
 
@@ -236,6 +236,31 @@ def overfitting_times(
     right.set(ylabel="local exponent in $\\psi_n$", ylim=(0.5, 2.6))
     right.legend()
     return figure, table
+
+
+def definitions(tables: Mapping[float, pd.DataFrame]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Exponent of the time of memorisation in psi_n by three definitions, and how well curves collapse, against psi_p.
+
+    tables: of `estimators.rfnn_exponents.exponents`, by t.
+    """
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
+    ways = {"edge": ("#0072b2", "inverse edge"), f"{GAP:g}": ("#d55e00", rf"$L_\mathrm{{gen}}$ = {GAP:g}"),
+            "50%": ("#009e73", r"half of the final $L_\mathrm{gen}$")}  # fmt: skip
+    for (t, table), style in zip(tables.items(), ("-", ":"), strict=True):
+        for name, (color, _) in ways.items():
+            left.plot(table["psi_p"], table[name], "o" + style, ms=4, color=color)
+        right.plot(table["psi_p"], table["factor"], "o" + style, ms=4, color="0.2", label=f"t = {t:g}")
+    for color, label in ways.values():
+        left.plot([], [], color=color, label=label)
+    left.axhline(1, color="0.6", lw=1)
+    right.axhline(1, color="0.6", lw=1)
+    left.set(xscale="log", xlabel=r"$\psi_p = p/d$", ylabel="exponent in $\\psi_n$, from 4 to 32")
+    right.set(xscale="log", yscale="log", xlabel=r"$\psi_p = p/d$",
+              ylabel=r"largest / smallest $\tau_{50\%}/\tau_\mathrm{mem}$")  # fmt: skip
+    plain_ticks(right.yaxis)
+    left.legend(fontsize=10)
+    right.legend(fontsize=10)
+    return figure, pd.concat([table.assign(t=t) for t, table in tables.items()])
 
 
 def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
