@@ -115,8 +115,9 @@ record([example], table, "monitor")
 # {glue:text}`stop-before-evidence`. At step {glue:text}`stop-step` there are {glue:text}`stop-copies`, and it says
 # stop. The loss on held-out data turned upwards before that. Losses need no samples, so you can give them to `update`,
 # as `loss_train` and `loss_test`, more often than you can afford to draw samples. Draw samples sooner when the two
-# losses separate. [](questions.ipynb) measures at which noise level the two losses separate first, and at which level
-# their separation best predicts when copies will appear.
+# losses separate; `monitor.losses_apart_since()` says since which step they have been apart. [](questions.ipynb)
+# measures at which noise level the two losses separate first, and at which level their separation best predicts when
+# copies will appear.
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were

@@ -144,18 +144,19 @@ glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" 
 # It made {glue:text}`probe-runs` trainings, at $n =$ {glue:text}`probe-sizes`, of which {glue:text}`probe-through` went
 # on until copies were unmistakable. The <a href="../_static/probe-letters.html">report</a> is one HTML file that opens
 # without a network. It shows both times with their predictions against $n$; samples above the training images nearest
-# to them, with a slider for the training time; the curves; and what the answer rests on. The same content is stored
-# beside it as JSON.
+# to them, with a slider for the training time; the curves; and what the answer rests on. The same content, without the
+# pictures, is stored beside it as JSON.
 #
 # The answer has its limits. Its steps are those of the probe's own network and way of training (here a U-Net with
 # {glue:text}`probe-width` channels, and Adam at {glue:text}`probe-lr` in batches of {glue:text}`probe-batch`). With
-# another network, learning rate or augmentation, copies come at another step, which no probe can tell; for those, put a
-# [monitor](monitor.ipynb) into your own training loop. Where the data do not support a prediction, because nothing was
-# memorised in the time given, or in too few trainings, the command says so instead of guessing. The answer is also
-# given in minutes, on the machine that ran the probe. To have it in minutes of another machine, give the number of
-# training steps that machine makes per second, for example `--model-steps-per-second 120`. If a run made on that
-# machine is stored, you can instead name it with `--pilot ID`, where `ID` is the name of its folder. The rate of a
-# stored run is used only if that run was trained as the probe trains; otherwise the report says what differs.
+# another network, learning rate or augmentation, or with weights that were trained on other data before (fine-tuning,
+# LoRA), copies come at another step, which no probe can tell. For those, put a [monitor](monitor.ipynb) into your own
+# training loop. Where the data do not support a prediction, because nothing was memorised in the time given, or in too
+# few trainings, the command says so instead of guessing. The answer is also given in minutes, on the machine that ran
+# the probe. To have it in minutes of another machine, give the number of training steps that machine makes per second,
+# for example `--model-steps-per-second 120`. If a run made on that machine is stored, you can instead name it with
+# `--pilot ID`, where `ID` is the name of its folder. The rate of a stored run is used only if that run was trained as
+# the probe trains; otherwise the report says what differs.
 #
 # ## Is it right?
 #

@@ -156,8 +156,7 @@ def c_t(samples: Any, train: Any, held_out: Any, cells: int = 3, seed: int = 0) 
     Meehan, Chaudhuri and Dasgupta, "A Non-Parametric Test to Detect Data-Copying in Generative Models", AISTATS 2020.
     """
     x, t, h = (
-        flat(as_points(p, name)).numpy()
-        for p, name in ((samples, "samples"), (train, "train"), (held_out, "held_out"))
+        flat(as_points(p, name)).numpy() for p, name in ((samples, "samples"), (train, "train"), (held_out, "held_out"))
     )
     if t.shape[1] > COMPONENTS:
         centre = t.mean(axis=0)

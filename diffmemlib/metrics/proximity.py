@@ -38,9 +38,7 @@ def nearer_to_training(samples: Any, train: Any, fresh: Any) -> NDArray[np.float
     ValueError
         For points that cannot be compared, and fewer fresh than training points.
     """
-    x, t, f = (
-        as_points(points, name) for points, name in ((samples, "samples"), (train, "train"), (fresh, "fresh"))
-    )
+    x, t, f = (as_points(points, name) for points, name in ((samples, "samples"), (train, "train"), (fresh, "fresh")))
     check_alike(Kind.of(x), Kind.of(t))
     check_alike(Kind.of(f), Kind.of(t), "fresh")
     n, count = len(t), len(f)

@@ -24,7 +24,9 @@ def made(n: int, seed: int = 0, end: float = 1e6, tau_gen: float = 500.0, tau_ri
     rows = [(int(t * 1e6), m, v, v, v) for m, values in curves.items() for t, v in zip(tau, values, strict=True)]
     table = pd.DataFrame(rows, columns=["step", "metric", "value", "low", "high"])
     table["step"] /= 1e6
-    return Result(None, {"n": n, "seed": seed, "width": 128, "samples": MANY, "tier": "laptop"}, table, {"complete": True})
+    return Result(
+        None, {"n": n, "seed": seed, "width": 128, "samples": MANY, "tier": "laptop"}, table, {"complete": True}
+    )
 
 
 @pytest.fixture

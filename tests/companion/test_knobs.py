@@ -58,6 +58,22 @@ def test_a_known_factor_comes_back_from_pairs_whatever_their_seeds_do(sweep):
     assert row["quality"].value == pytest.approx(-0.1, abs=1e-9)
     assert row["exponent"].value == pytest.approx(1, abs=0.6)
     assert row["runs"] == 8
+    assert abs(row["steeper"].value) < 0.1, "three times as late at both n"
+
+
+def test_a_change_of_the_exponent_is_told_from_pairs(sweep):
+    steep = [made(n, s, 100, 10 * n * noise(s, n) * (n / 32) ** 0.4 * np.exp(0.01 * (-1) ** s), lr=1.2e-3)
+             for n in (32, 64) for s in SEEDS]  # fmt: skip
+    found = sweep(*steep).loc["learning rate × 2", "steeper"]
+    assert found.value == pytest.approx(0.4, abs=0.02) and found.low < 0.42 and found.high > 0.38
+    few = [r for r in steep if (r.config["n"], r.config["seed"]) not in {(64, 0), (64, 1)}]
+    assert sweep(*few).loc["learning rate × 2", "steeper"] is None
+
+
+def test_the_level_of_good_samples_can_be_another(sweep):
+    slow = [made(n, s, 100, 20 * n, best=0.8, lr=1.2e-3) for n in (32, 64) for s in SEEDS]
+    sweep(*slow)
+    assert knobs.factors("made").iloc[0]["gen"] is not None and knobs.factors("made", kl=0.5).iloc[0]["gen"] is None
 
 
 def test_runs_that_ended_before_are_bounds_and_not_left_out(sweep):
@@ -119,7 +135,9 @@ def test_every_stored_change_has_a_name_and_pairs_at_both_sizes():
             changed
         )
     figure, data = draw.factors(knobs.factors())
-    assert {"gen", "mem", "window", "quality"} == set(data["of"])
+    assert {"gen", "mem", "window", "quality", "exponent", "steeper"} == set(data["of"])
+    assert data[data["value"].isna()]["of"].isin(["gen", "mem", "window"]).all(), "what was not reached has a row, too"
+    assert set(knobs.THEORY) <= set(knobs.NAMES.values())
     assert len(figure.axes[0].get_yticklabels()) == len(groups) - 1
 
 

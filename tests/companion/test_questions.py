@@ -76,6 +76,8 @@ def test_nearness_is_that_of_the_stored_samples(monkeypatch):
     proximity.biases.cache_clear()
     assert found["share"].to_numpy() == pytest.approx([0.5, 0.5, 1, 1], abs=0.12)
     assert found["real"].iloc[0] == pytest.approx(0.5, abs=0.12) and 30 < found["turn"].iloc[0] < 300
+    row = proximity.at_turn(proximity.over_seeds(found)).iloc[0]
+    assert min(found["share"]) < row["share"] <= 1 and row["tau_mem"] == found["tau_mem"].iloc[0]
 
 
 def test_a_gap_is_seen_where_it_stays():
@@ -102,6 +104,15 @@ def test_the_time_of_an_eigenvalue_is_that_of_gradient_descent(monkeypatch):
     assert spread["factor"].tolist() == pytest.approx([1, 1, 1]) and spread["constant"].iloc[0] == pytest.approx(2)
     two = pd.DataFrame({"steps": 0, "t": 0.1, "predicted": [1.0, 1.0], "tau_mem": [1.0, 4.0]})
     assert questions.kernel_spread(two)["factor"].iloc[0] == pytest.approx(2)
+
+
+def test_powers_of_the_predicted_and_the_measured_time_come_back():
+    rows = [
+        (n, w, 3.0 * n**2 / w, 5.0 * n * w**-0.5) for n, w in ((64, 128), (128, 128), (256, 128), (64, 32), (64, 64))
+    ]
+    found = questions.kernel_exponents(pd.DataFrame(rows, columns=["n", "width", "predicted", "tau_mem"]))
+    assert found.set_index("setting").loc["n"].tolist() == pytest.approx([2, 1])
+    assert found.set_index("setting").loc["width"].tolist() == pytest.approx([-1, -0.5])
 
 
 def test_the_step_of_a_spectrum_is_found_past_its_first_directions():
@@ -146,7 +157,7 @@ def test_stored_runs_answer_all_questions():
 def test_claims_of_later_papers_are_judged_by_the_stored_runs():
     later = {claim.id: claim for claim in claims.later()}
     assert {name: claim.verdict for name, claim in later.items()} == {
-        "later-bias-digits": "reproduced", "later-bias-mixture": "reproduced", "later-gap-widest": "reproduced",
+        "later-bias-digits": "reproduced", "later-bias-mixture": "reproduced", "later-gap-widest": "consistent",
         "later-kernel": "contradicts", "later-ridge": "reproduced",
     }  # fmt: skip
     assert not {claim.id for claim in claims.load()} & set(later), "they are not counted among those of the paper"

@@ -28,7 +28,9 @@ def test_curves_collapse_where_features_are_many():
     assert rfnn_exponents.collapse_factor(65536.0, psi_n=(8.0, 16.0, 32.0)).value < 1.2
     assert rfnn_exponents.edge_exponent(65536.0).value == pytest.approx(1, abs=0.06)
     few = rfnn_exponents.collapse_factor()
-    ratios = [found["50%"] / found["edge"] for found in (rfnn_exponents.times(64.0, n, 0.1) for n in (4.0, 8.0, 16.0, 32.0))]
+    ratios = [
+        found["50%"] / found["edge"] for found in (rfnn_exponents.times(64.0, n, 0.1) for n in (4.0, 8.0, 16.0, 32.0))
+    ]
     assert few.value == pytest.approx(max(ratios) / min(ratios)) and few.value > 3 and few.kind == "number"
 
 

@@ -17,7 +17,9 @@ def points(count: int, seed: int, d: int = 3) -> torch.Tensor:
 def by_hand(x: torch.Tensor, train: torch.Tensor, fresh: torch.Tensor) -> float:
     """The share over every subset of the fresh points, one after another."""
     own = float((train - x).norm(dim=1).min())
-    others = [float((fresh[list(chosen)] - x).norm(dim=1).min()) for chosen in combinations(range(len(fresh)), len(train))]
+    others = [
+        float((fresh[list(chosen)] - x).norm(dim=1).min()) for chosen in combinations(range(len(fresh)), len(train))
+    ]
     return float(np.mean([(own < other) + (own == other) / 2 for other in others]))
 
 
@@ -36,7 +38,9 @@ def test_a_fresh_point_as_near_counts_half():
 
 
 def test_chance_is_one_half_and_copies_are_always_nearer():
-    shares = [nearer_to_training(points(50, 3 * s), points(20, 3 * s + 1), points(200, 3 * s + 2)).mean() for s in range(60)]
+    shares = [
+        nearer_to_training(points(50, 3 * s), points(20, 3 * s + 1), points(200, 3 * s + 2)).mean() for s in range(60)
+    ]
     assert np.mean(shares) == pytest.approx(0.5, abs=3 * np.std(shares) / 60**0.5) and np.std(shares) < 0.1
     train = points(20, 0)
     assert nearer_to_training(train + 1e-9, train, points(200, 1)) == pytest.approx(1)

@@ -94,7 +94,7 @@ def kl_rise_exponent(rise: float = KL_RISE) -> Estimate:
 
 
 def to_the_minimum() -> list[Result]:
-    """The runs of `sweep_n`, and those on more points that go to the smallest KL and not to the copies, where stored."""
+    """The runs of `sweep_n`, and where stored those on more points, which go to the smallest KL and not to copies."""
     runs = sweep_n()
     return runs + (sweep_results(LARGER) if is_stored(LARGER, runs[0].config["tier"]) else [])
 

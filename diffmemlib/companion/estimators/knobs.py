@@ -31,6 +31,7 @@ NAMES: dict[Change, str] = {
     (("width", 32),): "width × 1/2",
     (("width", 128),): "width × 2",
     (("blocks", 1),): "one residual block instead of three",
+    (("blocks", 5),): "five residual blocks instead of three",
     (("prediction", "x0"),): "predicting the data",
     (("prediction", "v"),): "predicting the velocity",
     (("prediction", "flow"),): "predicting noise − data",
@@ -39,7 +40,7 @@ NAMES: dict[Change, str] = {
     (("sampler", "ddim"), ("sampling_steps", 0)): "sampled by DDIM",
     (("weighting", "low_noise"),): "small times drawn more often",
     (("weighting", "high_noise"),): "large times drawn more often",
-    (("weight_decay", 0.3),): "weight decay 0.3",
+    (("weight_decay", 0.3),): "AdamW, weight decay 0.3",
     (("jitter", 0.2),): "noise on the data, 0.2",
     (("ema", 0.999),): "averaged weights, decay 0.999",
     (("ema", 0.9999),): "averaged weights, decay 0.9999",
@@ -60,6 +61,20 @@ NAMES: dict[Change, str] = {
     (("noises", 1),): "one frozen noise a point",
     (("noises", 8),): "8 frozen noises a point",
     (("noises", 64),): "64 frozen noises a point",
+}
+
+
+# What theory says that a change multiplies tau_mem by, and where from. Gradient flow: all times go as one over the rate,
+# and a batch or a momentum at the same rate of the average step changes nothing. The paper: tau_mem ~ n/W.
+THEORY: dict[str, tuple[float, str]] = {
+    "learning rate × 1/2": (2.0, "gradient flow"),
+    "learning rate × 2": (0.5, "gradient flow"),
+    "learning rate × 4": (0.25, "gradient flow"),
+    "batch × 1/2": (1.0, "gradient flow"),
+    "batch × 2": (1.0, "gradient flow"),
+    "width × 1/2": (2.0, "n/W"),
+    "width × 2": (0.5, "n/W"),
+    "flow matching": (1.0, "conjectured"),
 }
 
 
@@ -109,18 +124,21 @@ def best_kl(run: Result) -> float:
     return float(divergence(run).min())
 
 
-def factors(sweep: str = SWEEP) -> pd.DataFrame:
+def factors(sweep: str = SWEEP, kl: float = KL_GOOD) -> pd.DataFrame:
     """What each change multiplies tau_gen, tau_mem and their ratio by, against runs of the same n and seed; a row each.
 
+    kl: the divergence below which samples are good, nats.
+
     Columns: name, runs (pairs); gen, mem, window: an `Estimate` each, or None where fewer than two pairs tell it;
-    quality: the change of the smallest divergence, nats; exponent: of tau_mem in n; sorted by the factor on tau_mem.
+    quality: the change of the smallest divergence, nats; exponent: of tau_mem in n; steeper: what the change adds to
+    that exponent, from pairs of the same seed, or None; sorted by the factor on tau_mem.
     """
     runs = sweep_results(sweep)
     groups = by_change(runs)
     base, rows = groups.pop(()), []
     for changed, group in groups.items():
         ours, theirs = in_common(group, base)
-        gen, gen_base, mem, mem_base = tau_gen(ours), tau_gen(theirs), tau_mem(ours), tau_mem(theirs)
+        gen, gen_base, mem, mem_base = tau_gen(ours, kl), tau_gen(theirs, kl), tau_mem(ours), tau_mem(theirs)
         unchanged = [(gen_base, 1), (mem_base, -1)]
         quality = t_interval([best_kl(a) - best_kl(b) for a, b in zip(ours, theirs, strict=True)])
         rows.append({
@@ -132,10 +150,29 @@ def factors(sweep: str = SWEEP) -> pd.DataFrame:
             ),
             "quality": Estimate(*quality, tuple(ours)),
             "exponent": exponent_of(mem, ours) if _sizes_seen(mem, ours) > 1 else None,
+            "steeper": steeper(mem, mem_base, ours),
         })  # fmt: skip
     table = pd.DataFrame(rows)
     order = [np.inf if e is None else e.value for e in table["mem"]]
     return table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
+
+
+def steeper(mem: Sequence[Timescale], mem_base: Sequence[Timescale], runs: Sequence[Result]) -> Estimate | None:
+    """What a change adds to the exponent of tau_mem in n: by its factor at the larger n over that at the smaller one.
+
+    The mean over seeds whose four trainings all came to tau_mem, with Student's interval; None below three of them.
+    """
+    small, large = min(r.config["n"] for r in runs), max(r.config["n"] for r in runs)
+    factor = {
+        (r.config["n"], r.config["seed"]): float(np.log(a.tau / b.tau))
+        for r, a, b in zip(runs, mem, mem_base, strict=True)
+        if a.status == b.status == "interpolated"
+    }
+    seeds = [s for n, s in factor if n == small and (large, s) in factor] if small < large else []
+    if len(seeds) < 3:
+        return None
+    slopes = [(factor[large, s] - factor[small, s]) / float(np.log(large / small)) for s in seeds]
+    return Estimate(*t_interval(slopes), tuple(r for r in runs if r.config["seed"] in seeds))
 
 
 def _seen(*times: Sequence[Timescale]) -> bool:

@@ -19,7 +19,6 @@ from .scaling import sizes, t_interval, tau_mem
 
 DIGITS = ("images-n", "images-sgd")
 STAND_INS = 2000  # points of the mixture that stand in for samples
-LEVEL = 0.6  # of the comparisons, from which on samples are called biased: in between chance, 1/2, and copies, 1
 
 
 def sets_of(run: Result) -> tuple[Tensor, Tensor, Tensor]:
@@ -54,11 +53,11 @@ def held_out_loss(run: Result, averaged: bool = False) -> pd.Series:
 
 @lru_cache(maxsize=4)
 def biases(sweeps: tuple[str, ...], averaged: bool = False) -> pd.DataFrame:
-    """Nearness to the training set along training, beside the held-out loss; a row for each milestone and n.
+    """Nearness to the training set along training, beside the held-out loss; a row for each milestone of each run.
 
-    Means over the runs of an n in each sweep. Columns: sweep, n, step; share, how often samples are nearer to their
-    own set; real, the same of unseen data; f_mem; loss; turn, the step at which the loss is least; tau_mem, the geometric mean, infinite where no run
-    comes to it.
+    Columns: sweep, n, seed, step; share, how often samples are nearer to their own set; real, the same of unseen data;
+    turn, the step at which the loss is least, in the mean over the runs of this n; tau_mem, their geometric mean,
+    infinite where none comes to it.
     """
     from .questions import lowest
 
@@ -69,42 +68,41 @@ def biases(sweeps: tuple[str, ...], averaged: bool = False) -> pd.DataFrame:
             some = [r for r in runs if r.config["n"] == n]
             some = [r for r in some if r.config["steps"] == some[0].config["steps"]]  # the same milestones
             loss = pd.concat([held_out_loss(r, averaged) for r in some], axis=1).mean(axis=1)
-            found = [nearer(r) for r in some]
-            share = pd.concat([by_step for by_step, _ in found], axis=1).mean(axis=1)
-            f_mem = pd.concat([r.curve("f_mem")["value"] for r in some], axis=1).mean(axis=1)
             copies = [time.tau for time in tau_mem(some) if time.status == "interpolated"]
-            parts.append(pd.DataFrame({
-                "sweep": sweep, "n": int(n), "step": share.index, "share": share.to_numpy(),
-                "real": float(np.mean([real for _, real in found])), "f_mem": f_mem.to_numpy(),
-                "loss": loss.to_numpy(), "turn": lowest(loss)[0],
-                "tau_mem": float(np.exp(np.mean(np.log(copies)))) if copies else np.inf,
-            }))  # fmt: skip
+            of_n = {
+                "turn": lowest(loss)[0], "tau_mem": float(np.exp(np.mean(np.log(copies)))) if copies else np.inf,
+            }  # fmt: skip
+            for r in some:
+                share, real = nearer(r)
+                of_run = {"sweep": sweep, "n": int(n), "seed": r.config["seed"], "real": real}
+                parts.append(pd.DataFrame({"step": share.index, "share": share.to_numpy()}).assign(**of_run, **of_n))
     return pd.concat(parts, ignore_index=True)
 
 
-def at_turn(sweeps: Sequence[str], averaged: bool = False) -> pd.DataFrame:
-    """The nearness where the held-out loss is least, and when it passes `LEVEL`; a row for each n of each sweep.
+def over_seeds(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `biases` with the mean over the runs of each n in place of each run."""
+    return table.drop(columns="seed").groupby(["sweep", "n", "step"], sort=False, as_index=False).mean()
 
-    Columns: sweep, n; turn, tau_mem, real as in `biases`; share, there, interpolated in log step; since, the first step from
-    which on the share stays above `LEVEL`.
+
+def at_turn(table: pd.DataFrame, keys: Sequence[str] = ("sweep", "n")) -> pd.DataFrame:
+    """The nearness where the held-out loss is least; a row for each n of each sweep, or each run if `keys` have a seed.
+
+    table: of `over_seeds`, or of `biases`. Columns: the keys; turn, tau_mem, real as in `biases`; share, there,
+    interpolated in log step.
     """
     rows = []
-    for (sweep, n), part in biases(tuple(sweeps), averaged).groupby(["sweep", "n"], sort=False):
-        turn = float(part["turn"].iloc[0])
-        share = float(np.interp(np.log(turn), np.log(part["step"]), part["share"]))
-        below = np.flatnonzero(part["share"].to_numpy() < LEVEL)
-        late = part.iloc[(below[-1] + 1 if len(below) else 0) :]
-        since = float(late["step"].iloc[0]) if len(late) else np.inf
-        rows.append((sweep, n, turn, share, since, *(float(part[name].iloc[0]) for name in ("real", "tau_mem"))))
-    return pd.DataFrame(rows, columns=["sweep", "n", "turn", "share", "since", "real", "tau_mem"])
+    for key, part in table.groupby(list(keys), sort=False):
+        turn, real, copies = (float(part[name].iloc[0]) for name in ("turn", "real", "tau_mem"))
+        rows.append((*key, turn, float(np.interp(np.log(turn), np.log(part["step"]), part["share"])), real, copies))
+    return pd.DataFrame(rows, columns=[*keys, "turn", "share", "real", "tau_mem"])
 
 
 def nearer_at_turn(sweeps: Sequence[str] = ("questions",), averaged: bool = False) -> Estimate:
     """How often samples are nearer to their training set than to a fresh one where the held-out loss is least.
 
-    The mean over sizes, each of them one value, with Student's interval; less what unseen data have beyond 1/2, which
-    is chance of the training set.
+    The mean over runs with Student's interval; less what unseen data have beyond 1/2, which is chance of the training
+    set.
     """
-    found = at_turn(sweeps, averaged)
+    found = at_turn(biases(tuple(sweeps), averaged), ("sweep", "n", "seed"))
     value, low, high = t_interval((found["share"] - found["real"] + 0.5).tolist())
     return Estimate(value, max(low, 0.0), min(high, 1.0), tuple(r for sweep in sweeps for r in sweep_results(sweep)))

@@ -190,6 +190,21 @@ def kernel_spread(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["steps", "t", "constant", "factor"])
 
 
+def kernel_exponents(table: pd.DataFrame) -> pd.DataFrame:
+    """How the times of `kernel_times` at one choice of kernel grow with n and with W: predicted beside measured.
+
+    By least squares in the logarithms: over n at the width that has most of them, over W at the n that has most. A row
+    for each; columns: setting ("n", "width"), predicted, measured.
+    """
+    rows = []
+    for setting, fixed in (("n", "width"), ("width", "n")):
+        part = table[table[fixed] == table.groupby(fixed)[setting].nunique().idxmax()]
+        x = np.log(part[setting].astype(float))
+        slopes = [float(np.polyfit(x, np.log(part[time]), 1)[0]) for time in ("predicted", "tau_mem")]
+        rows.append((setting, *slopes))
+    return pd.DataFrame(rows, columns=["setting", "predicted", "measured"])
+
+
 def gap_rank(run: Result, above: int = 4, below: float = 0.75) -> list[int]:
     """After which eigenvalue the largest relative fall of the spectrum is, at each time of diffusion.
 

@@ -48,7 +48,9 @@ def exponents(psi_p: Sequence[float], psi_n: Sequence[float] = PSI_N, t: float =
     return pd.DataFrame(rows)
 
 
-def collapse_factor(psi_p: float = 64.0, share: float = 0.5, psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> Estimate:
+def collapse_factor(
+    psi_p: float = 64.0, share: float = 0.5, psi_n: Sequence[float] = PSI_N, t: float = 0.1
+) -> Estimate:
     """How well curves of L_gen collapse in tau/tau_mem: the largest over the smallest, over psi_n, of the time at which
     L_gen reaches a share of what it is at the end of training, in units of the inverse edge; 1 if they do exactly."""
     found = [times(psi_p, n, t) for n in psi_n]

@@ -24,7 +24,7 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """A row for each change, in the order of the table: factors on the times, and the difference of the smallest KL.
 
     table: as of `estimators.knobs.factors`. Grey: the interval reaches what means no change. Not reached: by no changed
-    training, or by one.
+    training, or by one; without a number in the data, which hold the exponents as well.
     """
     figure, axes = subplots(1, len(PANELS), figsize=(9.5, 0.36 * len(table) + 1.9), sharey=True)
     rows: list[tuple[Any, ...]] = []
@@ -34,6 +34,7 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
             if found is None:
                 options = {"ha": "center", "va": "center", "fontsize": 9, "color": "0.4"}
                 options["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
+                rows.append((name, key, *[np.nan] * 3, 0))
                 axis.text(0.5, y, "not reached", transform=axis.get_yaxis_transform(), **options)
                 continue
             _dot(axis, y, found, GREY if found.low <= none <= found.high else color, limits)
@@ -44,6 +45,9 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         axis.minorticks_off()
         axis.set_title(title, fontsize=11, color=color)
         axis.tick_params(axis="x", labelsize=9, top=True, labeltop=True)
+    for key in ("exponent", "steeper"):
+        rows += [(name, key, e.value, e.low, e.high, len(e.runs))
+                 for name, e in zip(table["name"], table[key], strict=True) if e is not None]  # fmt: skip
     axes[0].set_yticks(range(len(table)), list(table["name"]), fontsize=10)
     axes[0].set_ylim(len(table) - 0.4, -0.6)
     return figure, pd.DataFrame(rows, columns=["change", "of", "value", "low", "high", "pairs"])
