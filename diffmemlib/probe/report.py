@@ -237,9 +237,9 @@ def assumptions(model: Model, facts: dict[str, Any]) -> list[str]:
     return [
         f"The clock is that of {net}, trained from its first weights by Adam at a rate of {model.lr:g} in batches of "
         f"{model.batch}. Another network, rate, batch, resolution, dropout or augmentation is another clock, and so is "
-        "a network that was trained on other data before, as in fine-tuning and LoRA: its time of copies is not told by "
-        "this report. For a network of your own, use MemorizationMonitor in its training loop. By how much the usual "
-        'settings change the clock is measured in the chapter "What buys training time" of the companion.',
+        "a network that was trained on other data before, as in fine-tuning and LoRA: its time of copies is not told "
+        "by this report. For a network of your own, use MemorizationMonitor in its training loop. By how much the "
+        'usual settings change the clock is measured in the chapter "What buys training time" of the companion.',
         *criteria(model.kind),
         f"How the time of copies grows with n is fitted, as a power of n and as an offset plus a multiple of n^a, a "
         f"from {min(STEEPER):g} to {max(STEEPER):g}; the interval holds what any of these allows, for one more "

@@ -1,4 +1,4 @@
-"""How often samples are nearer to the training set: all subsets by hand, chance, copies, and what cannot be compared."""
+"""How often samples are nearer to the training set: all subsets by hand, chance, copies, and wrong arguments."""
 
 from itertools import combinations
 

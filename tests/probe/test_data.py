@@ -465,7 +465,7 @@ def test_a_column_of_lists_in_parquet_is_a_column_for_each_entry(tmp_path):
     torch.testing.assert_close(lists.pool, array.pool)
     ragged = [row[: 3 + i % 2] for i, row in enumerate(VECTORS.tolist())]
     pd.DataFrame({"embedding": ragged}).to_parquet(tmp_path / "x.parquet")
-    with pytest.raises(SourceError, match="lists of 3 to 4 entries in the column .*embedding"):
+    with pytest.raises(SourceError, match=r"lists of 3 to 4 entries in the column .*embedding"):
         probe_data(tmp_path / "x.parquet", tmp_path / "out")
 
 

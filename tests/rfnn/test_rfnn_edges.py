@@ -59,7 +59,8 @@ def edge_in_thirty_digits(psi_p, psi_n, t, noises, start, traces):
 @pytest.mark.parametrize(
     ("psi_p", "psi_n", "t", "noises"),
     [(64, 8, 0.1, mp.inf), (64, 16, 0.1, mp.inf), (64, 32, 0.1, mp.inf), (6, 3, 0.1, mp.inf), (6, 3, 0.7, mp.inf),
-     (64, 8, 0.01, mp.inf), (65536, 4, 0.1, mp.inf), (3, 8, 0.1, mp.inf), (4, 2, 0.3, 1), (4, 2, 0.3, 3), (64, 8, 0.1, 7), (64, 8, 0.1, 20)],
+     (64, 8, 0.01, mp.inf), (65536, 4, 0.1, mp.inf),
+     (3, 8, 0.1, mp.inf), (4, 2, 0.3, 1), (4, 2, 0.3, 3), (64, 8, 0.1, 7), (64, 8, 0.1, 20)],
 )  # fmt: skip
 def test_edges_are_right_to_a_billionth(psi_p: float, psi_n: float, t: float, noises):
     case = {"psi_p": psi_p, "psi_n": psi_n, "t": t, "noises": float(noises)}

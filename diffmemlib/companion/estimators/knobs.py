@@ -64,8 +64,8 @@ NAMES: dict[Change, str] = {
 }
 
 
-# What theory says that a change multiplies tau_mem by, and where from. Gradient flow: all times go as one over the rate,
-# and a batch or a momentum at the same rate of the average step changes nothing. The paper: tau_mem ~ n/W.
+# What theory says that a change multiplies tau_mem by, and where from. Gradient flow: all times go as one over the
+# rate, and the batch changes nothing. The paper: tau_mem ~ n/W.
 THEORY: dict[str, tuple[float, str]] = {
     "learning rate × 1/2": (2.0, "gradient flow"),
     "learning rate × 2": (0.5, "gradient flow"),

@@ -22,7 +22,7 @@ STAND_INS = 2000  # points of the mixture that stand in for samples
 
 
 def sets_of(run: Result) -> tuple[Tensor, Tensor, Tensor]:
-    """The training set of a run, fresh data, and more of these as stand-ins for samples; in the units of its samples."""
+    """A run's training set, fresh data, and more of these as stand-ins for samples; in the units of its samples."""
     c = run.config
     if "dataset" not in c:
         train, fresh = train_and_fresh(run)

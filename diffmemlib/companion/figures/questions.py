@@ -61,8 +61,8 @@ def errors(table: pd.DataFrame, shown: Sequence[float]) -> tuple[plt.Figure, pd.
 def nearness(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.DataFrame]:
     """How often samples are nearer to their own training set, against the step over that of the least held-out loss.
 
-    tables: of `estimators.proximity.over_seeds`, one sweep each, by the title of its panel. A point is a milestone, and a
-    line is the mean of five of them.
+    tables: of `estimators.proximity.over_seeds`, one sweep each, by the title of its panel. A point is a milestone, and
+    a line is the mean of five of them.
     """
     figure, axes = subplots(1, len(tables), figsize=(9.5, 3.8), sharey=True)
     colors = shades(sorted({n for table in tables.values() for n in table["n"]}))
