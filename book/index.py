@@ -30,22 +30,29 @@
 from myst_nb import glue
 
 from diffmemlib.companion import claims
+from diffmemlib.companion.estimators import images as estimate
 from diffmemlib.companion.figures import first_page
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
-runs = [r for r in sweep_results("images-sgd") if r.config["seed"] == 0]
+runs = [r for r in sweep_results(estimate.SWEEP) if r.config["seed"] == 0]
 verdicts = [claim.verdict for claim in claims.load()]
 glue("first-counts", claims.tally(verdicts), display=False)
 glue("first-claims", len(verdicts), display=False)
+reached = {run["n"]: run["gen"] for run in first_page.told(runs) if run["gen"]}
+for name, values in (("gen-n", map(str, reached)), ("gen", (f"{step:,.0f}" for step in reached.values()))):
+    *head, last = values
+    glue(f"first-{name}", f"{', '.join(head)} and {last}" if head else last, display=False)
 first_page.show(runs)
 
 # %% [markdown]
-# *Twelve samples of a U-Net, each above the training image nearest to it. The charts show the distance of the samples
-# from real images, the share of copies, and the losses, against training time. A sample is called a copy, and framed,
-# if it is at most a third as far from its nearest training image as from the second nearest. Green: the window between
-# $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples are
-# good. [](images-adam) has the experiment.*
+# *Twelve samples of a U-Net, each above the training image nearest to it; at every look they are drawn from new noise.
+# The charts show the distance of the samples from real images, the share of copies, and the losses, against training
+# time. A sample is called a copy, and framed, if it is at most a third as far from its nearest training image as from
+# the second nearest. Green: the window between $\tau_\mathrm{gen}$, when the distance first comes below the dashed
+# level, and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples are good. In these
+# runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`. [](images.ipynb) has
+# the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")

@@ -48,6 +48,11 @@ def move(page: Any, place: int, value: float, figure: str) -> str:
     return str(page.inner_text(f"{figure} .answer"))
 
 
+def spaced(step: int) -> str:
+    """A number of steps as the page writes it: three digits of large ones, apart by thousands."""
+    return f"{float(f'{step:.3g}'):,.0f}".replace(",", "\u202f") if step >= 10_000 else str(step)
+
+
 def test_the_first_page_says_what_its_runs_measured(page: Any, base: str) -> None:
     page.goto(f"{base}/book/index.html")
     runs = json.loads(page.text_content("#first-page-data"))
@@ -61,9 +66,16 @@ def test_the_first_page_says_what_its_runs_measured(page: Any, base: str) -> Non
         early = move(page, 1, 0, "#first-page")
         assert early.startswith("Too early.")
         window = bool(run["gen"]) and (not run["mem"] or run["gen"] < run["mem"])
-        said = [move(page, 1, time, "#first-page").split(".")[0] for time in range(41)]
-        assert ("Stop here" in said) == window
-        assert sorted(said, key=["Too early", "Stop here", "Too late"].index) == said
+        said = [move(page, 1, time, "#first-page") for time in range(41)]
+        begins = [sentence.split(".")[0] for sentence in said]
+        assert ("Stop here" in begins) == window
+        phases = ["Too early" if word == "Too early" else "Too late" if word == "Too late" else "window" for word in begins]
+        assert phases == sorted(phases, key=["Too early", "window", "Too late"].index)
+        for sentence, word in zip(said, begins, strict=True):
+            if word in ("Stop here", "Wait"):
+                (step,) = [s for s in run["steps"] if f"After {spaced(s)} steps" in sentence]
+                good = run["distance"][run["steps"].index(step)] <= run["good"]
+                assert good == (word == "Stop here"), "samples are called good where their distance says so"
 
 
 def test_the_first_page_is_moved_by_keys_and_by_its_button(page: Any, base: str) -> None:

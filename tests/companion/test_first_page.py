@@ -16,7 +16,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 
 @pytest.fixture(scope="module")
 def runs():
-    return [r for r in sweep_results("images-sgd") if r.config["seed"] == 0]
+    return [r for r in sweep_results("images-n") if r.config["seed"] == 0]
 
 
 def test_a_sheet_has_a_row_for_each_milestone_and_a_column_for_each_sample() -> None:
@@ -57,6 +57,6 @@ def test_its_numbers_can_be_read_back_from_the_page_and_it_is_small(runs) -> Non
 def test_the_download_has_a_row_for_each_run_and_milestone(runs) -> None:
     table = first_page.curves(runs)
     assert len(table) == sum(len(r.samples["step"]) for r in runs)
-    one = table[(table["n"] == 64) & (table["step"] == 12800)].iloc[0]
+    one = table[(table["n"] == 64) & (table["step"] == 2560)].iloc[0]
     result = next(r for r in runs if r.config["n"] == 64)
-    assert one["f_mem"] == result.curve("f_mem")["value"].loc[12800]
+    assert one["f_mem"] == result.curve("f_mem")["value"].loc[2560]

@@ -78,6 +78,8 @@
       return `Too late. ${after}, ${percent} of all samples are copies of training images${run.copied[at].some(Boolean) ? " (framed)" : ", though none of these twelve"}.${over}`;
     if (!window(run)) return `Too early. With ${run.n} images there is no good time to stop: copies appear before the samples are good.${over}`;
     if (step < run.gen) return `Too early. ${after}, the samples are not good yet.`;
+    if (run.distance[at] > run.good)
+      return `Wait. ${after}, the distance is above the level of good samples once more: training swings, and the next look is better.`;
     const later = run.mem ? `Copies come from step ${plain(run.mem)} on.` : "No copies come within this training.";
     return `Stop here. ${after}, the samples are good, and ${copied > 0 ? `only ${percent} are copies` : "none is a copy"}. ${later}`;
   }
@@ -99,7 +101,8 @@
     const dot = (name, kind) => ({ x: step, y: run[name][at], kind });
     const common = { x: ends, marks, spans, height: 230 }, distances = range(["distance"]), losses = range(["loss_train", "loss_test"]);
     draw(boxes.distance, {
-      ...common, title: "Distance of the samples to real digits", lines: [line("distance", "gen")], dots: [dot("distance", "gen")],
+      ...common, title: "Distance of the samples to real digits", dots: [dot("distance", "gen")],
+      lines: [line("distance", "gen"), { points: [[begin, run.good], [end, run.good]], kind: "now", dashed: true, label: "good" }],
       y: { log: true, min: Math.min(...distances) / 1.3, max: Math.max(...distances) * 1.3, label: "distance to real digits" },
     });
     draw(boxes.copies, {

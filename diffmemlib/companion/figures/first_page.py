@@ -15,7 +15,7 @@ from PIL import Image
 
 from ...runs.store import Result
 from ...timescales.crossings import Timescale
-from ..estimators.images import quality, tau_gen
+from ..estimators.images import good, quality, tau_gen
 from ..estimators.scaling import tau_mem
 from .curves import copies
 from .interactive import rounded
@@ -52,6 +52,7 @@ def told(results: Sequence[Result]) -> list[dict[str, object]]:
                 "steps": steps,
                 "distance": rounded(result.curve(metric)["value"].loc[steps], 4),
                 **{name: rounded(result.curve(name)["value"].loc[steps], 4) for name in CURVES},
+                "good": good(result, metric),
                 "gen": seen(tau_gen([result])[0]),
                 "mem": seen(tau_mem([result])[0]),
                 "copied": copies(result)[:, :SHOWN].astype(int).tolist(),
