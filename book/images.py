@@ -314,5 +314,5 @@ claims.show(claims.load(chapter="images"))
 # If you have CelebA, you can make the runs of the paper's tier. The figures and times then use the FID, but the
 # sentences of this page still speak of digits.
 #
-# **Next.** [The same noise, two training sets](same-noise.ipynb) compares two networks that were trained on different
-# images: when do they stop making the same pictures?
+# **Next.** [Characters](characters.ipynb) repeats the experiment with pictures of which the eye can tell whether they
+# are new.

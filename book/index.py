@@ -92,11 +92,11 @@ record(runs, first_page.curves(runs), "first-page")
 # time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not
 # the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks
 # how far the sampler may be shortened before it changes what is measured. With a U-Net on [images](images.ipynb), here
-# digits, copies again appear later for larger $n$, and the held-out loss separates from the training loss before
-# anything is copied. Whether $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged.
-# [](images-adam.ipynb) trains the network with both optimisers. [](images-full-batch.ipynb) shows every image in every
-# step, and finds that on these images repetition explains a good part of the delay after all. [](images-capacity.ipynb)
-# widens the network.
+# digits, copies again appear later for larger $n$ (and on [characters](characters.ipynb) you see at a glance which
+# samples are copies), and the held-out loss separates from the training loss before anything is copied. Whether
+# $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged. [](images-adam.ipynb) trains the
+# network with both optimisers. [](images-full-batch.ipynb) shows every image in every step, and finds that on these
+# images repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network.
 #
 # **What theory adds.** For random features in high dimension the whole history of training can be computed exactly. The
 # eigenvalues of one matrix form two groups, one for the population and one for the training set, and each of the two

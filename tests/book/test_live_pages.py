@@ -69,7 +69,9 @@ def test_the_first_page_says_what_its_runs_measured(page: Any, base: str) -> Non
         said = [move(page, 1, time, "#first-page") for time in range(41)]
         begins = [sentence.split(".")[0] for sentence in said]
         assert ("Stop here" in begins) == window
-        phases = ["Too early" if word == "Too early" else "Too late" if word == "Too late" else "window" for word in begins]
+        phases = [
+            "Too early" if word == "Too early" else "Too late" if word == "Too late" else "window" for word in begins
+        ]
         assert phases == sorted(phases, key=["Too early", "window", "Too late"].index)
         for sentence, word in zip(said, begins, strict=True):
             if word in ("Stop here", "Wait"):

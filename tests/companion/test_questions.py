@@ -80,6 +80,28 @@ def test_nearness_is_that_of_the_stored_samples(monkeypatch):
     assert min(found["share"]) < row["share"] <= 1 and row["tau_mem"] == found["tau_mem"].iloc[0]
 
 
+def test_points_that_are_copied_are_told_to_be_isolated_or_not(monkeypatch):
+    """One far point and a cluster: copies of the far one, or of one amid the others."""
+    train = torch.cat(
+        [0.1 * torch.randn(19, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([[9.0, 9.0]])]
+    )
+    fresh = 0.1 * torch.randn(50, 2, generator=torch.Generator().manual_seed(1))
+    monkeypatch.setattr(proximity, "train_and_fresh", lambda _: (train, fresh))
+    f_mem = {"f_mem": np.array([0.0, 0.1, 0.4, 0.9])}
+    for copied, isolated in ((19, True), (int((train - train[:19].mean(0)).norm(dim=1).argmin()), False)):
+        runs = []
+        for seed in range(3):
+            one = run(seed, curves=f_mem)
+            one.samples |= {
+                "step": STEPS,
+                "neighbours": np.full((4, 5, 2), copied),
+                "distances": np.tile([0.1, 1.0], (4, 5, 1)),
+            }
+            runs.append(one)
+        monkeypatch.setattr(proximity, "sweep_results", lambda _, runs=runs: runs)
+        assert (proximity.isolation_of_copied("made up").value > 0.5) == isolated
+
+
 def test_a_gap_is_seen_where_it_stays():
     curves = {"loss_test_7": np.ones(4), "loss_train_7": 1 - np.array([0.15, 0.0, 0.05, 0.15])}
     (found,) = questions.gap_times([run(curves=curves)], 7)
@@ -158,7 +180,8 @@ def test_claims_of_later_papers_are_judged_by_the_stored_runs():
     later = {claim.id: claim for claim in claims.later()}
     assert {name: claim.verdict for name, claim in later.items()} == {
         "later-bias-digits": "reproduced", "later-bias-mixture": "reproduced", "later-gap-widest": "consistent",
-        "later-kernel": "contradicts", "later-ridge": "reproduced",
+        "later-kernel": "contradicts", "later-ridge": "reproduced", "later-size": "reproduced",
+        "later-isolated": "reproduced", "later-prototypes": "contradicts", "later-variance": "reproduced",
     }  # fmt: skip
     assert not {claim.id for claim in claims.load()} & set(later), "they are not counted among those of the paper"
     assert "In their paper" in claims.show(list(later.values()), whose="In their paper").data

@@ -10,6 +10,7 @@ import pandas as pd
 from torch import Tensor
 
 from ...data.images import images
+from ...metrics.memorization import NeighbourIndex
 from ...metrics.proximity import nearer_to_training
 from ...runs.store import Result
 from ..sweeps.tables import sweep_results
@@ -106,3 +107,26 @@ def nearer_at_turn(sweeps: Sequence[str] = ("questions",), averaged: bool = Fals
     found = at_turn(biases(tuple(sweeps), averaged), ("sweep", "n", "seed"))
     value, low, high = t_interval((found["share"] - found["real"] + 0.5).tolist())
     return Estimate(value, max(low, 0.0), min(high, 1.0), tuple(r for sweep in sweeps for r in sweep_results(sweep)))
+
+
+def isolation_of_copied(sweep: str = "mixture-n", shares: tuple[float, float] = (0.02, 0.5)) -> Estimate:
+    """How isolated the training points are that are copied first: the mean share of points that are less so.
+
+    A point's isolation is the distance to its nearest other training point. Copies are those of the stored samples, by
+    d1/d2, at the milestones where f_mem is within `shares`. By chance 1/2: from each run the same is subtracted for the
+    training points nearest to fresh data, which are not evenly isolated. Mean over runs with Student's interval.
+    """
+    found, used = [], []
+    for run in sweep_results(sweep):
+        train, fresh = train_and_fresh(run)
+        isolation = NeighbourIndex(train).two_nearest(train).distance[:, 1]
+        rank = (np.argsort(np.argsort(isolation)) + 0.5) / len(isolation)
+        f_mem = run.curve("f_mem")["value"].loc[run.samples["step"]].to_numpy()
+        at = (f_mem >= shares[0]) & (f_mem <= shares[1])
+        distances, nearest = run.samples["distances"][at], run.samples["neighbours"][at][..., 0]
+        copied = nearest[distances[..., 0] < distances[..., 1] / 3]
+        if len(copied):
+            usual = rank[NeighbourIndex(train).two_nearest(fresh).index[:, 0]].mean()
+            found.append(float(rank[copied].mean() - usual + 0.5))
+            used.append(run)
+    return Estimate(*t_interval(found), tuple(used))

@@ -62,6 +62,24 @@ def grid(result: Result, steps: Sequence[int], columns: int = 12) -> tuple[plt.F
     return figure, pd.DataFrame(rows, columns=["step", "sample", "d1", "d2", "memorised"])
 
 
+def by_size(results: Sequence[Result], step: int, columns: int = 12) -> tuple[plt.Figure, pd.DataFrame]:
+    """Samples of several runs at one milestone that all have, each above its nearest training image; copies framed."""
+    figure, axes = subplots(len(results), 1, figsize=(9.5, 1.8 * len(results)), squeeze=False)
+    rows = []
+    for axis, result in zip(axes[:, 0], results, strict=True):
+        i, n = result.samples["step"].tolist().index(step), result.config["n"]
+        hits, f_mem = copies(result)[i, :columns], result.curve("f_mem")["value"].loc[step]
+        axis.imshow(tile(result, i, columns))
+        axis.set(xticks=[], yticks=[])
+        axis.set_title(f"n = {n}, step {step:,}: {f_mem:.0%} copies among all samples", loc="left", fontsize=11)
+        axis.grid(False)
+        axis.spines[:].set_visible(False)
+        rows += [
+            (n, step, j, *d.tolist(), bool(hits[j])) for j, d in enumerate(result.samples["distances"][i, :columns])
+        ]
+    return figure, pd.DataFrame(rows, columns=["n", "step", "sample", "d1", "d2", "memorised"])
+
+
 def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Loss at t = 0.01 on training and held-out images against tau, a colour for each n (Fig. 2 middle)."""
     figure, axis = subplots(figsize=(7, 4))
