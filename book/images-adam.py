@@ -33,6 +33,7 @@ from myst_nb import glue
 
 from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.figures import images as draw
 from diffmemlib.companion.figures.curves import compared, quality_and_memory, times
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.tables import estimates
@@ -94,6 +95,20 @@ record(sgd, table, "adam-sgd")
 # {glue:text}`adam-brightness`. Because of the swings, we read $\tau_\mathrm{gen}$ off a running median of three
 # milestones, at the level {glue:text}`adam-good`. [](images-capacity.ipynb) gives a reason why brightness swings.
 #
+# How far does it go? The clearest copies of this book come from the run with $n =$ {glue:text}`adam-clear-n`, at whose
+# end {glue:text}`adam-clear` of the samples are copies:
+
+# %% mystnb={"figure": {"caption": "Samples at the end of a training under SGD, each above the training digit nearest to it. Framed: copies.", "name": "fig-adam-grid"}, "image": {"alt": "Two rows of digits. Nearly every digit above is the same as the one below it, and is framed as a copy."}} tags=["remove-input"]
+clearest = max(sgd, key=lambda r: r.curve("f_mem")["value"].iloc[-1])
+glue("adam-clear-n", clearest.config["n"], display=False)
+glue("adam-clear", f"{clearest.curve('f_mem')['value'].iloc[-1]:.0%}", display=False)
+figure, table = draw.grid(clearest, [int(clearest.samples["step"][-1])])
+plt.show()
+
+# %% tags=["remove-input"]
+record([clearest], table, "adam-grid")
+
+# %% [markdown]
 # ## Side by side
 #
 # Do copies come at the same time under both optimisers?

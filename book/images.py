@@ -66,6 +66,16 @@ glue("images-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}"
 glue("images-features", DIMENSION, display=False)
 floor = estimate.floor(c["samples"], c["side"])[0] if distance == "fd" else float("nan")
 glue("images-floor", f"{floor:.3f}", display=False)
+# %% mystnb={"figure": {"caption": "Samples of $n = 128$ when they first count as good, at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, that is, less than a third as far from the nearest training digit as from the second nearest.", "name": "fig-images-grid"}, "image": {"alt": "Three bands of digits in two rows each. In the first, samples are digits with some scribbles among them; in the second they differ from their nearest training digits. In the third a few are framed as copies, and more can hardly be told apart from their nearest training digits."}} tags=["remove-input"]
+steps = example.samples["step"].tolist()
+new = max(s for s in steps if s < scaling.tau_mem([example])[0].tau)  # the end of the window
+first_good = min((s for s in steps if s >= estimate.tau_gen([example])[0].tau), default=steps[0])
+figure, table = draw.grid(example, sorted({first_good, new, steps[-1]}))
+plt.show()
+
+# %% tags=["remove-input"]
+record([example], table, "images-grid")
+
 # %% [markdown]
 # ## The experiment
 #
@@ -242,12 +252,10 @@ record(runs, table, "images-losses")
 #
 # ## Look at the samples
 #
-# What do the samples look like before and after copies appear? Compare each sample with the training digit below it; the
-# slider shows the whole training.
+# {numref}`fig-images-grid` shows the samples at three moments. The slider has the whole training: compare each sample
+# with the training digit below it.
 
 # %% tags=["remove-input"]
-steps = example.samples["step"].tolist()
-new = max(s for s in steps if s < scaling.tau_mem([example])[0].tau)  # the end of the window
 show(
     draw.time_scrubber(example, new, columns=9),
     "images-scrubber",
@@ -258,13 +266,6 @@ show(
 
 # %% tags=["remove-input"]
 record([example], example.curves, "images-scrubber")
-
-# %% mystnb={"figure": {"caption": "Samples of $n = 128$ at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, that is, less than a third as far from the nearest training digit as from the second nearest.", "name": "fig-images-grid"}, "image": {"alt": "Two bands of digits in two rows each. In the first, samples differ from their nearest training digits. In the second a few are framed as copies, and more can hardly be told apart from their nearest training digits."}} tags=["remove-input"]
-figure, table = draw.grid(example, [new, steps[-1]])
-plt.show()
-
-# %% tags=["remove-input"]
-record([example], table, "images-grid")
 
 # %% [markdown]
 # ## The threshold k

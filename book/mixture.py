@@ -92,7 +92,7 @@ glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 36
 # The network is the paper's: a linear layer from $d$ to $W$, three residual blocks, and a linear layer back. An embedding
 # of the diffusion time enters every block.
 
-# %% mystnb={"figure": {"caption": "The network (top) and one of its blocks (bottom), drawn from the code; redraws the paper's Fig. 8.", "name": "fig-mixture-network"}, "image": {"alt": "Two rows of boxes joined by arrows. Top: the noised point goes through a linear layer, three blocks and a linear layer to the predicted noise; the embedding of time enters each block. Bottom: in a block the embedding is added, a linear layer, GELU and a linear layer follow, the input is added again, and LayerNorm gives the output."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The network (top) and one of its blocks (bottom), drawn from the code.", "name": "fig-mixture-network"}, "image": {"alt": "Two rows of boxes joined by arrows. Top: the noised point goes through a linear layer, three blocks and a linear layer to the predicted noise; the embedding of time enters each block. Bottom: in a block the embedding is added, a linear layer, GELU and a linear layer follow, the input is added again, and LayerNorm gives the output."}} tags=["remove-input"]
 shape = {name: runs[0].config[name] for name in ("d", "width")}
 figure, table = residual_mlp(ResidualMLP(**shape))
 plt.show()

@@ -5,6 +5,7 @@
 - Pages are executed several at once, and anew each time; see `execute.py`.
 - Under every figure stands the code that draws it; see `sources.py`.
 - Figures are SVG, in colours for either theme; see `dark.py`.
+- A caption says which figure of the paper is redrawn; see `captions.py`.
 - A symbol is a link to the notation where it first stands on a page; see `symbols.py`.
 - Without scripts, formulas are shown as MathML; see `formulas.py`.
 - Docstrings are shown as the plain text they are, since |x|^2 or w* mean something else in reStructuredText. Types that
@@ -103,18 +104,20 @@ def repair_pages(app: Sphinx, exception: Exception | None) -> None:
 
 def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
+    sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
+    from captions import say_what_is_redrawn
     from dark import add_dark_figures
     from formulas import show_formulas
     from sources import show_sources
     from symbols import show_symbols
 
-    sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
     app.connect("config-inited", add_plotly)
     app.connect("config-inited", disconnect_thebe)
     app.connect("config-inited", announce_tier)
     app.connect("env-before-read-docs", execute_pages)
     app.connect("autodoc-process-docstring", plain_docstring, priority=400)  # napoleon is at 500
     app.connect("missing-reference", plain_type)
+    app.connect("doctree-read", say_what_is_redrawn)
     app.connect("html-page-context", show_sources)
     app.connect("html-page-context", show_symbols)
     app.connect("html-page-context", show_formulas)

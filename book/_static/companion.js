@@ -5,8 +5,10 @@ if (location.protocol === "file:") DOCUMENTATION_OPTIONS.SHOW_SEARCH_SUMMARY = f
 function reachByKeyboard() {
   const scroll = "mjx-container[display], .pst-scrollable-table-container, .picture";
   for (const box of document.querySelectorAll(scroll)) {
-    if (box.scrollWidth > box.clientWidth) box.tabIndex = 0;
+    const wide = box.scrollWidth > box.clientWidth;
+    if (wide) box.tabIndex = 0;
     else box.removeAttribute("tabindex");
+    if (!box.matches("mjx-container")) box.classList.toggle("goes-on", wide);
   }
 }
 window.addEventListener("load", () => (window.MathJax?.startup?.promise ?? Promise.resolve()).then(reachByKeyboard));

@@ -67,20 +67,35 @@ def belongs(claim: Claim, number: str) -> bool:
     return False
 
 
+def judged(claims: Sequence[Claim], number: str) -> tuple[str, str]:
+    """The verdicts on the claims that name a figure, counted, and the tiers of their runs; as text."""
+    own = [c for c in claims if belongs(c, number)]
+    verdicts, tiers = Counter(c.verdict for c in own), sorted({c.tier for c in own} - {""})
+    return ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if v in verdicts) or "no claim", ", ".join(tiers)
+
+
+def as_markdown(claims: Sequence[Claim]) -> str:
+    """The same table for README.md, a row for each figure that is redrawn; a test holds the two together."""
+    rows = ["| Figure of the paper | Page of the book | Verdicts on its claims | Tier |", "| --- | --- | --- | --- |"]
+    for figure in load():
+        if figure.figures:
+            told, tiers = judged(claims, figure.number)
+            rows.append(f"| {figure.number}: {figure.shows} | `{figure.page}` | {told} | {tiers} |")
+    return "\n".join(rows)
+
+
 def show(claims: Sequence[Claim]) -> HTML:
     """The table: number, what it shows, our figures as links, and verdicts and tiers of the claims that name it."""
     body = []
     for figure in load():
-        own = [c for c in claims if belongs(c, figure.number)]
-        verdicts, tiers = Counter(c.verdict for c in own), sorted({c.tier for c in own} - {""})
-        told = ", ".join(f"{verdicts[v]} {v}" for v in VERDICTS if v in verdicts) or "no claim"
+        told, tiers = judged(claims, figure.number)
         links = " ".join(
             f'<a href="{figure.page}.html#{name}">{i}</a>' for i, name in enumerate(figure.figures, start=1)
         )
         here = f'<a href="{figure.page}.html">{escape(title(figure.page))}</a>'
         here += f": figures {links}" if links else ""
         lacks = f"<br><small>not here: {escape(figure.lacks)}</small>" if figure.lacks else ""
-        cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told, ", ".join(tiers))
+        cells = (f"Fig. {figure.number}", escape(figure.shows) + lacks, here, told, tiers)
         body.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
     head = "".join(f"<th>{name}</th>" for name in ("The paper", "It shows", "Here", "Verdicts on its claims", "Tier"))
     return HTML(f'<table class="wide"><thead><tr>{head}</tr></thead><tbody>{"".join(body)}</tbody></table>')

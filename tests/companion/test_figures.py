@@ -110,11 +110,12 @@ def test_the_axis_of_the_memorised_fraction_ends_above_what_it_shows(tau_mem: fl
 
 def test_a_scrubber_has_the_letters_of_the_text():
     figure = scrubber(go.Figure(go.Scatter(name="tau_mem")), [1], [0], [[{}]], titles=["psi_n = 1"], prefix="psi_n = ")
-    show(figure.update_xaxes(title="tau"), "name", "what is seen")
+    html = show(figure.update_xaxes(title="tau"), "name", "what is seen").data
     assert figure.data[0].name == "τ<sub>mem</sub>"
     assert figure.layout.xaxis.title.text == "τ"
     assert figure.layout.title.text == figure.frames[0].layout.title.text == "ψ<sub>n</sub> = 1"
-    assert figure.layout.sliders[0].currentvalue.prefix == "ψ<sub>n</sub> = "
+    assert '<label class="scrubber"><span>ψ<sub>n</sub> =</span> <output>1</output>' in html, "a slider that keys reach"
+    assert len(figure.layout.sliders) == 0 and 'data-target="name" aria-valuetext="1"' in html
 
 
 def test_shades_grow_darker_with_size():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -45,7 +46,6 @@ def scrubber(
             {
                 "active": start,
                 "currentvalue": {"prefix": typeset(prefix), "font": {"size": 13}},
-                "pad": {"t": 46},
                 "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)], jump]} for tau in steps],
             }
         ],
@@ -78,6 +78,7 @@ def show(figure: go.Figure, name: str, description: str, height: int = 620) -> H
         template="plotly_white", height=height, margin={"l": 55, "r": 15, "t": 78, "b": 40},
         legend={"orientation": "h", "y": 1.01, "x": 0, "yanchor": "bottom"}, font={"size": 12},
     )  # fmt: skip
+    control = _control(figure, name)
     figure.for_each_trace(lambda trace: trace.update(name=typeset(trace.name or "")))
     for each_axis in (figure.for_each_xaxis, figure.for_each_yaxis):
         each_axis(lambda axis: axis.update(title_text=typeset(axis.title.text or "")))
@@ -86,8 +87,28 @@ def show(figure: go.Figure, name: str, description: str, height: int = 620) -> H
         config={"responsive": True, "displayModeBar": False},
     )  # fmt: skip
     return HTML(
-        f'<div class="interactive" role="figure" aria-label="{escape(description)}">{body}</div>'
+        f'<div class="interactive" role="figure" aria-label="{escape(description)}">{control}{body}</div>'
         f"<noscript><p>This figure moves when scripts are allowed. {escape(description)}</p></noscript>"
+    )
+
+
+def _control(figure: go.Figure, name: str) -> str:
+    """Take plotly's slider off a figure, which keys do not reach, and return one of the browser's own in its place."""
+    if not figure.layout.sliders:
+        return ""
+    slider, figure.layout.sliders = figure.layout.sliders[0], []
+    labels, frames = [step.label for step in slider.steps], [step.args[0][0] for step in slider.steps]
+    prefix, start = slider.currentvalue.prefix.strip(), int(slider.active)
+    return (
+        f'<label class="scrubber"><span>{prefix}</span> <output>{labels[start]}</output><input type="range" min="0" '
+        f'max="{len(labels) - 1}" value="{start}" data-scrubber data-target="{name}" '
+        f'aria-valuetext="{labels[start]}"></label><script>(() => {{'
+        f"const input = document.querySelector('[data-target=\"{name}\"]'), labels = {json.dumps(labels)},"
+        f" frames = {json.dumps(frames)}; input.addEventListener('input', () => {{"
+        "const label = labels[input.value]; input.previousElementSibling.textContent = label;"
+        " input.setAttribute('aria-valuetext', label);"
+        f" Plotly.animate('{name}', [frames[input.value]], {{mode: 'immediate', frame: {{duration: 0, redraw: true}},"
+        " transition: {duration: 0}}).catch(() => {}); }); })();</script>"  # a move cut short by the next one
     )
 
 
