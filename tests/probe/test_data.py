@@ -469,6 +469,43 @@ def test_a_column_of_lists_in_parquet_is_a_column_for_each_entry(tmp_path):
         probe_data(tmp_path / "x.parquet", tmp_path / "out")
 
 
+def test_one_grey_picture_among_colours_gets_three_channels_and_is_counted(tmp_path):
+    folder = pictures(tmp_path / "some")
+    Image.fromarray(GREY[0]).save(next(folder.glob("*.png")))
+    data = probe_data(folder, tmp_path / "out")
+    assert data.shape == (3, 16, 16)
+    assert any(f"{COUNT - 1} of {COUNT} have colours, so all were given three channels" in line for line in data.found)
+
+
+def test_pictures_of_sixteen_bits_in_an_array_keep_their_order_of_brightness(tmp_path):
+    wide = GREY.astype(np.uint16) * 257
+    np.save(tmp_path / "x.npy", wide)
+    np.save(tmp_path / "y.npy", GREY)
+    data, plain = (probe_data(tmp_path / name, tmp_path / name[0]) for name in ("x.npy", "y.npy"))
+    assert any("from 0 to 65535" in line and "1 channel" in line for line in data.found)
+    torch.testing.assert_close(data.pool.float(), plain.pool.float(), atol=1, rtol=0)
+
+
+@pytest.mark.parametrize("allowed", [0, 1])
+def test_a_full_disk_while_pictures_are_read_is_a_sentence_and_they_are_read_again(tmp_path, monkeypatch, allowed):
+    from diffmemlib import files
+
+    folder, real, count = pictures(tmp_path / "some"), files.os.replace, 0
+
+    def full(*arguments):
+        nonlocal count
+        count += 1
+        if count > allowed:
+            raise OSError(28, "No space left on device")
+        return real(*arguments)
+
+    monkeypatch.setattr(files.os, "replace", full)
+    with pytest.raises(OSError, match="No space left on device"):
+        probe_data(folder, tmp_path / "out")
+    monkeypatch.setattr(files.os, "replace", real)
+    assert probe_data(folder, tmp_path / "out").shape == (3, 16, 16)
+
+
 def test_complex_numbers_are_told_how_they_can_be_given(tmp_path):
     np.save(tmp_path / "x.npy", VECTORS * 1j)
     with pytest.raises(SourceError, match="complex numbers: give their real and imaginary parts"):
