@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache, partial
+from itertools import product
 from math import log
 from typing import Any
 
@@ -29,7 +30,10 @@ from ..timescales.prediction import STEEPER, predict
 from .estimators.scaling import F_MEM, LEVELS, sizes, tau_mem
 from .sweeps.tables import sweep_results
 
-SWEEPS = ("mixture-n", "conditional", "images-n", "images-sgd", "images-full", "letters")
+SWEEPS = (
+    "mixture-n", "mixture-adam", "mixture-flow", "conditional-sgd", "conditional", "images-n", "images-sgd",
+    "images-full", "letters",
+)  # fmt: skip
 # Sizes of the runs of designs that people have: three sizes once, three and five with seeds, and unequal ones.
 DESIGNS: dict[str, list[int]] = {
     "3 sizes, 1 run": [64, 128, 256], "3 sizes, 2 runs": [64, 128, 256] * 2,
@@ -45,6 +49,7 @@ STEEP: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {  # as
     "900 + 5 n^1.5": lambda n: 900 + 5 * n**1.5, "900 + 0.7 n^2": lambda n: 900 + 0.7 * n**2,
 }  # fmt: skip
 OF_PROBE = ("2 sizes, 3 runs", "4 sizes, 2 runs")  # what minutes of a probe allow
+REACHES = (4, 16, 32)  # times the largest n of a probe that all of the data are
 OF_LAWS = "Fréchet distance, of the laws"  # which its interval does not promise to hold
 SCATTER = 0.1  # of log tau from run to run
 Trial = Callable[[np.random.Generator], bool]
@@ -87,12 +92,13 @@ def cases() -> Iterator[tuple[str, str, float, Trial]]:
         yield "geometric mean", f"{count} runs", 1.0, partial(_mean, count, 0.0)
     yield "geometric mean", "6 runs, some ended before", 1.0, partial(_mean, 6, 0.3)
     for law in LAWS:
-        for name, times in (("3 sizes, 2 runs", 4), ("3 sizes, 2 runs", 10), ("5 sizes, 3 runs", 4)):
+        for name, times in (("3 sizes, 2 runs", 2), ("3 sizes, 2 runs", 4), ("3 sizes, 2 runs", 10),
+                            ("5 sizes, 3 runs", 4)):  # fmt: skip
             yield "prediction", f"{law}, {name}, at {times} times n", 0.3, partial(_predict, law, DESIGNS[name], times)
     for law in (*LAWS, *STEEP):
-        for name in OF_PROBE:
-            trial = partial(_predict, law, DESIGNS[name], 4, powers=STEEPER)
-            yield "prediction of a probe", f"{law}, {name}, at 4 times n", 0.1, trial
+        for name, times in product(OF_PROBE, REACHES):
+            trial = partial(_predict, law, DESIGNS[name], times, powers=STEEPER)
+            yield "prediction of a probe", f"{law}, {name}, at {times} times n", 0.1, trial
     for name in ("normal", "skewed"):
         yield "loss", f"{name} errors, {NOISES} noises", 2.0, partial(_loss, name)
     for d in (8, 16):
