@@ -61,14 +61,12 @@ glue("n-first", n_values[0], display=False)
 glue("n-last", n_values[-1], display=False)
 glue("seeds", str(len({r.config["seed"] for r in runs})), display=False)
 glue("good", f"{estimate.KL_GOOD:g}", display=False)
-glue("good-width", f"{estimate.KL_GOOD_WIDTH:g}", display=False)
 glue("copies", f"{scaling.F_MEM:g}", display=False)
 glue("parted", f"{scaling.LOSS_GAP:.0%}", display=False)
 glue("momentum", f"{runs[0].config['momentum']:g}", display=False)
 glue("lr", f"{runs[0].config['lr']:g}", display=False)
 glue("samples", runs[0].config["samples"], display=False)
-everything = {r.id: r for r in runs + estimate.sweep_width(64) + estimate.sweep_width(256)}
-glue("hours", f"{fsum(r.provenance['seconds'] for r in everything.values()) / 3600:.1f}", display=False)
+glue("hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 
 # %% [markdown]
 # ## The experiment
@@ -248,50 +246,6 @@ estimates("Exponent of tau_mem in n", by_k)
 # them.
 
 # %% [markdown]
-# ## The width of the network
-#
-# At fixed $n$, how do the times depend on the width $W$? The paper reports $\tau_\mathrm{gen} \sim 1/W$ on the mixture
-# and leaves $\tau_\mathrm{mem}$ open. In our runs, wider networks reach both times earlier.
-
-# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
-wide = estimate.sweep_width(64)
-figure, table = quality_and_memory(wide, key="width", scale=-1)
-figure.set_dpi(90)  # the notebook has room for no more
-plt.show()
-
-# %% tags=["remove-input"]
-record(wide, table, "mixture-width")
-
-# %% [markdown]
-# At $n = 64$ the divergence soon stops falling, because so few points cannot teach more. A larger training set leaves
-# more room for the fall:
-
-# %% mystnb={"figure": {"caption": "The fall of the divergence for four widths $W$ at $n = 256$, against training time and against $W$ times training time.", "name": "fig-mixture-width-256"}, "image": {"alt": "Two panels: wider networks fall earlier; multiplying time by W brings the curves closer without making them coincide."}} tags=["remove-input"]
-wide_256 = estimate.sweep_width(256)
-figure, table = quality_and_memory(wide_256, key="width", metrics=["kl_fisher"], scale=-1)
-figure.set_dpi(90)  # the notebook has room for no more
-plt.show()
-
-# %% tags=["remove-input"]
-beside("mixture-width-256", lambda lower: quality_and_memory(lower, key="width", metrics=["kl_fisher"], scale=-1))
-record(wide_256, table, "mixture-width-256")
-
-# %% tags=["remove-input"]
-levels = (estimate.KL_GOOD_WIDTH, 2.0, 3.0, 10.0)
-shown = {f"tau_gen at {level:g} nats, n = 256": estimate.tau_gen_width_exponent(256, level) for level in levels}
-narrower = estimate.tau_gen_width_exponent(widths=(32, 64, 128))
-shown[f"tau_gen at {estimate.KL_GOOD_WIDTH:g} nats, n = 256, W up to 128 only"] = narrower
-shown[f"tau_mem at f_mem = {scaling.F_MEM:g}, n = 64"] = estimate.tau_mem_width_exponent()
-estimates("Exponents in W", shown)
-
-# %% [markdown]
-# A wider network reaches both times earlier by every measure, but the gain is smaller than in proportion to $1/W$, as
-# the paper has it. Where "good" is defined strictly, the step from $W = 128$ to $256$ brings hardly any gain. At that
-# level the limit is probably no longer the width but $n$, and the noise of the gradient, since each step draws a single
-# noise for each point. For the right panel of its Fig. 9 the paper states neither the threshold nor $n$. The claims
-# table uses {glue:text}`good-width` nats, which is our choice, and all four widths. Widths other than 128 were measured
-# with 500 samples.
-#
 # ## Watch one run
 #
 # The eight dimensions are reduced to two: one along the line that joins the two centres, and one across it. The figure
@@ -376,9 +330,9 @@ record(chosen, table, "mixture-kl")
 # counts errors of the score at all noised samples, whether or not the sampler's own path meets them. It lies above the
 # nearest-neighbour estimate at {glue:text}`above` of the milestones of the runs with $W = 128$. So a time read off the
 # score gap is the time at which the *score* has become good. The first two estimates are means of squares, which a
-# single sample far away can dominate. The peak of $W = 32$ in {numref}`fig-mixture-width` is an example: it comes from
-# one milestone of one run, where the interval of the score gap reaches below zero and the nearest neighbours see
-# nothing unusual.
+# single sample far away can dominate. The peak of $W = 32$ in [the figure of the widths](fig-mixture-width) is an
+# example: it comes from one milestone of one run, where the interval of the score gap reaches below zero and the
+# nearest neighbours see nothing unusual.
 #
 # ## Does the divergence come down to zero?
 #
@@ -433,5 +387,4 @@ claims.show(claims.load(chapter="mixture"))
 # [](claims.ipynb) has the same rows with their estimators and runs, and those of all other chapters;
 # [](deviations) lists every choice that the paper leaves open.
 #
-# **Next.** [Images](images.ipynb) asks whether the same two times are seen on pictures, where the true distribution is
-# not known.
+# **Next.** [The width of the network](mixture-width.ipynb) asks how much sooner a wider network learns, and copies.

@@ -56,6 +56,7 @@ SAID = {  # of one claim and of several
 }
 CHAPTERS = {  # chapter of a claim -> its page, and what the page is called
     "mixture": ("mixture", "The Gaussian mixture"),
+    "mixture-width": ("mixture-width", "The mixture: width of the network"),
     "images": ("images", "Images: training-set size"),
     "images-adam": ("images-adam", "Images: Adam and SGD"),
     "images-full-batch": ("images-full-batch", "Images: full batch"),

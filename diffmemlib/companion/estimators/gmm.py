@@ -21,6 +21,7 @@ from .scaling import crossings, exponent_of, ratio, sizes, t_interval, tau_mem
 LARGER = "mixture-large"  # the sweep on more points than those of Fig. 9 left here
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
 KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where the gap falls further
+WIDTH_LEVELS = (1e5, 3e4, 1e4, 3e3, 1e3, 300.0, 100.0, 30.0, 10.0, 5.0)  # nats, from the beginning of training on
 KL_RISE = 2.0  # the second rise of KL: 2 nats above its smallest value
 
 
@@ -79,6 +80,20 @@ def tau_gen_width_exponent(
     """Slope of log tau_gen against log W at one n, for a threshold of the score gap."""
     runs = sweep_width(n, widths)
     return exponent_of(tau_gen(runs, kl), runs, "width")
+
+
+def width_by_level(sweep: str, levels: Sequence[float] = WIDTH_LEVELS) -> pd.DataFrame:
+    """Exponent in W of the time at which the score gap falls below each level; a row for each that two widths reach.
+
+    Columns: level; exponent, an `Estimate`.
+    """
+    runs, rows = sweep_results(sweep), []
+    for level in levels:
+        times = tau_gen(runs, level)
+        seen = {r.config["width"] for r, time in zip(runs, times, strict=True) if time.status == "interpolated"}
+        if len(seen) > 1:
+            rows.append((level, exponent_of(times, runs, "width")))
+    return pd.DataFrame(rows, columns=["level", "exponent"])
 
 
 def tau_mem_width_exponent() -> Estimate:

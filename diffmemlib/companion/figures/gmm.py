@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -114,6 +114,28 @@ def time_scrubber(result: Result, kl: str = "kl_fisher") -> go.Figure:
     figure.update_yaxes(range=[-5, 5], row=1, col=1)
     titles = [f"step {s:,}: KL {v:.2f} nats, f_mem {f:.2f}" for s, v, f in zip(steps, divergence, f_mem, strict=True)]
     return scrubber(figure, steps, [0, 1, 2, 3], [frame(i) for i in range(len(steps))], start, titles)
+
+
+def width_levels(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.DataFrame]:
+    """Exponent of the time in W against the level of the score gap at which it is read; large levels come first.
+
+    tables: of `estimators.gmm.width_by_level`, by their label.
+    """
+    figure, axis = subplots(figsize=(6.5, 3.2))
+    parts = []
+    for (label, table), (color, shift) in zip(tables.items(), ((QUALITY, 0.95), (LEARNED, 1.05)), strict=True):
+        value, low, high = ([getattr(e, end) for e in table["exponent"]] for end in ("value", "low", "high"))
+        error = [np.subtract(value, low), np.subtract(high, value)]
+        axis.errorbar(shift * table["level"], value, yerr=error, fmt="o", ms=5, color=color, label=label)
+        parts.append(pd.DataFrame({"runs": label, "level": table["level"], "value": value, "low": low, "high": high}))
+    axis.axhline(-1, color="0.4", lw=1, ls="--")
+    axis.axhspan(-1.2, -0.8, color="0.92", zorder=0)
+    axis.set(
+        xscale="log", xlabel="divergence at which the time is read (nats)", ylabel="exponent in W", ylim=(-1.6, 0.3)
+    )
+    axis.invert_xaxis()
+    axis.legend(fontsize=10, loc="upper left")
+    return figure, pd.concat(parts)
 
 
 def smallest(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
