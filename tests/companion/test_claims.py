@@ -233,8 +233,9 @@ def test_figures_show_every_exponent_and_its_levels():
     figure, table = draw.forest(ROWS)
     assert all(c.short != c.id for c in draw.exponents(ROWS)), "figures name claims in words"
     assert table["claim"].tolist() == [c.id for c in shown]
-    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
-    assert labels[-1].startswith(draw.mathtext(shown[0].short)), "the first stands at the top"
+    labels = {text.get_text(): text.get_position()[1] for text in figure.axes[0].texts}
+    top = max(labels, key=labels.__getitem__)
+    assert top.startswith(draw.mathtext(shown[0].short)) and len(labels) == len(shown), "the first stands at the top"
     _, table = draw.by_level(ROWS)
     named = [c for c in shown if c.levels]
     assert list(dict.fromkeys(table["claim"])) == [c.id for c in named]

@@ -126,6 +126,8 @@
       { x: values.tau, kind: "now", label: "you stop here", row: 0 },
     ];
     const spans = tauGen < tauMem ? [{ from: tauGen, to: Math.min(tauMem, LONGEST), kind: "window" }] : [];
+    const nearBest = TIMES.filter((_, i) => curve[i].score <= 1.1 * best.score);
+    if (nearBest.length) spans.push({ from: nearBest[0], to: nearBest.at(-1), kind: "best", label: "best" });
     const points = (name) => curve.map((point) => [point.tau, point[name]]);
     const highest = Math.max(...curve.map(({ test }) => test), 1) * 1.05;
     draw(boxes.losses, {

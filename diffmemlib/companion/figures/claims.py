@@ -50,31 +50,34 @@ def exponents(claims: Sequence[Claim]) -> list[Claim]:
 
 
 def forest(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
-    """Every exponent with its interval less the paper's value, and the margin that counts as the same."""
+    """Every exponent with its interval less the paper's value, and the margin that counts as the same.
+
+    Narrow, with each name above its interval, so that a phone shows both.
+    """
     shown = exponents(claims)
-    figure, axis = subplots(figsize=(9.5, 0.36 * len(shown) + 1.4))
+    figure, axis = subplots(figsize=(5, 0.46 * len(shown) + 2))
     rows = []
     for y, c in enumerate(reversed(shown)):
         e, paper = c.estimate, (c.lowest + c.highest) / 2
         assert e is not None
         color = COLORS[c.verdict]
         low, high = (max(-WIDEST, min(WIDEST, end - paper)) for end in (e.low, e.high))
-        axis.fill_betweenx([y - 0.4, y + 0.4], c.lowest - paper, c.highest - paper, color="0.9", lw=0)
+        axis.fill_betweenx([y - 0.25, y + 0.25], c.lowest - paper, c.highest - paper, color="0.9", lw=0)
         axis.plot([low, high], [y, y], color=color, lw=3 if e.kind == "interval" else 1.2)
         axis.plot(e.value - paper, y, "o" if e.kind == "interval" else "D", color=color, ms=6)
         for end, marker in ((e.low - paper, "<"), (e.high - paper, ">")):
             if abs(end) > WIDEST:
                 axis.plot(max(-WIDEST, min(WIDEST, end)), y, marker, color=color, ms=7)
+        name = f"{mathtext(c.short)}  (paper: {paper:g})"
+        axis.text(-WIDEST, y + 0.27, name, fontsize=9, va="bottom", color=axis.yaxis.label.get_color())
         rows.append((c.id, e.value, e.low, e.high, e.kind, paper, c.tier, c.verdict))
     axis.axvline(0, color="black", lw=1)
-    labels = [f"{mathtext(c.short)}  (paper: {(c.lowest + c.highest) / 2:g})" for c in reversed(shown)]
-    axis.set_yticks(range(len(shown)), labels)
-    axis.tick_params(axis="y", labelsize=10)
-    axis.set(xlabel="ours less the paper's value", ylim=(-0.7, len(shown) - 0.3))
+    axis.set_yticks([])
+    axis.set(xlabel="ours less the paper's value", ylim=(-0.6, len(shown)))
     for verdict, color in COLORS.items():
         if any(c.verdict == verdict for c in shown):
             axis.plot([], [], "o-", color=color, lw=3, label=verdict)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
     columns = ["claim", "value", "low", "high", "kind", "paper", "tier", "verdict"]
     return figure, pd.DataFrame(rows[::-1], columns=columns)
 
