@@ -97,8 +97,9 @@ def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
     """Return when samples become good at the largest size at which they did, with an interval; None where they did not.
 
     The value is the geometric mean of the runs of that size, which is nearest to all data. Whether this time goes on to
-    grow with the size as it did so far, or stays, is not known. So the interval goes from the low end of that mean's to
-    the high end of what `predict` tells of n points; it is infinite for one run, and where no growth can be told. Where
+    grow with the size as it did so far, or stays, is not known. So the interval goes from the low end of what `predict`
+    tells of one more run of that size to the high end of what it tells of n points; it is without an end for one run,
+    and where no growth can be told. Where
     a run on more points went on past that time and its samples were not good, they did not become good.
 
     Parameters
@@ -121,11 +122,12 @@ def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
         return None
     if n is None or n <= largest:
         return value
+    known = [size for size, _ in found], [time for _, time in found]
     try:
-        grown = predict([size for size, _ in found], [time for _, time in found], n)[2]
+        stays, grown = predict(*known, largest)[1], predict(*known, n)[2]
     except ValueError:
-        grown = inf
-    return value[0], value[1], max(value[2], grown)
+        stays, grown = 0.0, inf
+    return value[0], min(value[1], stays), max(value[2], grown)
 
 
 def good_later_with_more(runs: Sequence[Run]) -> bool:
