@@ -182,6 +182,7 @@ def test_claims_of_later_papers_are_judged_by_the_stored_runs():
         "later-bias-digits": "reproduced", "later-bias-mixture": "reproduced", "later-gap-widest": "consistent",
         "later-kernel": "contradicts", "later-ridge": "reproduced", "later-size": "reproduced",
         "later-isolated": "reproduced", "later-prototypes": "contradicts", "later-variance": "reproduced",
+        "later-peak": "reproduced",
     }  # fmt: skip
     assert not {claim.id for claim in claims.load()} & set(later), "they are not counted among those of the paper"
     assert "In their paper" in claims.show(list(later.values()), whose="In their paper").data

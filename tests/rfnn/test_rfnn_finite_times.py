@@ -1,4 +1,4 @@
-"""Losses at finite training times by another solver: 2 x 2 matrices as they stand in the derivation, and no closed form.
+"""Losses at finite training times by another solver: 2 x 2 matrices as in the derivation, and no closed form.
 
 The library solves for the corner entries of the two-point traces by hand. Here every equation is evaluated with real
 2 x 2 matrices at every pair of nodes. The corners enter them linearly, so that their values at zero and along each

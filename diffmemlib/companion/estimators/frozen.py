@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
+from scipy import optimize
 
 from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ...timescales.crossings import first_crossing
+from . import Estimate
 from .rfnn import lowest
 
 LATE = 1e7  # the last time of stored flows: training has ended, but where nm = p and the error grows for ever
@@ -112,3 +114,14 @@ def noises_needed(table: pd.DataFrame, fresh: float, within: float) -> float:
         return float(table["noises"].iloc[i])
     x = np.log(table["noises"].iloc[i - 1 : i + 1].to_numpy(float))
     return float(np.exp(np.interp(-within, -excess[i - 1 : i + 1], x)))
+
+
+def peak(psi_p: float = 4.0, psi_n: float = 2.0, t: float = 0.3, ridge: float = 1e-4) -> Estimate:
+    """Where the test loss at the end of training is largest: noisy points over features, n m/p. A small ridge keeps it
+    finite there."""
+    found = optimize.minimize_scalar(
+        lambda m: -float(learning_curves(inf, psi_p=psi_p, psi_n=psi_n, t=t, noises=m, ridge=ridge).test),
+        bounds=(1.0, 2.5 * psi_p / psi_n), method="bounded", options={"xatol": 1e-4},
+    )  # fmt: skip
+    at = float(found.x) * psi_n / psi_p
+    return Estimate(at, at, at, (), "number")
