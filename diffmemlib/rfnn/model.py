@@ -181,7 +181,11 @@ class Model:
             raise ValueError("z: the traces are computed in the upper half plane only, Im z > 0")
         if guess is not None:
             near, off = self.newton(x, guess, 5)
-            if _proven(near, off).all():
+            if (good := _proven(near, off)).all():
+                return near
+            if good.any():
+                for value, known in zip(near, self.traces_beside(x[~good]), strict=True):
+                    value[~good] = known
                 return near
         height = START * max(1.0, self.top)
         q: Complex = np.asarray(-1 / (self.origin + x.real + 1j * height), np.complex128)

@@ -55,8 +55,9 @@ def inside(model: Model, distance: Floats) -> NDArray[np.bool_]:
     Towards the real axis Im q tends to pi times the density within the spectrum, and to zero in proportion to Im z
     outside: no level of the density has to be chosen, and a narrow heavy interval nearby does not blur the edges.
     """
-    far, near = (model.traces_beside(distance * (1 + 1j * height))[0].imag for height in (NEAR, NEAR / 10))
-    return near > SLOPE * far
+    far = model.traces_beside(distance * (1 + 1j * NEAR))
+    near = model.traces_beside(distance * (1 + 1j * NEAR / 10), guess=far)
+    return near[0].imag > SLOPE * far[0].imag
 
 
 def _hidden(model: Model, edges: list[tuple[float, float]]) -> Floats:
