@@ -56,7 +56,8 @@ from diffmemlib.data.own import FEWEST
 from diffmemlib.experiments.unet import STEPS_PER_N
 from diffmemlib.places import checkout
 from diffmemlib.probe.backtest import good_by_todays_rule
-from diffmemlib.timescales.crossings import BOUND
+from diffmemlib.probe.diagram import boundary_text
+from diffmemlib.timescales.crossings import BOUND, Boundary
 
 PROOFS = {  # what was probed beside the letters, and what it is
     "breast-cancer.csv": "measurements of tumours (scikit-learn's table)",
@@ -314,6 +315,26 @@ frame(
 # samples are good, and before 3 and 8 times that time. Like the probe, the command can be interrupted and resumed. If
 # you start the same command several times with one output folder, the processes share the work, so on a cluster it can
 # be an array of jobs: `sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"`.
+#
+# For example, here is what it says of {glue:text}`phase-count` points of a Gaussian mixture in 16 dimensions, for which
+# the network is an MLP. It took {glue:text}`phase-minutes` minutes of one core; the
+# <a href="../_static/phase-mixture.html">page that it wrote</a> has the diagram.
+
+# %% tags=["remove-input"]
+diagram = json.loads((checkout() / "book" / "measured" / "phase-mixture.json").read_text())
+glue("phase-minutes", f"{diagram['seconds'] / 60:.0f}", display=False)
+glue("phase-count", f"{diagram['count']:,}", display=False)
+limits = [{int(c): Boundary(**b) for c, b in row["boundaries"].items()} for row in diagram["rows"]]
+frame("The fewest points with which no copies are made", pd.DataFrame({
+    "W": [row["width"] for row in diagram["rows"]],
+    "samples good from step": [f"{row['tau_gen']['tau']:,.0f}" if row["tau_gen"] else "not reached" for row in diagram["rows"]],
+    **{("until then" if c == 1 else f"until {c} times that"): [boundary_text(b[c]) if c in b else "not told" for b in limits]
+       for c in (1, 3, 8)},
+}).set_index("W"))  # fmt: skip
+
+# %% [markdown]
+# Read it from your side: with as many points as you have, which width is still safe, and for how long? Where the table
+# says "more than", even the largest number that was tried has copies by then.
 #
 # ## The long way, in four steps
 #
