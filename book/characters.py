@@ -85,7 +85,7 @@ record([few], few.curves, "characters-scrubber")
 
 # %% [markdown]
 # Noise becomes strokes, strokes become parts, and parts become characters. Then, with {glue:text}`characters-few`
-# training characters, each sample turns into one of them.
+# training characters, more and more samples turn into one of them.
 #
 # ## When does it happen?
 
