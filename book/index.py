@@ -27,11 +27,12 @@
 # in which the model generates new images. The two sliders set $n$ and the training time. Move them to see it happen.
 
 # %% tags=["remove-input"]
+import matplotlib.pyplot as plt
 from myst_nb import glue
 
 from diffmemlib.companion import claims
 from diffmemlib.companion.estimators import images as estimate
-from diffmemlib.companion.figures import first_page
+from diffmemlib.companion.figures import first_page, images as draw
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.sweeps.tables import sweep_results
 
@@ -56,6 +57,21 @@ first_page.show(runs)
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
+
+# %% [markdown]
+# ## New or copied?
+#
+# Of digits the eye cannot tell whether one is new. Of Chinese characters it can: each is made of parts, and there are
+# thousands. Here are samples of two networks that were trained equally long, each above the training character nearest
+# to it. Which of the two networks saw few characters?
+
+# %% mystnb={"figure": {"caption": "Samples of two networks after the same training time, each above the training character nearest to it; copies are framed. [](characters.ipynb) has the experiment.", "name": "fig-first-characters"}, "image": {"alt": "Two bands of white Chinese characters on black. Above, for few training characters, most samples are the same character as the one below them. Below, for more training characters, samples are made of similar parts, and differ from the character below them."}} tags=["remove-input"]
+pair = sorted(sweep_results("ideographs"), key=lambda r: r.config["n"])
+figure, table = draw.by_size(pair, int(pair[0].samples["step"][-1]))
+plt.show()
+
+# %% tags=["remove-input"]
+record(pair, table, "first-characters")
 
 # %% [markdown]
 # ## Where to go next
