@@ -143,6 +143,18 @@ def test_runs_on_more_points_extend_the_smallest_kl_with_the_scatter_of_the_othe
     assert len(estimate.smallest_by_n(estimate.to_the_minimum())) == 7
 
 
+def test_the_exponent_in_the_width_is_told_at_each_level_that_two_widths_reach(monkeypatch):
+    found = []
+    for width in (32, 64, 128):
+        for seed in (0, 1):
+            run = made(10_000, seed, tau_gen=500 * 128 / width)
+            found.append(Result(None, run.config | {"width": width}, run.curves, {"complete": True}))
+    monkeypatch.setattr(estimate, "sweep_results", lambda sweep: found)
+    table = estimate.width_by_level("made up", (1e9, 10.0, 3.0, 0.1))
+    assert table["level"].tolist() == [10.0, 3.0], "all are below the first at once, and none comes to the last"
+    assert [e.value for e in table["exponent"]] == pytest.approx([-1, -1], abs=0.02)
+
+
 def test_the_batch_of_a_sweep_is_that_of_its_larger_sets():
     """A set of one batch is stored with a batch of 0, and a page that read it there spoke of batches of 0."""
     from diffmemlib.companion.sweeps.tables import sweep_results
