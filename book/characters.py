@@ -17,9 +17,9 @@
 # %% [markdown]
 # # Characters: new or copied?
 #
-# **What you will see.** Is a sample new? Of digits the eye cannot tell, because a new 3 looks like an old 3. A Chinese
-# character is made of parts, and there are thousands of them. So you can see whether the network has copied one, or has
-# put parts together to a character that does not exist.
+# **What you will see.** Is a sample new? With digits the eye cannot tell, because a new 3 looks like an old 3. A
+# Chinese character is made of parts, and there are thousands of them. So you can see whether the network has copied
+# one, or has put parts together into a character that it was not shown.
 #
 # **You need** [the experiment on images](images.ipynb). **Reading time**: three minutes.
 

@@ -31,8 +31,8 @@
 # - **consistent**: a part of the interval does, and it contains no number that would say the opposite;
 # - **inconclusive**: a part of the interval does, but it also contains numbers five times as far from the claim as the
 #   range allows. It says neither yes nor no, and more runs are needed;
-# - **contradicts**: no part of the interval does, or, of a row that names several levels, no part of the interval at
-#   one of them, while no other level agrees;
+# - **contradicts**: no part of the interval does. In a row that names several levels: no part does at one of them, and
+#   at none of them does the number itself lie within the range;
 # - **differs outside the paper's regime**: no part of the interval does, but our runs have other data, sizes or rates
 #   than the paper's, so they cannot contradict it. The row says what is different. This verdict is possible for every
 #   row on images, because none of our image runs has the paper's data, sizes and rates;
@@ -81,13 +81,13 @@ claims.show(rows, full=True)
 # %% [markdown]
 # ## What has changed
 #
-# The first version of this table judged some claims otherwise. These are the rows whose verdict has changed since, with
-# the reason.
+# Before its estimators were tested by simulation, this table judged some claims otherwise. These are the rows whose
+# verdict has changed since, those on later and earlier papers included, with the reason.
 
 # %% tags=["remove-input"]
 frame("Verdicts that have changed", claims.revised().rename(columns={
-    "claim": "Claim", "then": "First verdict", "now": "Now", "because": "What has changed",
-}).set_index("Claim"), ("First verdict", "Now", "What has changed"))  # fmt: skip
+    "claim": "Claim", "then": "Earlier verdict", "now": "Now", "because": "What has changed",
+}).set_index("Claim"), ("Earlier verdict", "Now", "What has changed"))  # fmt: skip
 
 # %% [markdown]
 # (sec-paper-figures)=
@@ -112,9 +112,10 @@ plt.show()
 record(list(runs), table, "claims-levels")
 
 # %% [markdown]
-# ## Claims of later papers
+# ## Claims of other papers
 #
-# These are not the paper's claims and are not counted above. [](questions.ipynb) has the experiments.
+# These are not the paper's claims and are not counted above. The experiments are on the pages named in [the list of
+# papers](sec-since).
 
 # %% tags=["remove-input"]
 claims.show(claims.later(), whose="In their paper")

@@ -235,7 +235,7 @@ record_live("diffmemlib.companion.figures.rfnn.gap_map(psi, 0.1, (1e3, 1e4), 0.1
 # ## Claims
 
 # %% tags=["remove-input"]
-claims.show([c for c in claims.load(chapter="random features") if c.id.startswith("rfnn-tau")])
+claims.show([c for c in claims.load(chapter="random features") if c.id.startswith(("rfnn-tau", "rfnn-collapse"))])
 
 # %% [markdown]
 # **Next.** [The spectrum](features-spectrum.ipynb) shows the matrix that sets the two times, and why its eigenvalues

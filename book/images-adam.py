@@ -95,8 +95,8 @@ record(sgd, table, "adam-sgd")
 # {glue:text}`adam-brightness`. Because of the swings, we read $\tau_\mathrm{gen}$ off a running median of three
 # milestones, at the level {glue:text}`adam-good`. [](images-capacity.ipynb) gives a reason why brightness swings.
 #
-# How far does it go? The clearest copies of this book come from the run with $n =$ {glue:text}`adam-clear-n`, at whose
-# end {glue:text}`adam-clear` of the samples are copies:
+# How far does it go? The clearest copies of these runs are those at $n =$ {glue:text}`adam-clear-n`, at whose end
+# {glue:text}`adam-clear` of the samples are copies:
 
 # %% mystnb={"figure": {"caption": "Samples at the end of a training under SGD, each above the training digit nearest to it. Framed: copies.", "name": "fig-adam-grid"}, "image": {"alt": "Two rows of digits. Nearly every digit above is the same as the one below it, and is framed as a copy."}} tags=["remove-input"]
 clearest = max(sgd, key=lambda r: r.curve("f_mem")["value"].iloc[-1])

@@ -69,7 +69,8 @@ glue("images-floor", f"{floor:.3f}", display=False)
 # %% mystnb={"figure": {"caption": "Samples of $n = 128$ when they first count as good, at the end of the window, and at the end of training: each above the training digit nearest to it. Framed: memorised, that is, less than a third as far from the nearest training digit as from the second nearest.", "name": "fig-images-grid"}, "image": {"alt": "Three bands of digits in two rows each. In the first, samples are digits with some scribbles among them; in the second they differ from their nearest training digits. In the third a few are framed as copies, and more can hardly be told apart from their nearest training digits."}} tags=["remove-input"]
 steps = example.samples["step"].tolist()
 new = max(s for s in steps if s < scaling.tau_mem([example])[0].tau)  # the end of the window
-first_good = min((s for s in steps if s >= estimate.tau_gen([example])[0].tau), default=steps[0])
+curve, level = example.curve(distance)["value"], estimate.good(example, distance)
+first_good = next((s for s in steps if s >= estimate.tau_gen([example])[0].tau and curve.loc[s] <= level), new)
 figure, table = draw.grid(example, sorted({first_good, new, steps[-1]}))
 plt.show()
 

@@ -50,10 +50,10 @@ first_page.show(runs)
 # *Twelve samples of a U-Net, each above the training image nearest to it; at every look they are drawn from new noise.
 # The charts show the distance of the samples from real images, the share of copies, and the losses, against training
 # time. A sample is called a copy, and framed, if it is at most a third as far from its nearest training image as from
-# the second nearest. Green: the window between $\tau_\mathrm{gen}$, when the distance first comes below the dashed
-# level, and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples are good. In these
-# runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`. [](images.ipynb) has
-# the experiment.*
+# the second nearest. Green: the window between $\tau_\mathrm{gen}$, when the median of three looks in a row first comes
+# below the dashed level, and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples
+# are good. In these runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`.
+# [](images.ipynb) has the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
@@ -112,7 +112,8 @@ record(pair, table, "first-characters")
 # samples are copies), and the held-out loss separates from the training loss before anything is copied. Whether
 # $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged. [](images-adam.ipynb) trains the
 # network with both optimisers. [](images-full-batch.ipynb) shows every image in every step, and finds that on these
-# images repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network.
+# images repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network, as
+# [](mixture-width.ipynb) does for the mixture.
 #
 # **What theory adds.** For random features in high dimension the whole history of training can be computed exactly. The
 # eigenvalues of one matrix form two groups, one for the population and one for the training set, and each of the two

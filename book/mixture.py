@@ -340,8 +340,8 @@ record(chosen, table, "mixture-kl")
 # The paper says that the divergence falls to about zero between the two times. The nearest-neighbour estimate agrees:
 # it is {glue:text}`least-neighbours` nats at $n$ = {glue:text}`window-n`. But this estimate compares two sets of
 # samples. In tests on pairs of distributions whose divergence is known, it comes out too low or too high
-# ([](deviations)), whereas the score gap comes out right. So how small does the score gap become? One more run, on
-# {glue:text}`least-largest` points, goes on until past its minimum.
+# ([](deviations)), whereas the score gap comes out right. So how small does the score gap become? The figure has all
+# runs, up to {glue:text}`least-largest` points.
 
 # %% mystnb={"figure": {"caption": "The smallest score gap of every run over training time, against $n$, with its 95% interval, and the fitted power of $n$.", "name": "fig-mixture-least"}, "image": {"alt": "Points on a falling straight line in logarithmic axes: from more than one and a half nats at the smallest n to less than a fifth of a nat at the largest."}} tags=["remove-input"]
 further = estimate.to_the_minimum()
@@ -360,7 +360,7 @@ fits = {name: exponent(part["n"], part["kl"]) for name, part in (("all", smalles
 margin = next(c.highest for c in claims.load(chapter="mixture") if c.id == "gmm-kl-falls-to-zero")
 glue("least-exponent", str(least), display=False)
 glue("least-margin", f"{margin:g}", display=False)
-glue("least-n", f"{largest * (margin / gap.value) ** (1 / least.value):,.0f}", display=False)
+glue("least-n", f"{(margin / fits['all'].prefactor) ** (1 / fits['all'].value):,.0f}", display=False)
 glue("least-gap", str(gap), display=False)
 glue("least-largest", f"{largest:,}", display=False)
 glue("least-below", f"{below['n'].max():,}", display=False)
@@ -369,11 +369,12 @@ glue("least-paper", f"{fits['all'].prefactor * 4096 ** fits['all'].value:.3f}", 
 glue("least-neighbours", str(estimate.kl_at_smallest("kl_knn")), display=False)
 
 # %% [markdown]
-# The smallest divergence falls as a power of $n$, with the exponent {glue:text}`least-exponent`. From the runs up to $n$
-# = {glue:text}`least-below`, the power foretells {glue:text}`least-foretold` nats at $n$ = {glue:text}`least-largest`, and
-# {glue:text}`least-gap` was measured. If it goes on, the divergence falls below {glue:text}`least-margin` nats, which
-# the claim counts as about zero, at $n$ = {glue:text}`least-n`, and is {glue:text}`least-paper` nats at the paper's
-# largest $n$, 4096. The divergence that remains at the best time to stop is the price of a finite training set.
+# The smallest divergence falls as a power of $n$, with the exponent {glue:text}`least-exponent`. From the runs up to
+# $n$ = {glue:text}`least-below`, the power foretells {glue:text}`least-foretold` nats at $n$ =
+# {glue:text}`least-largest`, and {glue:text}`least-gap` was measured. By the power of all runs, the divergence passes
+# {glue:text}`least-margin` nats, which the claim counts as about zero, at $n$ = {glue:text}`least-n`, and is
+# {glue:text}`least-paper` nats at the paper's largest $n$, 4096. The divergence that remains at the best time to stop
+# is the price of a finite training set.
 #
 # We read the times and this claim off the score gap, because it varies smoothly and, once the score is good, is nearly
 # exact. The nearest-neighbour estimate is shown beside it.

@@ -22,8 +22,8 @@
 #
 # **What you will see.** Several papers of the last year ask what comes between good samples and copies. Is the minimum
 # of the held-out loss already too late to stop? At which noise does overfitting show first? Can the time of copies be
-# computed before training? And do other cures beat stopping in time? Here each question is put to small networks whose
-# exact answer is known.
+# computed before training? And do other cures beat stopping in time? Here each question is put to small networks, most
+# of them on data whose exact answer is known.
 #
 # **You need** the two times of [the mixture](mixture.ipynb). **Reading time**: ten minutes.
 
@@ -69,7 +69,8 @@ glue("questions-sizes", listed(sizes), display=False)
 # $-\sqrt{\Delta_t}$ times the score.
 #
 # What we expected was written into the table of runs, `config/laptop.toml`, before any of them was made. It stands at
-# the end of this page, beside what came. The nearness of samples in the first question was added later.
+# the end of this page, beside what came. The nearness of samples in the first question was added later, and so were the
+# further strengths of the cures.
 #
 # ## Is the minimum of the held-out loss already too late?
 #
@@ -80,8 +81,9 @@ glue("questions-sizes", listed(sizes), display=False)
 # How near should samples lie? That paper compares two networks that were trained on different data. Here we compare the
 # training set with other sets of its size, which the network has not seen. Take a sample, and ask whether it is nearer
 # to the training set than to such a set. If the samples knew nothing of the particular training points, the answer
-# would be yes in half of all cases, and for copies it is always yes. With $r$ of $F$ unseen points nearer than the
-# training set, the share over all sets of $n$ unseen points is $\binom{F-r}{n}/\binom{F}{n}$, so no set has to be drawn.
+# would be yes in half of all cases, and for exact copies it is always yes. With $r$ of $F$ unseen points nearer than
+# the training set, the sample is nearer to the training set than a share $\binom{F-r}{n}/\binom{F}{n}$ of all sets of
+# $n$ unseen points, so no set has to be drawn.
 
 # %% mystnb={"figure": {"caption": "How often a sample is nearer to its own training set than to unseen data of the same number, against training time in units of the time of the least held-out loss (dashed). Dotted: chance. Points: milestones; lines: means of five of them. Left: the mixture, where the loss is the mean over eight diffusion times. Right: digits, under Adam, with the loss at $t = 0.01$.", "name": "fig-questions-nearness"}, "image": {"alt": "In both panels the share stays near one half for a long time, is clearly above it where the held-out loss is least, and rises to nearly one afterwards."}} tags=["remove-input"]
 biased = {
@@ -115,15 +117,18 @@ frame("Nearness to the training set at the least held-out loss", pd.DataFrame({
 }).set_index(["data", "n"]))  # fmt: skip
 
 # %% [markdown]
-# At the least held-out loss, samples of digits are nearer to their own training set in {glue:text}`questions-near-digits`
-# of the comparisons, and samples of the mixture in {glue:text}`questions-near-mixture` of them. Each value is a mean
-# over runs with its 95% interval. From each we have subtracted what unseen data have beyond one half. A
-# particular training set can lie nearer to everything by chance, and for the digits the share of unseen images is
-# {glue:text}`questions-near-real`.
+# At the least held-out loss, samples of digits are nearer to their own training set in
+# {glue:text}`questions-near-digits` of the comparisons, and samples of the mixture in
+# {glue:text}`questions-near-mixture` of them. Each value is a mean over runs with its 95% interval. From each we have
+# subtracted what unseen data have beyond one half. A particular training set can lie nearer to everything by chance,
+# and for the digits the share of unseen images is {glue:text}`questions-near-real`. On digits the loss is that at $t =
+# 0.01$, which on the mixture turns later than the mean over diffusion times; and their runs share training images, so
+# that interval is too narrow.
 #
-# This is a weak bias, and no sample need be a copy for it: copies appear at {glue:text}`questions-near-before` times the
-# step of the least held-out loss. If nobody may learn from a sample which data you trained on, stop earlier than at the
-# least held-out loss, and measure the nearness yourself; `diffmemlib.nearer_to_training` gives it for every sample.
+# This is a weak bias, and no sample need be a copy for it: copies appear at {glue:text}`questions-near-before` times
+# the step of the least held-out loss. So stopping at the least held-out loss does not make samples independent of the
+# training points. `diffmemlib.nearer_to_training` gives the nearness of every sample. A value near one half is no proof
+# of privacy: other tests may still tell which data were used.
 #
 # ### What networks have in common
 #
@@ -191,9 +196,9 @@ frame("Steps of the turning points", shown.rename(columns={
 # ## At which noise does overfitting show first?
 #
 # [arXiv:2603.13419](https://arxiv.org/abs/2603.13419) finds that the gap between the two losses is most pronounced at
-# intermediate noise. So it is here: halfway to the copies, it is largest at $t =$ {glue:text}`questions-widest`. The gap
-# is cheap to measure, since it needs no sampling. Which time of diffusion warns first, and which one tells when copies
-# will come?
+# intermediate noise. So it is here: halfway to the copies, the difference itself (not in units of the loss, as in the
+# figure) is largest at $t =$ {glue:text}`questions-widest`. The gap is cheap to measure, since it needs no sampling.
+# Which time of diffusion warns first, and which one tells when copies will come?
 
 # %% mystnb={"figure": {"caption": "Left: held-out loss minus training loss, in units of the former, at eight diffusion times, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Right: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the diffusion time.", "name": "fig-questions-gaps"}, "image": {"alt": "Left: the gaps rise one after another, those at diffusion times near 0.4 first and those at the smallest times last, and those at the two largest times never. Right: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
 figure, table = draw.gaps(sizes[1], gaps)
@@ -332,6 +337,12 @@ glue("questions-others", "; ".join(others) if others else "none of them", displa
 failing = [name for name in estimate.CURED.values() if name not in chosen.index]
 glue("questions-failing", listed(failing) if len(failing) > 1 else (failing[0] if failing else "none"), display=False)
 stopped, best_cure = chosen.loc[estimate.PLAIN, "kl"], chosen.drop(estimate.PLAIN)["kl"].iloc[0]
+glue("questions-tries-stop", int((cured["cure"] == estimate.PLAIN).sum()), display=False)
+glue(
+    "questions-tries-cure",
+    int((cured["cure"] == chosen.drop(estimate.PLAIN).index[0]).sum()),
+    display=False,
+)
 glue("questions-best-cure", chosen.drop(estimate.PLAIN).index[0], display=False)
 glue("questions-best-cure-strength", f"{chosen.drop(estimate.PLAIN)['strength'].iloc[0]:g}", display=False)
 glue(
@@ -356,9 +367,10 @@ frame("Each cure at the end of the training", pd.DataFrame({
 # the strengths that keep copies below 2%, the divergences are: {glue:text}`questions-others`. Copies stayed above 2% at
 # every strength tried of: {glue:text}`questions-failing`.
 #
-# The best of these cures is {glue:text}`questions-best-cure` at a strength of {glue:text}`questions-best-cure-strength`.
-# Its interval and that of stopping {glue:text}`questions-best-cure-overlap`. Both are the best of several tries, and
-# stopping had more of them.
+# The best of these cures is {glue:text}`questions-best-cure` at a strength of
+# {glue:text}`questions-best-cure-strength`. Its interval and that of stopping {glue:text}`questions-best-cure-overlap`.
+# Both are the best of several tries: {glue:text}`questions-tries-stop` milestones, and
+# {glue:text}`questions-tries-cure` strengths.
 #
 # The last column of the table compares each cure with the best moment of the plain training among those with no more
 # copies. A value above 1 means that stopping is better. The smallest value is {glue:text}`questions-beside`. In the

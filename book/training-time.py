@@ -150,7 +150,8 @@ record(runs, shown, "knobs")
 # **Another law?** Does a change alter how $\tau_\mathrm{mem}$ grows with $n$? The table has the exponent $a$ of
 # $\tau_\mathrm{mem} \sim n^a$ between the two sizes, and what the change adds to it, from pairs of the same seed. It
 # adds to the exponent with: {glue:text}`knobs-steeper`. It takes from it with: {glue:text}`knobs-flatter`. With so many
-# rows, one or two of these would be named by chance.
+# rows, one or two of these would be named by chance. The column of theory has what gradient flow says of the rate and
+# the batch, and the paper's $\tau_\mathrm{mem} \sim n/W$ of the width; neither was made for Adam.
 
 # %% tags=["remove-input"]
 for key, longer, name in (("mem", True, "mem-later"), ("mem", False, "mem-sooner"),
@@ -170,7 +171,7 @@ said = [
     f"{knobs.THEORY[name][0]:g} ({knobs.THEORY[name][1]})" if name in knobs.THEORY else "—" for name in table["name"]
 ]
 text = pd.DataFrame({
-    "change": table["name"], "tau_gen ×": table["gen"], "tau_mem ×": table["mem"], "in theory": said,
+    "change": table["name"], "tau_gen ×": table["gen"], "tau_mem ×": table["mem"], "tau_mem × in theory": said,
     "window ×": table["window"], "smallest KL +": table["quality"], "exponent a": table["exponent"],
     "adds to a": ["—" if e is None else compact(e) for e in table["steeper"]],
 }).map(compact)  # fmt: skip
@@ -235,8 +236,8 @@ glue(
 # without noise, and not by Euler–Maruyama. The row "sampled by DDIM" has what this does to the unchanged training. With
 # all three changes, flow matching multiplies $\tau_\mathrm{mem}$ by {glue:text}`knobs-flow-mem` and $\tau_\mathrm{gen}$
 # by {glue:text}`knobs-flow-gen`; the target alone, on the paper's path, by {glue:text}`knobs-target-mem` and
-# {glue:text}`knobs-target-gen`; the path alone, with the noise as the target, by {glue:text}`knobs-path-mem` and
-# {glue:text}`knobs-path-gen`.
+# {glue:text}`knobs-target-gen`; the path, with its sampler and with the noise as the target, by
+# {glue:text}`knobs-path-mem` and {glue:text}`knobs-path-gen`.
 #
 # Why do the samples become good at another time? A network that predicts the noise implies a prediction of the data, in
 # which the error of the noise is multiplied by the ratio of noise to signal. At large diffusion times this ratio is
@@ -378,8 +379,8 @@ frame(
 # %% [markdown]
 # Some lines of this table need care. Flips of images are not among the changes, since digits and letters do not bear
 # them. Widening a U-Net is not the same change as widening an MLP, and Adam's learning rate was not adjusted to the
-# width. And SGD has another rate for images than for the mixture, so the first line compares two recipes. The other
-# changes have not been made on images. The [campaign for a GPU](gpu.ipynb) has a run for each of them.
+# width. And SGD has another rate for images than for the mixture, so the first line compares two recipes. Most of the
+# other changes have not been made on images; the [campaign for a GPU](gpu.ipynb) has runs for some of them.
 #
 # ## What to do
 #

@@ -205,6 +205,8 @@ def together(estimate: Estimate | None, others: Sequence[Estimate], lowest: floa
             return "depends on the level"
         if not within:
             return "contradicts"
+        if verdict == "consistent":
+            return "inconclusive"
     return "consistent" if verdict == "reproduced" and len(everywhere) > 1 else verdict
 
 
@@ -272,14 +274,17 @@ def _earlier(name: str, found: dict[str, str]) -> tuple[str, str]:
 
 
 def revised(path: Path | None = None) -> pd.DataFrame:
-    """What has changed since the first table: claims whose verdict is another one, then those that were withdrawn.
+    """What has changed since the estimators were tested: claims whose verdict is another one, then those withdrawn.
+
+    path: of one table; both, of the paper's and of other papers' claims, unless given.
 
     Columns: claim, then, now, because; all text.
     """
-    path = path or checkout_root("The claims table") / "book" / "claims.toml"
-    changed = [(c.text, c.earlier[0], c.verdict, c.earlier[1]) for c in load(path) if c.earlier]
+    book = checkout_root("The claims table") / "book"
+    paths = [path] if path else [book / "claims.toml", book / "later-claims.toml"]
+    changed = [(c.text, c.earlier[0], c.verdict, c.earlier[1]) for one in paths for c in load(one) if c.earlier]
     gone = [(row["text"], row["verdict"], "withdrawn", row["because"])
-            for row in tomllib.loads(read_text(path)).get("withdrawn", [])]  # fmt: skip
+            for one in paths for row in tomllib.loads(read_text(one)).get("withdrawn", [])]  # fmt: skip
     rows = [row for row in changed if row[1] != row[2]] + gone
     return pd.DataFrame(rows, columns=["claim", "then", "now", "because"])
 

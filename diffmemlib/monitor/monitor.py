@@ -286,8 +286,8 @@ class MemorizationMonitor:
     def losses_apart_since(self, gap: float = 0.1) -> int | None:
         """Return the step from which on the losses have been apart by a share of the held-out one, or None.
 
-        A warning that costs no sampling, and no reason to stop by itself: copies come later, and where the losses are
-        at a small time t, soon.
+        A warning that costs no sampling, and no reason to stop by itself: copies come later, by a factor that depends
+        on the data and on the diffusion time of the losses.
 
         Parameters
         ----------

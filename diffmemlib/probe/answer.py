@@ -184,10 +184,10 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
     """
     images = kind == "images"
 
-    def span(steps: float) -> str:
-        epochs, minutes = steps * batch / found.n, steps / steps_per_second / 60 if steps_per_second else None
-        took = "" if minutes is None else f", {plain(minutes)} minutes of training here"
-        return f"step {steps:,.0f} ({plain(epochs)} epochs{took})"
+    def span(steps: float, of_all: bool = True) -> str:
+        parts = [f"{plain(steps * batch / found.n)} epochs"] if of_all else []
+        parts += [f"{plain(steps / steps_per_second / 60)} minutes of training here"] if steps_per_second else []
+        return f"step {steps:,.0f}" + (f" ({', '.join(parts)})" if parts else "")
 
     if found.status == "nothing":
         return ["Nothing was measured in the time given: give more minutes."]
@@ -226,11 +226,11 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
             copies,
         ]
     assert found.tau_gen is not None and found.stop is not None
-    good = f"In the largest trainings samples are good from about {span(found.tau_gen[0])} on"
+    good = f"In the largest trainings samples are good from about {span(found.tau_gen[0], of_all=False)} on"
     if images:
         good = (
             "Whether samples are good by then is for your eye to say: by a rough measure, which smudges can pass, they "
-            f"are good from about {span(found.tau_gen[0])} on in the largest trainings"
+            f"are good from about {span(found.tau_gen[0], of_all=False)} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
         good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f}"

@@ -80,7 +80,7 @@ def write(
         "source": source, "answer": asdict(found), "sentences": told, "found": list(data.found), "model": asdict(model),
         "steps_per_second": rate, "runs": [_as_json(run) for run in runs],
         "backtests": [asdict(test) | {"verdict": test.verdict} for test in tests],
-        "times": _times_as_json(runs), "rests on": assumptions(model, facts), **facts,
+        "times": _times_as_json(runs), "rests_on": assumptions(model, facts), **facts,
     }))  # fmt: skip
     write_atomic(html_file, html(source, data, model, runs, found, told, facts).encode())
     return html_file, told

@@ -190,9 +190,19 @@ def _spread(table: pd.DataFrame, name: str) -> pd.DataFrame:
     parts = []
     for column in table.columns:
         cells = table[column]
-        if not all(isinstance(cell, list | tuple | np.ndarray) for cell in cells):
+        lists = cells.map(lambda cell: isinstance(cell, list | tuple | np.ndarray))
+        if not lists.any():
             parts.append(cells)
             continue
+        if not lists.all():
+            raise SourceError(
+                f"{name} has gaps in {int((~lists).sum())} of {len(table)} rows, in the column {quoted(column)}, first "
+                f"in row {int((~lists).to_numpy().argmax()) + 1}: leave those rows out, or fill them"
+            )
+        if any(np.ndim(cell) != 1 or (len(cell) and np.ndim(cell[0])) for cell in cells):
+            raise SourceError(
+                f"{name} has lists of lists in the column {quoted(column)}: give one list of numbers a point"
+            )
         lengths = cells.map(len)
         if lengths.nunique() > 1:
             raise SourceError(

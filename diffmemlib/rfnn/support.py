@@ -45,7 +45,7 @@ def support(model: Model) -> list[tuple[float, float, float]]:
         extra = np.union1d(extra, hidden[np.isfinite(hidden)])
     raise BranchError(
         f"the intervals found hold {total:.9g} of the spectrum, which has {expected:.9g}, and {len(hidden)} of the "
-        "gaps between them hold some: an interval was missed"
+        "gaps beside them hold some, or could not be searched: an interval was missed"
     )
 
 

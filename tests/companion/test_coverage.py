@@ -1,5 +1,8 @@
 """The simulations behind the intervals: worlds that are what they say, and failures that they notice."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -47,6 +50,13 @@ def test_each_case_is_tried_and_says_yes_or_no():
     assert len({(group, name) for group, name, _, _ in listed}) == len(listed) > 50
     for _, _, share, trial in listed:
         assert 0 < share <= 2 and trial(np.random.default_rng(0)) in (True, False)
+
+
+def test_what_is_stored_has_every_case():
+    """Made by `make simulations`."""
+    path = Path(__file__).parents[2] / "book" / "measured" / "coverage.json"
+    stored = {(row["estimator"], row["world"]) for row in json.loads(path.read_text())["rows"]}
+    assert stored >= {(group, world) for group, world, _, _ in coverage.cases()}
 
 
 def test_an_interval_that_is_too_narrow_is_noticed(monkeypatch):

@@ -118,7 +118,7 @@ def test_the_command_on_vectors_writes_a_report_and_the_same_as_json(tmp_path, v
     assert 0 < told["seconds"] <= 0.25 * 60 + 20
     page = (out / "report.html").read_text()
     assert told["sentences"][0] in page.replace("&#x27;", "'").replace("&gt;", ">")
-    assert all(escape(sentence) in page for sentence in told["rests on"]) and "LoRA" in page
+    assert all(escape(sentence) in page for sentence in told["rests_on"]) and "LoRA" in page
     assert [(row["n"], row["seed"]) for row in told["times"]] == sorted((run["n"], run["seed"]) for run in told["runs"])
     check_page(page)
     # The same call once more trains nothing, and says the same.

@@ -467,6 +467,13 @@ def test_a_column_of_lists_in_parquet_is_a_column_for_each_entry(tmp_path):
     pd.DataFrame({"embedding": ragged}).to_parquet(tmp_path / "x.parquet")
     with pytest.raises(SourceError, match=r"lists of 3 to 4 entries in the column .*embedding"):
         probe_data(tmp_path / "x.parquet", tmp_path / "out")
+    for wrong, sentence in (
+        ([None, *VECTORS.tolist()[1:]], f"has gaps in 1 of {COUNT} rows, in the column .*embedding.*, first in row 1"),
+        ([[[1.0, 2.0]]] * COUNT, "has lists of lists in the column .*embedding"),
+    ):
+        pd.DataFrame({"embedding": wrong}).to_parquet(tmp_path / "x.parquet")
+        with pytest.raises(SourceError, match=sentence):
+            probe_data(tmp_path / "x.parquet", tmp_path / "out")
 
 
 def test_one_grey_picture_among_colours_gets_three_channels_and_is_counted(tmp_path):

@@ -147,7 +147,9 @@ def test_mass_in_a_gap_is_noticed(monkeypatch):
 
 
 def test_what_cannot_be_told_is_an_error_and_no_number():
-    with pytest.raises(BranchError, match=r"could not be told|an interval was missed|did not converge|no proven solution"):
+    with pytest.raises(
+        BranchError, match=r"could not be told|an interval was missed|did not converge|no proven solution"
+    ):
         spectrum(psi_p=1e13, psi_n=1e-6, t=0.1)
 
 

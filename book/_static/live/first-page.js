@@ -79,7 +79,7 @@
     if (!window(run)) return `Too early. With ${run.n} images there is no good time to stop: copies appear before the samples are good.${over}`;
     if (step < run.gen) return `Too early. ${after}, the samples are not good yet.`;
     if (run.distance[at] > run.good)
-      return `Wait. ${after}, the distance is above the level of good samples once more: training swings, and the next look is better.`;
+      return `Wait. ${after}, this look is above the level of good samples: the distance swings from look to look, and τ_gen is read off the median of three.`;
     const later = run.mem ? `Copies come from step ${plain(run.mem)} on.` : "No copies come within this training.";
     return `Stop here. ${after}, the samples are good, and ${copied > 0 ? `only ${percent} are copies` : "none is a copy"}. ${later}`;
   }

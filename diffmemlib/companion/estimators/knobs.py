@@ -74,7 +74,6 @@ THEORY: dict[str, tuple[float, str]] = {
     "batch × 2": (1.0, "gradient flow"),
     "width × 1/2": (2.0, "n/W"),
     "width × 2": (0.5, "n/W"),
-    "flow matching": (1.0, "conjectured"),
 }
 
 

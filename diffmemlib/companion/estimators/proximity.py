@@ -16,6 +16,7 @@ from ...runs.store import Result
 from ..sweeps.tables import sweep_results
 from . import Estimate
 from .baseline import train_and_fresh
+from .questions import lowest
 from .scaling import sizes, t_interval, tau_mem
 
 DIGITS = ("images-n", "images-sgd")
@@ -60,8 +61,6 @@ def biases(sweeps: tuple[str, ...], averaged: bool = False) -> pd.DataFrame:
     turn, the step at which the loss is least, in the mean over the runs of this n; tau_mem, their geometric mean,
     infinite where none comes to it.
     """
-    from .questions import lowest
-
     parts = []
     for sweep in sweeps:
         runs = sweep_results(sweep)
@@ -109,24 +108,28 @@ def nearer_at_turn(sweeps: Sequence[str] = ("questions",), averaged: bool = Fals
     return Estimate(value, max(low, 0.0), min(high, 1.0), tuple(r for sweep in sweeps for r in sweep_results(sweep)))
 
 
-def isolation_of_copied(sweep: str = "mixture-n", shares: tuple[float, float] = (0.02, 0.5)) -> Estimate:
+def isolation_of_copied(
+    sweep: str = "mixture-n", shares: tuple[float, float] = (0.05, 0.5), by_chance: float = 0.005
+) -> Estimate:
     """How isolated the training points are that are copied first: the mean share of points that are less so.
 
-    A point's isolation is the distance to its nearest other training point. Copies are those of the stored samples, by
-    d1/d2, at the milestones where f_mem is within `shares`. By chance 1/2: from each run the same is subtracted for the
-    training points nearest to fresh data, which are not evenly isolated. Mean over runs with Student's interval.
+    A point's isolation is the distance to its nearest other training point. Samples count that are nearer to a training
+    point than a share `by_chance` of fresh points is, at the milestones where f_mem is within `shares`: the ratio d1/d2
+    would favour isolated points. By chance 1/2: the same is subtracted for the fresh points that are as near. Mean over runs with
+    Student's interval.
     """
     found, used = [], []
     for run in sweep_results(sweep):
         train, fresh = train_and_fresh(run)
-        isolation = NeighbourIndex(train).two_nearest(train).distance[:, 1]
+        index = NeighbourIndex(train)
+        isolation, near = index.two_nearest(train).distance[:, 1], index.two_nearest(fresh)
         rank = (np.argsort(np.argsort(isolation)) + 0.5) / len(isolation)
+        close = np.quantile(near.distance[:, 0], by_chance)
         f_mem = run.curve("f_mem")["value"].loc[run.samples["step"]].to_numpy()
         at = (f_mem >= shares[0]) & (f_mem <= shares[1])
-        distances, nearest = run.samples["distances"][at], run.samples["neighbours"][at][..., 0]
-        copied = nearest[distances[..., 0] < distances[..., 1] / 3]
+        copied = run.samples["neighbours"][at][..., 0][run.samples["distances"][at][..., 0] <= close]
         if len(copied):
-            usual = rank[NeighbourIndex(train).two_nearest(fresh).index[:, 0]].mean()
+            usual = rank[near.index[near.distance[:, 0] <= close, 0]].mean()
             found.append(float(rank[copied].mean() - usual + 0.5))
             used.append(run)
     return Estimate(*t_interval(found), tuple(used))

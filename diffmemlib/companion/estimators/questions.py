@@ -268,7 +268,7 @@ def best_within(table: pd.DataFrame, f_mem: float = 0.02) -> pd.DataFrame:
 
 
 def widest_gap(of_tau_mem: float = 0.5) -> Estimate:
-    """The time of diffusion at which the losses differ most, at a share of tau_mem.
+    """The time of diffusion at which held-out minus training loss, as it is, is largest at a share of tau_mem.
 
     Geometric mean over runs, with Student's interval.
     """

@@ -38,15 +38,13 @@ def scrubber(
         )
         for tau, data, title in zip(steps, frames, titles, strict=True)
     ]
-    # "afterall": a slider moved fast would otherwise cancel frames under way, which plotly reports as errors.
-    jump = {"mode": "afterall", "frame": {"duration": 0, "redraw": True}, "transition": {"duration": 0}}
     figure.update_layout(
         title={"text": titles[start], "x": 0.02, "y": 0.985, "yanchor": "top", "font": {"size": 15}},
         sliders=[
             {
                 "active": start,
                 "currentvalue": {"prefix": typeset(prefix), "font": {"size": 13}},
-                "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)], jump]} for tau in steps],
+                "steps": [{"label": f"{tau:,}", "method": "animate", "args": [[str(tau)]]} for tau in steps],
             }
         ],
     )
