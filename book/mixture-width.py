@@ -120,15 +120,24 @@ for name, found in zip(("early", "fresh"), by_level.values(), strict=True):
     glue(
         f"width-{name}-agree", f"at {', '.join(agreeing)} nats" if agreeing else "at none of the levels", display=False
     )
+    glue(f"width-{name}-first", str(values.iloc[0]), display=False)
 glue("width-last-level", f"{common:g}", display=False)
+glue("width-first-level", f"{by_level[next(iter(by_level))]['level'].iloc[0]:,.0f}", display=False)
+few, many = (found.set_index("level")["exponent"] for found in by_level.values())
+together = [level for level in few.index if level in many.index]
+overlapping = [level for level in together if few[level].low <= many[level].high and many[level].low <= few[level].high]
+glue("width-overlap", f"{len(overlapping)} of {len(together)}", display=False)
 
 # %% [markdown]
-# On few points the exponent is steepest at {glue:text}`width-early-at` nats, where it is
-# {glue:text}`width-early-steepest`, and on many at {glue:text}`width-fresh-at` nats, with
+# Before these runs we wrote down that the exponent should be near $-1$ at large divergences if $1/W$ is the law of the
+# first phase. At {glue:text}`width-first-level` nats it is {glue:text}`width-early-first` on few points and
+# {glue:text}`width-fresh-first` on many. On few points the exponent is steepest at {glue:text}`width-early-at` nats,
+# where it is {glue:text}`width-early-steepest`, and on many at {glue:text}`width-fresh-at` nats, with
 # {glue:text}`width-fresh-steepest`. It lies within 0.2 of $-1$ {glue:text}`width-early-agree` on few points and
 # {glue:text}`width-fresh-agree` on many. At {glue:text}`width-last-level` nats it is {glue:text}`width-early-last` and
-# {glue:text}`width-fresh-last`. All these networks have one learning rate and one form of the first weights; with a
-# rate that changes with $W$, the exponent would be another.
+# {glue:text}`width-fresh-last`. If few points were what limits the gain from width, the two sets of runs would differ;
+# their intervals overlap at {glue:text}`width-overlap` of the levels. All these networks have one learning rate and one
+# form of the first weights; with a rate that changes with $W$, the exponent would be another.
 #
 # ## Claims
 

@@ -177,7 +177,7 @@ def test_no_estimate_is_no_verdict_and_a_wrong_interval_is_an_error():
         ('estimator = "gmm.window"\nat_least = 1\nlevels = [0.1]\n', "levels go with an estimator, as"),
         ('estimator = "gmm.window"\nat_least = 1\nat_most = 2\n', "an estimator goes with"),
         (GOOD, "stands twice"),
-        (GOOD.replace("mixture", "alchemy"), "unknown chapter alchemy; known: mixture, images"),
+        (GOOD.replace("mixture", "alchemy"), "unknown chapter alchemy; known: mixture, mixture-width, images"),
     ],
 )
 def test_a_bad_row_is_named(tmp_path, extra, message):
