@@ -115,8 +115,8 @@ def isolation_of_copied(
 
     A point's isolation is the distance to its nearest other training point. Samples count that are nearer to a training
     point than a share `by_chance` of fresh points is, at the milestones where f_mem is within `shares`: the ratio d1/d2
-    would favour isolated points. By chance 1/2: the same is subtracted for the fresh points that are as near. Mean over runs with
-    Student's interval.
+    would favour isolated points. By chance 1/2: the same is subtracted for the fresh points that are as near. Mean over
+    runs with Student's interval.
     """
     found, used = [], []
     for run in sweep_results(sweep):
