@@ -157,6 +157,7 @@ estimates("Exponents of times", shown)
 # %% mystnb={"figure": {"caption": "Time at which test and train loss differ by 0.05, 0.1 or 0.3, and its local exponent in $\\psi_n$, $t = 0.1$, in the limit. Shaded: $\\psi_n$ from 4 to 32, as simulated above and in the paper. The dashed line is proportionality.", "name": "fig-rf-overfitting"}, "image": {"alt": "The local exponent is well above one in the shaded range for every level, and tends to one for large psi_n when psi_p is 65536; for psi_p = 64 it rises again as psi_n approaches psi_p."}} tags=["remove-input"]
 psi_n = np.geomspace(2, 1024, 19)
 figure, table = draw.overfitting_times((64, 65536), psi_n, 0.1, (0.05, 0.1, 0.3), (4, 32))
+figure.set_dpi(70)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
@@ -183,6 +184,7 @@ record_live(
 # %% mystnb={"figure": {"caption": "The time of memorisation in the limit, for $\\psi_n$ from 4 to 32, against the number of features. Left: its exponent in $\\psi_n$ by three definitions; full lines $t = 0.1$, dotted $t = 0.01$. Right: the largest over the smallest time at which half of the final gap is there, in units of the inverse edge; 1 means that the curves collapse.", "name": "fig-rf-definitions"}, "image": {"alt": "Left: at few features the three exponents lie between 0.5 and 1.8 and disagree; with more features the edge and the half of the gap come to 1, and the fixed level stays near 1.2. Right: the factor falls from about four, and from eight at the smaller t, to nearly one."}} tags=["remove-input"]
 by_definition = {t: exponents.exponents((64.0, 256.0, 1024.0, 4096.0, 16384.0), t=t) for t in (0.1, 0.01)}
 figure, table = draw.definitions(by_definition)
+figure.set_dpi(70)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
