@@ -99,8 +99,8 @@ def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
     The value is the geometric mean of the runs of that size, which is nearest to all data. Whether this time goes on to
     grow with the size as it did so far, or stays, is not known. So the interval goes from the low end of what `predict`
     tells of one more run of that size to the high end of what it tells of n points; it is without an end for one run,
-    and where no growth can be told. Where
-    a run on more points went on past that time and its samples were not good, they did not become good.
+    and where no growth can be told. Where a run on more points went on past that time and its samples were not good,
+    they did not become good.
 
     Parameters
     ----------

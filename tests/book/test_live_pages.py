@@ -96,6 +96,20 @@ def test_the_first_page_is_moved_by_keys_and_by_its_button(page: Any, base: str)
     assert 0 < stopped == int(time.input_value())
 
 
+def test_a_scrubber_shows_the_step_that_its_keys_choose(page: Any, base: str) -> None:
+    page.goto(f"{base}/book/images.html")
+    slider = page.wait_for_selector("input[data-target=images-scrubber]")
+    page.wait_for_selector("#images-scrubber .gtitle")
+    for key, place in (("End", "max"), ("Home", "min")):
+        slider.focus()
+        page.keyboard.press(key)
+        assert slider.input_value() == slider.get_attribute(place)
+        shown = f"step {slider.get_attribute('aria-valuetext')}:"
+        page.wait_for_function(
+            "shown => document.querySelector('#images-scrubber .gtitle').textContent.startsWith(shown)", arg=shown
+        )
+
+
 def test_without_scripts_the_first_page_shows_a_still(chromium: Any, base: str) -> None:
     context = chromium.new_context(java_script_enabled=False)
     page, loaded = context.new_page(), {}

@@ -68,6 +68,9 @@ def test_a_change_of_the_exponent_is_told_from_pairs(sweep):
     assert found.value == pytest.approx(0.4, abs=0.02) and 0 < found.high - found.low < 0.1 and found.low > 0
     few = [r for r in steep if (r.config["n"], r.config["seed"]) not in {(64, 0), (64, 1)}]
     assert sweep(*few).loc["learning rate × 2", "steeper"] is None
+    ended = [made(64, s, 100, 1e6, lr=1.2e-3) if (r.config["n"], s) in {(64, 0), (64, 1)} else r
+             for r in steep for s in [r.config["seed"]]]  # fmt: skip
+    assert sweep(*ended).loc["learning rate × 2", "steeper"] is None, "the end of a training is no time of copies"
 
 
 def test_the_level_of_good_samples_can_be_another(sweep):

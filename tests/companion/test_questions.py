@@ -77,7 +77,11 @@ def test_nearness_is_that_of_the_stored_samples(monkeypatch):
     proximity.biases.cache_clear()
     assert found["share"].to_numpy() == pytest.approx([0.5, 0.5, 1, 1], abs=0.12)
     assert found["real"].iloc[0] == pytest.approx(0.5, abs=0.12) and 30 < found["turn"].iloc[0] < 300
+    two = pd.concat([found, found.assign(seed=1, real=found["real"] + 0.1)])
+    monkeypatch.setattr(proximity, "biases", lambda *_: two)
+    told = proximity.nearer_at_turn(("made up",))
     row = proximity.at_turn(proximity.over_seeds(found)).iloc[0]
+    assert told.value == pytest.approx(row["share"] - found["real"].iloc[0] + 0.45), "less what unseen data have"
     assert min(found["share"]) < row["share"] <= 1 and row["tau_mem"] == found["tau_mem"].iloc[0]
 
 
@@ -104,6 +108,11 @@ def test_points_that_are_copied_are_told_to_be_isolated_or_not(monkeypatch):
             runs.append(one)
         monkeypatch.setattr(proximity, "sweep_results", lambda _, runs=runs: runs)
         assert (proximity.isolation_of_copied("made up").value > 0.5) == isolated
+    near = torch.cdist(fresh, train)
+    close = near.amin(1) <= float(near.amin(1).quantile(0.005))
+    for one in runs:  # samples that are the nearest fresh points say nothing, wherever these lie
+        one.samples["neighbours"][:] = int(near.argmin(1)[close][0])
+    assert proximity.isolation_of_copied("made up").value == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("sweep", ["mixture-n", "images-n"])

@@ -34,6 +34,12 @@ def test_curves_collapse_where_features_are_many():
     assert few.value == pytest.approx(max(ratios) / min(ratios)) and few.value > 3 and few.kind == "number"
 
 
+def test_the_factor_of_the_collapse_is_that_of_the_extremes(monkeypatch):
+    ratios = {4.0: 2.0, 8.0: 6.0, 16.0: 1.5, 32.0: 3.0}
+    monkeypatch.setattr(rfnn_exponents, "times", lambda p, n, t: {"edge": 10.0, "50%": 10 * ratios[n]})
+    assert rfnn_exponents.collapse_factor().value == pytest.approx(4)
+
+
 def test_a_share_of_the_gap_is_reached_at_its_time_and_the_gap_is_that_of_the_end():
     found = rfnn_exponents.times(64.0, 8.0, 0.1)
     assert found["gap"] == pytest.approx(2.12, abs=0.01)

@@ -23,6 +23,7 @@ from diffmemlib.probe.backtest import Backtest, backtests
 from diffmemlib.probe.report import beyond, outcome
 from diffmemlib.probe.training import copies_level
 from diffmemlib.timescales.crossings import Timescale
+from diffmemlib.timescales.prediction import predict
 
 
 def test_times_of_a_run_are_those_it_was_made_with():
@@ -44,6 +45,7 @@ def test_the_window_of_all_points_holds_the_true_times():
     epochs = low * 16 / 2048
     assert first == f"Stop at step {low:,.0f} ({epochs:.0f} epochs, {low / 50 / 60:.3g} minutes of training here)."
     assert good.startswith("In the largest trainings samples are good from about step") and "grew" not in good
+    assert "minutes of training here)" in good and "epochs" not in good, "an epoch of the largest trainings is shorter"
     assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
 
 
@@ -133,6 +135,8 @@ def test_the_interval_of_good_samples_holds_them_whether_their_time_grows_or_sta
                 for n in (32, 64, 128) for seed in (0, 1, 2)]  # fmt: skip
         value, low, high = tau_gen_of(runs, 512)
         assert low <= value <= high and value == tau_gen_of(runs)[0]
+        known = [r.n for r in runs], [good_from(r) for r in runs]
+        assert low <= predict(*known, 128)[1], "one more training may come before the mean of these"
         for goes_on in held:
             true = 500 * ((512 if goes_on else 128) / 32) ** growth * np.exp(0.1 * rng.standard_normal())
             held[goes_on] += low <= true <= high

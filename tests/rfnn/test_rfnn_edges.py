@@ -119,7 +119,7 @@ def test_ordinary_ratios_and_times_are_served(psi_p: float, psi_n: float, t: flo
 
 
 @pytest.mark.parametrize(
-    ("psi_p", "psi_n"), [(64, 4), (4096, 2), (16384, 4), (65536, 4), (65536, 8), (262144, 2), (262144, 32), (1e7, 4)]
+    ("psi_p", "psi_n"), [(64, 4), (4096, 2), (16384, 4), (65536, 4), (65536, 8), (262144, 2), (262144, 32), (3e7, 4)]
 )
 def test_a_narrow_interval_is_found_wherever_it_lies(psi_p: float, psi_n: float):
     """With many features rho_1 is narrow, and a grid steps over it; the gap that it lies in holds its mass."""
@@ -135,6 +135,19 @@ def test_an_interval_between_others_at_ordinary_ratios_is_found():
     """A grid of 400 points stepped over the second of these three."""
     whole = spectrum(psi_p=687.5305272369604, psi_n=0.7919769181348528, t=0.0035586825599073233)
     assert [b.mass * 687.5305272369604 for b in whole.bulks] == pytest.approx([0.791976918, 0.208023082, 0.791976918])
+
+
+def test_traces_from_a_guess_are_those_from_far_above_at_every_point():
+    """A guess serves most points; near an edge, where traces have a root, it leads nowhere: these start from above."""
+    model = Model.of(psi_p=64, psi_n=8, t=0.1)
+    edge = spectrum(psi_p=64, psi_n=8, t=0.1).rho_1.low - model.c.s2
+    x = np.concatenate([edge * np.geomspace(0.5, 2, 7), edge * (1 + np.array([-1e-9, 1e-9]))]).astype(complex)
+    guess = model.traces_beside(x.real * (1 + 1e-3j))
+    _, good = model.newton(x.real * (1 + 1e-9j), guess, 5)
+    assert 0 < sum(good < 1e-10) < len(x), "some are led to, and some are not"
+    for found, plain in zip(model.traces_beside(x.real * (1 + 1e-9j), guess),
+                            model.traces_beside(x.real * (1 + 1e-9j)), strict=True):  # fmt: skip
+        assert found == pytest.approx(plain, rel=1e-7)
 
 
 def test_mass_in_a_gap_is_noticed(monkeypatch):
