@@ -40,9 +40,18 @@ function boxPictures() {
 }
 document.addEventListener("DOMContentLoaded", boxPictures);
 
-// The search's own function returns null where the place of a result holds no text, and then fails to append it.
+// Excerpts of the search: a formula is in the page twice, as TeX and as MathML; one in the line is shown as its MathML
+// reads, one that is displayed as an ellipsis. The search's own function returns null where the place of a result holds
+// no text, and then fails to append it.
 document.addEventListener("DOMContentLoaded", () => {
   if (typeof Search === "undefined") return;
-  const summary = Search.makeSearchSummary;
+  const summary = Search.makeSearchSummary, toText = Search.htmlToText;
   Search.makeSearchSummary = (...found) => summary.apply(Search, found) ?? document.createTextNode("");
+  Search.htmlToText = (html, anchor) => {
+    const page = new DOMParser().parseFromString(html, "text/html");
+    for (const formula of page.querySelectorAll(".math"))
+      formula.textContent = formula.tagName === "SPAN" ? (formula.querySelector("math") ?? formula).textContent : " … ";
+    for (const code of page.querySelectorAll(".cell_input")) code.remove();
+    return toText.call(Search, page.documentElement.outerHTML, anchor);
+  };
 });

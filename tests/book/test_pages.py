@@ -252,3 +252,17 @@ def test_the_search_finds_the_right_page_first(query: str, page: str, html: Path
     first.wait_for(timeout=30_000)
     assert f"book/{page}.html" in first.get_attribute("href")
     opened.close()
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("query", ["memorisation", "tau_mem", "score", "learning rate"])
+def test_excerpts_of_the_search_fit_a_phone_and_hold_no_tex(query: str, html: Path, chromium: Any) -> None:
+    with serve(html) as server:  # from disk there are titles alone
+        opened = new_context(chromium, "phone").new_page()
+        opened.goto(f"{server}/search.html?q={query.replace(' ', '+')}")
+        opened.get_by_text("Search finished").wait_for(timeout=30_000)
+        opened.wait_for_load_state("networkidle")
+        texts = opened.locator("#search-results .context").all_inner_texts()
+        assert len(texts) > 5 and not [text for text in texts if "\\" in text]
+        assert opened.evaluate("document.documentElement.scrollWidth") <= 390
+        opened.context.close()
