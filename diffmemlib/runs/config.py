@@ -8,7 +8,7 @@ import hashlib
 import json
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Self, get_type_hints
 
@@ -18,6 +18,7 @@ from ..places import checkout, checkpoints_root, results_dir
 
 TIERS = ("smoke", "laptop", "gpu", "paper")
 Metrics = dict[str, tuple[float, float, float]]  # name -> value, low, high
+_types = cache(get_type_hints)
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class Config(ABC):
         ValueError
             Names the parameter, what it got, and what it takes.
         """
-        types = get_type_hints(cls)
+        types = _types(cls)
         fields = [field.name for field in dataclasses.fields(cls)]
         for name in parameters:
             if name not in fields:
@@ -114,7 +115,7 @@ class Config(ABC):
         ValueError
             As `from_parameters`.
         """
-        types, values = get_type_hints(cls), dict[str, Any]()
+        types, values = _types(cls), dict[str, Any]()
         for name, text in parameters.items():
             value: Any = text
             if text.lower() == "none":

@@ -15,6 +15,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -250,12 +251,19 @@ def read_result(folder: Path) -> Result:
     config, provenance = read_settings(folder)
     data = verified(folder, provenance, "curves.parquet")
     try:
-        curves = pd.read_parquet(io.BytesIO(data))
-        if list(curves.columns) != CURVES:
-            raise ValueError(f"its columns are {', '.join(map(str, curves.columns))}")
+        curves = _curves(data).copy()
     except Exception as error:  # pyarrow's, of many kinds
         raise _wrong_kind(folder, "curves.parquet", "no table of curves", error) from None
     return Result(folder, config, curves, provenance)
+
+
+@lru_cache(maxsize=512)
+def _curves(data: bytes) -> pd.DataFrame:
+    """The table in a file; kept by the file's content, since the claims read each run a dozen times."""
+    curves = pd.read_parquet(io.BytesIO(data))
+    if list(curves.columns) != CURVES:
+        raise ValueError(f"its columns are {', '.join(map(str, curves.columns))}")
+    return curves
 
 
 def complete_result(config: Config) -> Result | None:

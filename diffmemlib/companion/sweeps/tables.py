@@ -45,9 +45,6 @@ _tier: ContextVar[str | None] = ContextVar("tier", default=None)  # that `at_tie
 _read: ContextVar[dict[str, str] | None] = ContextVar("read", default=None)  # sweeps read within `sweeps_read`
 
 
-_parsed = lru_cache(maxsize=8)(tomllib.loads)  # by the text; a page reads its table for every sweep
-
-
 def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, Any]]:
     """Return the sweeps of a tier: name -> experiment, figures (of the paper, as text) and runs.
 
@@ -61,8 +58,14 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
     if not path.exists():
         tiers = ", ".join(sorted(p.stem for p in folder.glob("*.toml"))) or "no tables there"
         raise ValueError(f"tier = {tier!r}: {folder} has no {path.name}; it has {tiers}")
+    return deepcopy(_checked(path, read_text(path)))
+
+
+@lru_cache(maxsize=8)
+def _checked(path: Path, text: str) -> dict[str, dict[str, Any]]:
+    """The sweeps of a table; kept by its text, since a page reads the table for every sweep."""
     try:
-        sweeps = deepcopy(_parsed(read_text(path)))
+        sweeps = tomllib.loads(text)
     except (ValueError, RecursionError) as error:  # tomllib's own names line and column
         raise ValueError(f"{path.name}: {error}") from None
     defaults = sweeps.pop("defaults", {})
@@ -73,7 +76,7 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
     if not sweeps:
         raise ValueError(f"{path.name} holds no sweep: give one a name in brackets, experiment, figures and runs")
     for name, sweep in sweeps.items():
-        where = f"{path.name}, line {_line(path, name)}, {name}"
+        where = f"{path.name}, line {_line(text, name)}, {name}"
         if not isinstance(sweep, dict) or set(sweep) != {"experiment", "figures", "runs"}:
             raise ValueError(f"{where}: a sweep has experiment, figures and runs, and nothing else")
         if sweep["experiment"] not in list(EXPERIMENTS):  # as a list: it may be anything
@@ -85,7 +88,7 @@ def read_tables(tier: str, folder: Path | None = None) -> dict[str, dict[str, An
             raise ValueError(f"{where}: runs is a list of parameters in braces, such as [{{ n = 64 }}]")
         for i, row in enumerate(runs):
             if fault := _fault(row):
-                raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {fault}")
+                raise ValueError(f"{path.name}, line {_line(text, name, i)}, {name}: {fault}")
         sweep["runs"] = [{**defaults.get(sweep["experiment"], {}), **row} for row in runs]
     return sweeps
 
@@ -130,9 +133,9 @@ def _fault(row: dict[str, Any]) -> str | None:
     return f"{empty[0]} is an empty list, of which no run comes" if empty else None
 
 
-def _line(path: Path, name: str, row: int | None = None) -> int:
+def _line(text: str, name: str, row: int | None = None) -> int:
     """The line of a sweep's header, or of its row, counted by the braces that open below the header."""
-    lines = read_text(path).splitlines()
+    lines = text.splitlines()
     headers = (f"[{name}]", f'["{name}"]', f"['{name}']")
     header = next((i for i, line in enumerate(lines) if line.split("#")[0].strip() in headers), 0)
     row_here = -1
@@ -163,12 +166,13 @@ def sweep_configs(name: str, tier: str = "laptop", folder: Path | None = None) -
                 configs.append(kind.from_parameters(parameters))
                 configs[-1].check_data()
             except (ValueError, OverflowError) as error:
-                raise ValueError(f"{path.name}, line {_line(path, name, i)}, {name}: {error}") from None
+                line = _line(read_text(path), name, i)
+                raise ValueError(f"{path.name}, line {line}, {name}: {error}") from None
     twice = [c for i, c in enumerate(configs) if c.id in {other.id for other in configs[:i]}]
     if twice or not configs:
         which = f" ({twice[0].parameters} comes twice)" if twice else ""
         raise ValueError(
-            f"{path.name}, line {_line(path, name)}, {name}: needs at least one run, and none twice{which}"
+            f"{path.name}, line {_line(read_text(path), name)}, {name}: needs at least one run, and none twice{which}"
         )
     return configs
 
