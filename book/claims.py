@@ -21,10 +21,9 @@
 # interval, which range of numbers agrees with the claim, and what the verdict is. Estimates and verdicts are computed
 # from stored runs when the book is built, and the same table is checked by a test.
 #
-# Square brackets hold an interval. Some numbers have none. In 1.5 (1.2 to 1.8), for example, the parentheses hold a
-# range, such as that of the exponents between neighbouring sizes, to which no probability belongs. A number with such a
-# range cannot reproduce a claim. It is *consistent* if the whole of the range agrees with the claim, *inconclusive* if
-# only a part does, and it *contradicts* if none does. The definitions below are for intervals.
+# Square brackets hold an interval. A number without brackets has no interval, in most rows because it follows exactly
+# from the theory. Its claim is *reproduced* if it lies within the range that agrees with the claim, and *contradicted*
+# otherwise. The definitions below are for intervals.
 #
 # - **reproduced**: the whole interval lies within the range that agrees with the claim, at every level that the row
 #   names;
@@ -37,7 +36,8 @@
 #   than the paper's, so they cannot contradict it. The row says what is different. This verdict is possible for every
 #   row on images, because none of our image runs has the paper's data, sizes and rates;
 # - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that the row
-#   names the exponent agrees with the claim while at another it contradicts it;
+#   names the exponent agrees with the claim while at another it contradicts it. An exact exponent of the theory may
+#   change with the size instead; it is judged between each size and the next;
 # - **not tested**: the claim needs data or a machine that these runs did not have.
 #
 # [](intervals.ipynb) tests whether the intervals contain the truth as often as they should.
@@ -68,7 +68,7 @@ glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs
 # **The verdicts.** Of the claims, {glue:text}`claims-counts`. They rest on {glue:text}`claims-runs` runs, which took
 # {glue:text}`claims-hours` hours in all on {glue:text}`claims-devices`, and on exact computations.
 
-# %% mystnb={"figure": {"caption": "Our value minus the paper's, coloured by the verdict, for every exponent and every other number whose margin is at most 0.5. Dots with a broad line: estimates with 95% intervals. Diamonds with a thin line: estimates with ranges. Grey: differences that count as agreement. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Our value minus the paper's, coloured by the verdict, for every exponent and every other number whose margin is at most 0.5. Dots with a broad line: estimates with 95% intervals. Diamonds: exact numbers. Grey: differences that count as agreement. Arrows: the interval continues beyond the axis.", "name": "fig-claims"}, "image": {"alt": "A column of intervals around a vertical line at zero, one for each claim. Many lie within or near their grey band; some lie beside it, and some are much wider than it."}} tags=["remove-input"]
 figure, table = draw.forest(rows)
 plt.show()
 

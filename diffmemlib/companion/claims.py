@@ -5,16 +5,15 @@ margin; consistent: a part of it; contradicts: none of it; inconclusive: a part 
 numbers five margins away from what is claimed, such as no growth at all where growth is claimed; not tested: no
 estimator, for want of data or of a machine.
 
-Some estimates have no 95% interval, but a range: that of local exponents, say. No probability belongs to a range, so
-that it cannot reproduce a claim: consistent, where all of it lies within the margin; contradicts, where none does; else
-inconclusive. A number that is computed without an error reproduces or contradicts.
+A number that is computed without an error has no interval: it reproduces or contradicts.
 
 Runs in another regime than the paper's (other data, sizes, rates) cannot contradict it: their row says what is other,
 and where it would contradict, it differs outside the paper's regime.
 
-A time is taken where a curve crosses some level, and its exponent may depend on which. Such a claim names several
-levels, and is judged at each: depends on the level, where one agrees with the claim and another contradicts it;
-contradicts, where one contradicts it and no level has a value that agrees.
+A time is taken where a curve crosses some level, and its exponent may depend on which; an exact exponent may depend on
+the size at which it is taken. Such a claim names several levels, or sizes, and is judged at each: depends on the
+level, where one agrees with the claim and another contradicts it; contradicts, where one contradicts it and no level
+has a value that agrees.
 """
 
 from __future__ import annotations
@@ -179,11 +178,9 @@ def judge(estimate: Estimate | None, lowest: float, highest: float) -> str:
     if not estimate.low <= estimate.value <= estimate.high:
         raise ValueError(f"{estimate.value} lies outside its own interval [{estimate.low}, {estimate.high}]")
     if lowest <= estimate.low and estimate.high <= highest:
-        return "consistent" if estimate.kind == "range" else "reproduced"
+        return "reproduced"
     if highest < estimate.low or estimate.high < lowest:
         return "contradicts"
-    if estimate.kind == "range":
-        return "inconclusive"
     middle, far = (lowest + highest) / 2, FAR * (highest - lowest) / 2  # infinite where the claim has one end only
     return "inconclusive" if estimate.low <= middle - far or middle + far <= estimate.high else "consistent"
 

@@ -45,22 +45,14 @@ def test_the_verdict_follows_from_interval_and_range(low, value, high, verdict):
 
 
 @pytest.mark.parametrize(
-    ("low", "value", "high", "kind", "verdict"),
-    [
-        (0.9, 1.0, 1.1, "range", "consistent"),
-        (0.7, 1.0, 1.1, "range", "inconclusive"),
-        (1.25, 1.3, 1.4, "range", "contradicts"),
-        (1.0, 1.0, 1.0, "number", "reproduced"),
-        (1.3, 1.3, 1.3, "number", "contradicts"),
-    ],
+    ("value", "verdict"), [(1.0, "reproduced"), (1.2, "reproduced"), (1.3, "contradicts"), (0.7, "contradicts")]
 )
-def test_a_range_reproduces_nothing_and_a_number_is_right_or_wrong(low, value, high, kind, verdict):
-    assert claims.judge(Estimate(value, low, high, (), kind), 0.8, 1.2) == verdict
+def test_an_exact_number_is_right_or_wrong(value, verdict):
+    assert claims.judge(Estimate(value, value, value, (), "number"), 0.8, 1.2) == verdict
 
 
 def test_what_is_known_of_the_error_is_seen_in_the_text():
     assert str(Estimate(1.0, 0.9, 1.1, ())) == "1.00 [0.90, 1.10]"
-    assert str(Estimate(0.65, 0.57, 0.72, (), "range")) == "0.65 (0.57 to 0.72)"
     assert str(Estimate(45.0, 45.0, 45.0, (), "number")) == "45"
 
 
@@ -198,7 +190,7 @@ def test_every_estimator_gives_an_interval_from_complete_runs_of_one_tier(claim)
     assert all(r.provenance["complete"] for r in e.runs)
     agrees, apart = claim.lowest <= e.low and e.high <= claim.highest, claim.highest < e.low or e.high < claim.lowest
     verdict = claims.judge(e, claim.lowest, claim.highest)
-    told = {"consistent" if e.kind == "range" else "reproduced": agrees, "contradicts": apart}
+    told = {"reproduced": agrees, "contradicts": apart}
     assert told.get(verdict, not agrees and not apart), f"{verdict}: {claim.ours}"
     if not claim.outside and all(at is None for at in claim.by_level.values()):
         assert claim.verdict == verdict

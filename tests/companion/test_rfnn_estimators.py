@@ -25,10 +25,21 @@ def test_exponents_are_slopes_between_neighbours():
     assert table["exponent"].isna().tolist() == [False, False, True] * 2
 
 
-def test_eta_lies_within_its_local_exponents():
-    e = estimate.eta()
-    assert e.low < e.value < e.high
-    assert e.low == pytest.approx(0.57, abs=0.01)
+def test_eta_lies_between_its_local_exponents():
+    local = [estimate.eta(at=psi_n).value for psi_n in (4, 8, 16)]
+    assert local == pytest.approx(estimate.best_stops((64.0,), (4, 8, 16, 32), 0.1)["exponent"].dropna())
+    assert min(local) < estimate.eta().value < max(local) and local[0] == pytest.approx(0.57, abs=0.01)
+
+
+def test_an_exact_exponent_is_that_of_a_power_everywhere_and_else_of_neighbours():
+    x = [2.0, 4.0, 16.0]
+    assert [estimate.exact_exponent(x, [3 * v**1.5 for v in x], at).value for at in (None, 2, 4)] == pytest.approx(
+        [1.5] * 3
+    )
+    found = estimate.exact_exponent(x, [1.0, 8.0, 16.0], 4)
+    assert (found.value, found.low, found.high, found.kind) == (pytest.approx(0.5), found.value, found.value, "number")
+    with pytest.raises(ValueError):
+        estimate.exact_exponent(x, x, 3)
 
 
 def test_a_minimum_at_an_end_is_refused(monkeypatch):
@@ -60,8 +71,9 @@ def test_stored_flows_lie_on_the_limit(sweep: str):
 
 def test_what_the_spectrum_sets_is_seen_in_stored_eigenvalues():
     low, high, shift = estimate.second_bulk_low(), estimate.second_bulk_high(), estimate.first_bulk_shift()
-    assert low.high - low.low < 0.1 * low.value
-    assert high.high - high.low < 0.1 * high.value
+    (run,) = (r for r in sweep_results("rfnn-spectrum") if r.config["low"] == r.config["high"])
+    counted = run.samples["eigenvalues"][-run.config["d"] :]  # d of them: the mass 1/psi_p
+    assert counted.min() == pytest.approx(low.value, rel=0.1) and counted.max() == pytest.approx(high.value, rel=0.1)
     assert 0 < shift.value < 0.05
 
 

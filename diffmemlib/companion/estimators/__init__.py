@@ -7,16 +7,15 @@ from typing import Literal
 
 from ...runs.store import Result
 
-Kind = Literal["interval", "range", "number"]
+Kind = Literal["interval", "number"]
 
 
 @dataclass(frozen=True)
 class Estimate:
     """A number, what is known of its error, and the runs it rests on.
 
-    kind: what low and high are. "interval": the ends of a 95% interval. "range": the least and the largest of several
-    numbers, such as local exponents, which no probability belongs to. "number": the value itself, where it is computed
-    without an error, or its error is not known.
+    kind: what low and high are. "interval": the ends of a 95% interval. "number": the value itself, where it is
+    computed without an error, or its error is not known.
     """
 
     value: float
@@ -26,9 +25,7 @@ class Estimate:
     kind: Kind = "interval"
 
     def __str__(self) -> str:
-        """The number with its interval [low, high] or its range, with two decimals, or none from ten up."""
+        """The number with its interval [low, high], if it has one, with two decimals, or none from ten up."""
         digits = 0 if abs(self.value) >= 10 else 2
         value, low, high = (f"{v:.{digits}f}" for v in (self.value, self.low, self.high))
-        if self.kind == "number":
-            return value
-        return f"{value} [{low}, {high}]" if self.kind == "interval" else f"{value} ({low} to {high})"
+        return value if self.kind == "number" else f"{value} [{low}, {high}]"

@@ -62,17 +62,25 @@ def best_stops(psi_p: Sequence[float], psi_n: Sequence[float], t: float) -> pd.D
     return table.assign(exponent=-steps["score_error"] / steps["psi_n"])
 
 
-def eta(psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0.1) -> Estimate:
-    """Least-squares exponent of the smallest E_score in psi_n over a range, with the local exponents' range."""
+def eta(
+    psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0.1, at: float | None = None
+) -> Estimate:
+    """Exponent of the smallest E_score in psi_n, as of `exact_exponent`."""
     table = best_stops((psi_p,), psi_n, t)
-    return local_exponents(table["psi_n"], 1 / table["score_error"])
+    return exact_exponent(table["psi_n"], 1 / table["score_error"], at)
 
 
-def local_exponents(x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series) -> Estimate:
-    """Least-squares exponent of y in x, both positive, and the range of the exponents between neighbours."""
+def exact_exponent(x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, at: float | None = None) -> Estimate:
+    """Least-squares exponent of y in x, both positive and without error; of a power, it is that between any two x.
+
+    at: one of x, for the local exponent between it and the next.
+    """
     log_x, log_y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
-    local = np.diff(log_y) / np.diff(log_x)
-    return Estimate(float(np.polyfit(log_x, log_y, 1)[0]), float(local.min()), float(local.max()), (), "range")
+    if at is not None:
+        i = np.asarray(x, float).tolist().index(at)
+        log_x, log_y = log_x[i : i + 2], log_y[i : i + 2]
+    slope = float(np.polyfit(log_x, log_y, 1)[0])
+    return Estimate(slope, slope, slope, (), "number")
 
 
 def atoms_of(c: dict[str, Any]) -> Atoms:
@@ -121,10 +129,10 @@ def tau_mem_simulated(gap: float = GAP) -> Estimate:
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def tau_mem_limit() -> Estimate:
-    """The same in the limit for 1 << psi_n << psi_p, with the range of its local exponents."""
+def tau_mem_limit(at: float | None = None) -> Estimate:
+    """The same in the limit for 1 << psi_n << psi_p, psi_n = 64 to 512, as of `exact_exponent`."""
     table = gap_times((65536.0,), (64.0, 128.0, 256.0, 512.0), 0.1, (GAP,))
-    return local_exponents(table["psi_n"], table["tau"])
+    return exact_exponent(table["psi_n"], table["tau"], at)
 
 
 def tau_gen_in(key: str, of: Any, left: float = LEARNED) -> Estimate:
@@ -154,7 +162,7 @@ def tau_gen_n(left: float = LEARNED) -> Estimate:
 
 
 def second_bulk_low() -> Estimate:
-    """Lower edge of rho_2 at psi_p = 64, psi_n = 8, t = 0.01; the range is that of the eigenvalues counted."""
+    """Lower edge of rho_2 in the limit, at the stored spectrum's psi_p = 64, psi_n = 8, t = 0.01."""
     return _edge("low")
 
 
@@ -166,10 +174,8 @@ def second_bulk_high() -> Estimate:
 def _edge(side: str) -> Estimate:
     (run,) = (r for r in sweep_results("rfnn-spectrum") if r.config["low"] == r.config["high"])
     c = run.config
-    limit = getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side)
-    counted = run.samples["eigenvalues"][-c["d"] :]  # d of them: the mass 1/psi_p
-    edge = float(counted.min() if side == "low" else counted.max())
-    return Estimate(float(limit), min(limit, edge), max(limit, edge), (run,), "range")
+    limit = float(getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side))
+    return Estimate(limit, limit, limit, (), "number")
 
 
 def first_bulk_shift() -> Estimate:

@@ -12,7 +12,7 @@ from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...timescales.crossings import first_crossing
 from . import Estimate
-from .rfnn import GAP, local_exponents
+from .rfnn import GAP, exact_exponent
 
 SHARES = (0.1, 0.3, 0.5)  # of the gap at the end of training
 TAU = np.geomspace(0.3, 1e8, 240)
@@ -42,7 +42,7 @@ def exponents(psi_p: Sequence[float], psi_n: Sequence[float] = PSI_N, t: float =
     rows = []
     for p in psi_p:
         table = pd.DataFrame([times(p, n, t) for n in psi_n])
-        slopes = {name: local_exponents(psi_n, table[name]).value for name in table if name != "gap"}
+        slopes = {name: exact_exponent(psi_n, table[name]).value for name in table if name != "gap"}
         ends = {"gap at first": table["gap"].iloc[0], "gap at last": table["gap"].iloc[-1]}
         rows.append({"psi_p": p, **slopes, **ends, "factor": collapse_factor(p, psi_n=psi_n, t=t).value})
     return pd.DataFrame(rows)
@@ -59,6 +59,8 @@ def collapse_factor(
     return Estimate(factor, factor, factor, (), "number")
 
 
-def edge_exponent(psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1) -> Estimate:
-    """Exponent in psi_n of the inverse edge, by which the paper defines tau_mem, with its local exponents' range."""
-    return local_exponents(psi_n, [times(psi_p, n, t)["edge"] for n in psi_n])
+def edge_exponent(
+    psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1, at: float | None = None
+) -> Estimate:
+    """Exponent in psi_n of the inverse edge, by which the paper defines tau_mem, as of `rfnn.exact_exponent`."""
+    return exact_exponent(psi_n, [times(psi_p, n, t)["edge"] for n in psi_n], at)
