@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -57,12 +57,13 @@ PANEL = {  # name of the axis, its kind and its limits
 
 def quality_and_memory(
     results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1,
-    good: float | None = None,
+    good: float | None = None, fresh: float | None = None,
 ) -> tuple[plt.Figure, pd.DataFrame]:  # fmt: skip
     """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
     key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right. good:
-    the level of quality at which tau_gen is read; it and that of tau_mem are dotted.
+    the level of quality at which tau_gen is read; it and that of tau_mem are dotted. fresh: f_mem of data that are not
+    in the training set, of `baseline.by_chance`.
     """
     figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
     colors, symbol = shades([r.config[key] for r in results], key), SYMBOL[key]
@@ -81,6 +82,7 @@ def quality_and_memory(
             band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
         if metric == "f_mem":
             left.set_ylim(top=_top(table))
+            _by_chance((left, right), fresh)
         tables.append(table.assign(metric=metric))
     axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
     axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
@@ -89,12 +91,12 @@ def quality_and_memory(
 
 
 def compared(
-    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",)
+    sets: Mapping[str, Sequence[Result]], against: Sequence[str] = ("scaled",), fresh: float | None = None
 ) -> tuple[plt.Figure, pd.DataFrame]:
     """f_mem, a panel for each set of runs, a colour for each n: title -> runs (Fig. 7).
 
     against: a row of panels for each of "scaled", tau/n, and "seen", how often each training point was seen,
-    each time with a noise of its own.
+    each time with a noise of its own. fresh: as of `quality_and_memory`.
     """
     figure, rows = subplots(
         len(against), len(sets), figsize=(9.5, 0.4 + 3 * len(against)), sharex="row", sharey=True, squeeze=False
@@ -109,6 +111,7 @@ def compared(
                 band(axis, part, x, colors[n], f"n = {n}")
             axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
             plain_ticks(axis.xaxis, (1, 2, 5) if len(sets) < 4 else (1,))  # the labels of narrow panels would meet
+        _by_chance(column, fresh)
         column[0].set_title(title)
         column[0].legend(loc="upper left")
         tables.append(table)
@@ -119,6 +122,13 @@ def compared(
         if len(copied := joined.loc[joined["value"] > 0.01, x]):
             axis.set_xlim(left=copied.min() / 4)  # long before, there is nothing to see
     return figure, joined
+
+
+def _by_chance(axes: Iterable[Axes], fresh: float | None) -> None:
+    """Draw what f_mem is of data that no network has seen: what a curve of it has to be above."""
+    if fresh is not None:
+        for axis in axes:
+            axis.axhline(fresh, color="0.4", ls="--", lw=1.2, label="unseen data")
 
 
 def _top(table: pd.DataFrame) -> float:
