@@ -4,7 +4,7 @@
 - sphinx-thebe is disconnected: Jupyter Book always loads it, and it writes the address of another host into each page.
 - Pages are executed several at once, and anew each time; see `execute.py`.
 - Under every figure stands the code that draws it; see `sources.py`.
-- Figures are SVG, in colours for either theme; see `dark.py`.
+- Figures are SVG, in colours for either theme, and laid out for a phone too; see `pictures.py`.
 - A caption says which figure of the paper is redrawn; see `captions.py`.
 - A symbol is a link to the notation where it first stands on a page; see `symbols.py`.
 - Without scripts, formulas are shown as MathML; see `formulas.py`.
@@ -106,8 +106,8 @@ def setup(app: Sphinx) -> dict[str, Any]:
     """Called by Sphinx."""
     sys.path.insert(0, str(app.srcdir))  # autodoc documents the library of this checkout
     from captions import say_what_is_redrawn
-    from dark import add_dark_figures
     from formulas import show_formulas
+    from pictures import add_figures
     from sources import show_sources
     from symbols import show_symbols
 
@@ -122,5 +122,5 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.connect("html-page-context", show_symbols)
     app.connect("html-page-context", show_formulas)
     app.connect("build-finished", repair_pages)
-    app.connect("build-finished", add_dark_figures)
+    app.connect("build-finished", add_figures)
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -29,7 +29,8 @@ function foldParts() {
 }
 document.addEventListener("DOMContentLoaded", foldParts);
 
-// On a phone a figure keeps a size at which its words can be read, and scrolls in a box of its own.
+// On a phone most figures come as they are drawn for it. Another, of pictures, keeps a size at which its words can be
+// read, and scrolls in a box of its own.
 function boxPictures() {
   for (const image of document.querySelectorAll(".bd-article figure > img, .bd-article figure > a > img")) {
     const box = document.createElement("div"), whole = image.closest("a") ?? image;

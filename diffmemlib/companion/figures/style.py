@@ -16,6 +16,8 @@ from matplotlib.axis import Axis
 from matplotlib.colorbar import Colorbar
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from .phone import carry, stack
+
 POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct without colour vision
 QUALITY, MEMORY = "#0072b2", "#d55e00"
 
@@ -38,12 +40,27 @@ RC: Any = {
 
 
 def take_style() -> None:
-    """Draw in the book's style from here on; notebooks show figures as SVG where $DIFFMEM_FIGURES asks, else as PNG."""
+    """Draw in the book's style from here on; notebooks show figures as SVG where $DIFFMEM_FIGURES asks, else as PNG.
+
+    An SVG carries the figure as a phone shows it; see `phone`.
+    """
     plt.rcParams.update(RC)
     if os.environ.get("DIFFMEM_FIGURES") == "svg" and "IPython" in sys.modules:
-        from matplotlib_inline.backend_inline import set_matplotlib_formats  # of notebooks alone
+        from IPython import get_ipython  # of notebooks alone
+        from matplotlib_inline.backend_inline import set_matplotlib_formats
 
-        set_matplotlib_formats("svg", metadata={"Date": None}, dpi=120)  # of what is `as_picture`
+        set_matplotlib_formats("svg")
+        if (shell := get_ipython()) is not None:
+            shell.display_formatter.formatters["image/svg+xml"].for_type(plt.Figure, _both)
+
+
+def _both(figure: plt.Figure) -> str:
+    """A figure as SVG, with itself for a phone in it; what is `as_picture` has 120 pixels an inch."""
+    from IPython.core.pylabtools import print_figure
+
+    options: Any = {"fmt": "svg", "metadata": {"Date": None}, "dpi": 120}
+    wide = print_figure(figure, **options)
+    return carry(wide, print_figure(figure, **options)) if stack(figure) else wide
 
 
 def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:

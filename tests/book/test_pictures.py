@@ -1,7 +1,8 @@
-"""Figures have colours for a dark page: what can be read on white can be read there, and pictures are untouched."""
+"""Figures have colours for a dark page, where pictures are untouched, and a form for phones: both can be read."""
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from runpy import run_path
 from typing import Any
@@ -10,12 +11,14 @@ import bs4
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
+from browser import new_context
 from matplotlib.colors import to_hex
 
 from diffmemlib.companion.figures.style import MEMORY, QUALITY, shades
 
 ROOT = Path(__file__).resolve().parents[2]
-dark = run_path(str(ROOT / "book" / "_ext" / "dark.py"))
+dark = run_path(str(ROOT / "book" / "_ext" / "pictures.py"))
+TEXT_ON_A_PHONE = 358  # pixels that a page of 390 has for its text
 PAGE, darkened, oklab = dark["PAGE"], dark["darkened"], dark["oklab"]
 
 
@@ -81,6 +84,32 @@ def test_every_figure_of_the_built_book_comes_in_both(html: Path):
             assert len(text) < 500_000, f"{file.name}: draw {light['src']} as a picture, see `as_picture`"
             pictures += 1
     assert pictures > 50
+
+
+def test_type_is_nine_pixels_at_least_on_a_phone(html: Path):
+    """Letters are outlines, in a unit of a hundredth of their size, scaled to it."""
+    figures, small = sorted((html / "_images").glob("*-phone.svg")), []
+    for path in figures:
+        svg = path.read_text(encoding="utf-8")
+        width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+        sizes = [100 * float(size) for size in re.findall(r"<g[^>]*scale\(([\d.]+) -", svg)]
+        if sizes and min(sizes) * TEXT_ON_A_PHONE / width < 9:
+            small.append(f"{path.name}: {min(sizes):.1f} of {width:.0f} points")
+    assert len(figures) > 50 and not small, "\n".join(small)
+
+
+def test_a_phone_shows_what_is_drawn_for_it_and_nothing_scrolls(html: Path, chromium: Any):
+    page = new_context(chromium, "phone").new_page()
+    page.goto((html / "book" / "mixture.html").as_uri())
+    shown = page.locator("picture > img.for-light")
+    assert shown.count() > 5
+    for image in shown.all():
+        image.scroll_into_view_if_needed()
+        assert image.evaluate("e => e.decode().then(() => e.currentSrc)").endswith("-phone.svg")
+        assert image.bounding_box()["width"] <= TEXT_ON_A_PHONE
+    page.set_viewport_size({"width": 1280, "height": 900})
+    assert not shown.first.evaluate("e => e.decode().then(() => e.currentSrc)").endswith("-phone.svg")
+    page.context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -1,4 +1,5 @@
-"""Figures for the dark theme: each SVG is written a second time in colours that stand out on a dark page.
+"""Figures for the dark theme and for phones: each SVG is written again in colours that stand out on a dark page, and
+as it is drawn for a narrow window, which it carries (`diffmemlib.companion.figures.phone`).
 
 Greys change places, so that black lines become light and the white page dark. A colour keeps its hue and becomes as
 light as it was dark, within bounds; so the order of a ramp is kept. Pictures inside a figure stay as they are.
@@ -13,12 +14,15 @@ from pathlib import Path
 import numpy as np
 from sphinx.application import Sphinx
 
+from diffmemlib.companion.figures.phone import split
+
 PAGE = "#121212"  # of the theme, when it is dark
 INK = "#e6e9ee"  # what black becomes
 GREY = 0.02  # chroma, below which a colour is a grey
 BEND = 1.5  # of the scale of greys, so that one that can be read on white can be read on the dark page
 LIGHT, SLOPE = 0.92, 0.45  # lightness that a black colour would get, and how much less a white one gets
 COLOUR = re.compile(r"((?:fill|stroke|stop-color):\s*)(#[0-9a-fA-F]{6})\b")
+NARROW = "(max-width: 40rem)"  # windows in which figures are shown as for a phone; in companion.css too
 SVG = re.compile(r'<img\b(?P<before>[^>]*?)\bsrc="(?P<path>[^"]+)\.svg"(?P<after>[^>]*?)/?>')
 # From linear RGB to the responses of the eye's cones, and from their cube roots to lightness and two axes of colour:
 # OKLab, by B. Ottosson (2020).
@@ -63,26 +67,46 @@ def for_dark(svg: str) -> str:
     )
 
 
-def add_dark_figures(app: Sphinx, exception: Exception | None) -> None:
-    """Called by Sphinx at the end: write the second figures, and name them beside the first in every page."""
+def write_figures(light: Path) -> bool:
+    """Write the figures that go with one: `-dark`, and where it carries one for phones, `-phone` and `-phone-dark`.
+
+    Return whether there is one for phones, which may be from an earlier build.
+    """
+    svg, phone = split(light.read_text(encoding="utf-8"))
+    light.write_text(svg, encoding="utf-8")
+    narrow = light.with_name(f"{light.stem}-phone.svg")
+    if phone is not None:
+        narrow.write_text(phone, encoding="utf-8")
+    kept = [light, narrow] if narrow.exists() else [light]
+    for path in kept:  # a dark one of an earlier build may have other colours
+        dark = for_dark(path.read_text(encoding="utf-8"))
+        path.with_name(f"{path.stem}-dark.svg").write_text(dark, encoding="utf-8")
+    return len(kept) == 2
+
+
+def add_figures(app: Sphinx, exception: Exception | None) -> None:
+    """Called by Sphinx at the end: write the other figures, and name them beside the first in every page."""
     if exception is not None or app.builder.format != "html":
         return
-    written: set[Path] = set()
+    phones: dict[Path, bool] = {}
     for file in Path(app.outdir).rglob("*.html"):
         before = file.read_text(encoding="utf-8")
 
-        def twice(found: re.Match[str], folder: Path = file.parent) -> str:
-            light = folder / f"{found['path']}.svg"
+        def named(found: re.Match[str], folder: Path = file.parent) -> str:
+            light = (folder / f"{found['path']}.svg").resolve()
             if 'class="for-' in found[0] or "_static" in found["path"] or not light.exists():
                 return found[0]
-            dark = light.with_name(f"{light.stem}-dark.svg")
-            if dark not in written:  # one of an earlier build may have other colours
-                written.add(dark)
-                dark.write_text(for_dark(light.read_text(encoding="utf-8")), encoding="utf-8")
+            if light not in phones:
+                phones[light] = write_figures(light)
             rest = re.sub(r'\bclass="[^"]*"', "", found["before"]), re.sub(r'\bclass="[^"]*"', "", found["after"])
             images = (("for-light", ""), ("for-dark dark-light", "-dark"))
-            return "".join(f'<img class="{c}"{rest[0]}src="{found["path"]}{end}.svg"{rest[1]}>' for c, end in images)
+            shown = ""
+            for c, end in images:
+                image = f'<img class="{c}"{rest[0]}src="{found["path"]}{end}.svg"{rest[1]}>'
+                narrow = f'<source media="{NARROW}" srcset="{found["path"]}-phone{end}.svg">'
+                shown += f"<picture>{narrow}{image}</picture>" if phones[light] else image
+            return shown
 
-        after = SVG.sub(twice, before)
+        after = SVG.sub(named, before)
         if after != before:
             file.write_text(after, encoding="utf-8")
