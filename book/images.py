@@ -240,7 +240,7 @@ frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None el
 #
 # Is there a sign of copies before they appear? The figure has the losses of the same runs.
 
-# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), against training time; means over five noises for each digit.", "name": "fig-images-losses"}, "image": {"alt": "For each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), against training time (left) and against training time divided by $n$ (right); means over five noises for each digit.", "name": "fig-images-losses"}, "image": {"alt": "Left: for each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n. Right: against tau over n, the places where it leaves lie near each other."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 

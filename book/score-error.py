@@ -102,9 +102,9 @@ record_live(
 local = estimate.best_stops((64.0,), (2, 4, 8, 16, 32, 64, 128), 0.1)
 eta = estimate.eta()
 glue("eta", f"{eta.value:.2f}", display=False)
-local = [estimate.eta(at=psi_n).value for psi_n in (4, 8, 16)]
-glue("eta-low", f"{min(local):.2f}", display=False)
-glue("eta-high", f"{max(local):.2f}", display=False)
+between = [estimate.eta(at=psi_n).value for psi_n in (4, 8, 16)]
+glue("eta-low", f"{min(between):.2f}", display=False)
+glue("eta-high", f"{max(between):.2f}", display=False)
 frame(
     "The best that training can reach, psi_p = 64, t = 0.1",
     pd.DataFrame(

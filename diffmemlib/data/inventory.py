@@ -7,7 +7,7 @@ import re
 import stat
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -49,10 +49,11 @@ class Inventory:
     taken: Counter[str] = field(default_factory=Counter)
     left_out: Counter[str] = field(default_factory=Counter)
 
-    def lines(self) -> str:
-        """Return the inventory as lines of text."""
-        kinds = ", ".join(f"{count} {suffix}" for suffix, count in self.taken.most_common())
-        lines = [f"{files(self.taken.total())} taken: {kinds or 'none'}"]
+    def lines(self, skipped: Iterable[str] = ()) -> str:
+        """Return the inventory as lines of text; skipped: files that turned out to be no images when they were read."""
+        taken = self.taken - Counter(_suffix(name) for name in skipped)
+        kinds = ", ".join(f"{count} {suffix}" for suffix, count in taken.most_common())
+        lines = [f"{files(taken.total())} taken: {kinds or 'none'}"]
         lines += [f"{files(count)} left out: {reason}" for reason, count in self.left_out.most_common()]
         return "\n".join(lines)
 
@@ -242,9 +243,13 @@ def _archive(source: Path, wanted: Callable[[str], bool], what: str, order: Call
     return Source(source.name, order(list(entries)), read, lambda name: f"{entries[name].CRC}", inventory)
 
 
+def _suffix(name: str) -> str:
+    return quoted(os.path.splitext(name)[1].lower()) or "no suffix"
+
+
 def _take(name: str, wanted: Callable[[str], bool], inventory: Inventory) -> bool:
     """Whether a file is an image; counted either way."""
-    suffix = quoted(os.path.splitext(name)[1].lower()) or "no suffix"
+    suffix = _suffix(name)
     if LITTER.fullmatch(name):
         inventory.left_out["hidden files, or those of the system"] += 1
     elif wanted(name):

@@ -192,7 +192,8 @@ def summary(name: str, side: int) -> str:
     about = "about " if len(pool) + len(test) > LOOKED_AT else ""
     lines = []
     if found := manifest.get("inventory"):  # not in those of an earlier version
-        lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines()]
+        names = [one["name"] for one in manifest.get("skipped", ())]
+        lines += [Inventory(Counter(found["taken"]), Counter(found["left_out"])).lines(names)]
     if skipped := manifest.get("skipped"):
         lines += [f"{files(len(skipped))} left out that cannot be taken:"]
         lines += [f"  {line}" for line in prepared.reasons({one["name"]: one["reason"] for one in skipped})]

@@ -187,7 +187,8 @@ def _from_images(
     manifest = prepared.manifest_of(file, "")
     array = prepared.load(file, size, "").numpy()
     done = f"The shorter side of each was brought to {size} pixels (--size) and the central square cut out."
-    found = [images.inventory.lines(), _shapes(manifest["widths"], manifest["heights"]), done]
+    names = [one["name"] for one in manifest["skipped"]]
+    found = [images.inventory.lines(names), _shapes(manifest["widths"], manifest["heights"]), done]
     if manifest["with_frames"]:
         found += [f"{manifest['with_frames']} have several frames or pages, of which the first was taken."]
     if tinted := manifest["coloured"]:

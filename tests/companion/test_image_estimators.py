@@ -212,7 +212,9 @@ def test_the_boundary_is_where_copies_begin_at_every_width(grid):
 def test_phases_tell_copies_from_none_and_from_runs_that_ended(grid):
     short = made(512, 16, end=1000)
     runs = [*grid, short]
-    _, table = draw.phases(runs, estimate.boundaries(grid, (3, 8)), estimate.COPIES)
+    figure, table = draw.phases(runs, estimate.boundaries(grid, (3, 8)), estimate.COPIES)
+    under = [label.get_text() for label in figure.axes[0].get_xticklabels()]
+    assert under == ["8\n255k", "16\n1,011k", "32\n4,023k"], "W, and its parameters"
     phase = table.set_index(["c", "width", "n"])["phase"]
     assert (phase[3, 16, 64], phase[3, 16, 128]) == ("copies", "none")
     assert phase[8, 16, 128] == "copies"
@@ -220,6 +222,16 @@ def test_phases_tell_copies_from_none_and_from_runs_that_ended(grid):
     unseen = estimate.boundaries(grid, (3,)).assign(tau_seen=False)
     _, table = draw.phases(grid, unseen, estimate.COPIES)
     assert set(table["phase"]) == {"copies", "not known"}
+
+
+def test_losses_are_drawn_against_both_times(grid):
+    figure, table = pictures.losses(grid[:3])
+    left, right = figure.axes
+    for axis, x in ((left, "step"), (right, "scaled")):
+        drawn = [line.get_xdata().tolist() for line in axis.lines if len(line.get_xdata())]
+        parts = [part[x].tolist() for _, part in table.groupby(["metric", "n"], sort=False)]
+        assert drawn == parts and len(parts) == 6
+    assert (table["scaled"] == table["step"] / table["n"]).all()
 
 
 def test_capacity_and_comparison_hold_every_run(grid):

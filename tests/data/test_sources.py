@@ -151,7 +151,9 @@ def test_an_interruption_loses_no_picture(folder: Path, monkeypatch: pytest.Monk
 def test_bad_files_can_be_left_out_and_are_listed(folder: Path):
     (folder / "000.png").write_bytes(b"no picture")
     own.prepare(folder, "mine", 8, progress=False, skip_bad=True)
-    assert "1 file left out that cannot be taken:\n  000.png cannot be read as an image" in own.summary("mine", 8)
+    told = own.summary("mine", 8)
+    assert "1 file left out that cannot be taken:\n  000.png cannot be read as an image" in told
+    assert f"{own.FEWEST + 1} files taken: {own.FEWEST + 1} .png" in told, "and not the one that was left out"
 
 
 def test_one_picture_many_times_is_refused_and_leaves_nothing(place: Path):

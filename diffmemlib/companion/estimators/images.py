@@ -6,12 +6,14 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
+import torch
 from scipy import stats
 
 from ...data.images import images
 from ...experiments.unet import DISTANCE, extract_features
 from ...metrics.digit_features import digit_features
 from ...metrics.frechet import frechet_interval
+from ...nets.unet import UNet
 from ...runs.store import Result
 from ...timescales import censored
 from ...timescales.crossings import Timescale, first_crossing, phase_boundary, times_and_bounds
@@ -220,3 +222,9 @@ def floor(count: int, side: int) -> tuple[float, float, float]:
     data, features = images("digits", side), digit_features()
     real, held_out = (extract_features(features, x.float() / 255) for x in (data.pool[:count], data.test))
     return frechet_interval(real, held_out)
+
+
+def parameters_of(width: int) -> int:
+    """p, the number of parameters of the U-Net of this width for grey images."""
+    with torch.device("meta"):  # counted, not drawn
+        return sum(weights.numel() for weights in UNet(width).parameters())

@@ -15,7 +15,7 @@ from ...metrics.curvature import max_stable_learning_rate
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, times_and_bounds, value_at
 from ...timescales.power_laws import exponent
-from ..estimators.images import copied_so_far, curvatures, quality
+from ..estimators.images import copied_so_far, curvatures, parameters_of, quality
 from ..estimators.scaling import sizes
 from .curves import PANEL, SHAPE, time_symbol
 from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
@@ -63,7 +63,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
     Pale: of a width whose tau_early was not seen.
 
     boundary: as `estimators.images.boundaries` gives it. copies_above: of f_mem. A mark is open where the run
-    ended before that time without copies, or that time is not known.
+    ended before that time without copies, or that time is not known. Below each W stands the number of parameters, p.
     """
     factors = boundary["c"].unique()
     figure, (axes,) = subplots(1, len(factors), figsize=(9.5, 3.6), sharey=True, squeeze=False)
@@ -72,7 +72,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
         "none": {"marker": "o", "color": QUALITY},
         "not known": {"marker": "o", "color": QUALITY, "mfc": "none"},
     }
-    rows = []
+    rows, parameters = [], {w: f"{parameters_of(int(w)) / 1000:,.0f}k" for w in sorted(set(sizes(runs, "width")))}
     for axis, (c, part) in zip(axes, boundary.groupby("c"), strict=True):
         when, known = part.set_index("width")["tau"], part.set_index("width")["tau_seen"]
         for r in runs:
@@ -87,7 +87,9 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
         known_boundary = part[part["status"].isin(["interpolated", "on grid"])]
         axis.plot(known_boundary["width"], known_boundary["n"], color="0.3", marker="_", ms=16, lw=1.2)
         axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", yscale="log")
-        _width_axis(axis, sizes(runs, "width"))
+        _width_axis(axis, list(parameters))
+        axis.set_xticks(axis.get_xticks(), [f"{w:g}\n{p}" for w, p in parameters.items()], fontsize=11)
+        axis.set_xlabel("$W$, and $p$ below")
     ns = sorted({r.config["n"] for r in runs})
     axes[0].set_yticks(ns, [str(n) for n in ns])
     axes[0].set_ylabel("$n$")

@@ -81,18 +81,20 @@ def by_size(results: Sequence[Result], step: int, columns: int = 12) -> tuple[pl
 
 
 def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """Loss at t = 0.01 on training and held-out images against tau, a colour for each n (Fig. 2 middle)."""
-    figure, axis = subplots(figsize=(7, 4))
+    """Loss at t = 0.01 on training and held-out images against tau and tau/n, a colour for each n (Fig. 2 middle)."""
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 4), sharey=True)
     colors, tables = shades([r.config["n"] for r in results]), []
     for metric, style in (("loss_test", "-"), ("loss_train", "--")):
-        table = over_seeds(results, metric, "n")
+        table = over_seeds(results, metric, "n").assign(metric=metric, scaled=lambda d: d["step"] / d["n"])
         for n, part in table.groupby("n"):
-            band(axis, part, "step", colors[n], f"n = {n}" if style == "-" else None, linestyle=style)
-        tables.append(table.assign(metric=metric))
-    axis.plot([], [], "k-", label="held out")
-    axis.plot([], [], "k--", label="training")
-    axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
-    axis.legend()
+            band(left, part, "step", colors[n], f"n = {n}" if style == "-" else None, linestyle=style)
+            band(right, part, "scaled", colors[n], linestyle=style)
+        tables.append(table)
+    left.plot([], [], "k-", label="held out")
+    left.plot([], [], "k--", label="training")
+    left.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
+    right.set(xscale="log", xlabel=r"$\tau/n$")
+    left.legend()
     return figure, pd.concat(tables)
 
 
