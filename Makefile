@@ -67,7 +67,7 @@ pdf: chromium book ## Print the whole book into one file, _build/book.pdf, by Ch
 	@echo "The book: $(CURDIR)/_build/book.pdf"
 
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) tests $(PAGES) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) --durations=30 --durations-min=5 tests $(PAGES) $(ARGS)
 
 lint: $(STAMP) ## Check style, types, and which package imports which
 	$(BIN)/ruff check .

@@ -14,6 +14,7 @@ import pytest
 from browser import new_context
 from matplotlib.colors import to_hex
 
+from diffmemlib.companion.figures.phone import split
 from diffmemlib.companion.figures.style import MEMORY, QUALITY, shades
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -132,5 +133,12 @@ def test_a_notebook_shows_figures_as_it_is_asked(asked: str, tmp_path: Path, mon
     code = "from diffmemlib.companion.figures.style import subplots\nfigure, axis = subplots()\nfigure"
     cells = [nbformat.v4.new_code_cell(code)]
     done = NotebookClient(nbformat.v4.new_notebook(cells=cells), kernel_name="python3").execute(cwd=str(tmp_path))
-    kinds = {kind for output in done.cells[0].outputs for kind in output.get("data", {})}
+    shown = [output["data"] for output in done.cells[0].outputs if "data" in output]
+    kinds = {kind for data in shown for kind in data}
     assert ("image/svg+xml" in kinds, "image/png" in kinds) == (asked == "svg", asked != "svg")
+    drawn = [data["image/svg+xml"] for data in shown if "image/svg+xml" in data]
+    widths = [re.search(r'width="(\d+)', svg)[1] for text in drawn for svg in split(text)]
+    assert len(widths) == 2 * len(drawn) and all(
+        float(w) > float(n) for w, n in zip(widths[::2], widths[1::2], strict=True)
+    )
+    assert len(set(drawn)) <= 1, "shown twice, and drawn once"

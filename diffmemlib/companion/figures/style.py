@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Sequence
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -22,6 +23,8 @@ POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct with
 QUALITY, MEMORY = "#0072b2", "#d55e00"
 
 SIZES = {"n": (16, 1024), "psi_n": (2, 64)}  # between which the colours of training points change
+
+_drawn: WeakKeyDictionary[plt.Figure, str] = WeakKeyDictionary()
 
 RC: Any = {
     "figure.dpi": 110,
@@ -55,12 +58,17 @@ def take_style() -> None:
 
 
 def _both(figure: plt.Figure) -> str:
-    """A figure as SVG, with itself for a phone in it; what is `as_picture` has 120 pixels an inch."""
+    """A figure as SVG, with itself for a phone in it; what is `as_picture` has 120 pixels an inch.
+
+    Drawn once: what is drawn for a phone stays laid out for it.
+    """
     from IPython.core.pylabtools import print_figure
 
-    options: Any = {"fmt": "svg", "metadata": {"Date": None}, "dpi": 120}
-    wide = print_figure(figure, **options)
-    return carry(wide, print_figure(figure, **options)) if stack(figure) else wide
+    if figure not in _drawn:
+        options: Any = {"fmt": "svg", "metadata": {"Date": None}, "dpi": 120}
+        wide = print_figure(figure, **options)
+        _drawn[figure] = carry(wide, print_figure(figure, **options)) if stack(figure) else wide
+    return _drawn[figure]
 
 
 def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
