@@ -24,7 +24,7 @@ if not CI:  # a machine with the training core alone may lack these
 
 import bs4  # noqa: E402
 import yaml  # noqa: E402
-from browser import MODES, Facts, new_context, serve, visit  # noqa: E402
+from browser import LOOK, MODES, Facts, new_context, serve, visit  # noqa: E402
 
 ROOT = Path(__file__).resolve().parents[2]
 TOC = yaml.safe_load((ROOT / "_toc.yml").read_text(encoding="utf-8"))
@@ -149,6 +149,15 @@ def test_every_page_of_the_toc_is_built(html: Path) -> None:
 
 # With a browser
 
+# Of what is on paper: controls, boxes that hide a part of what they hold, and figures for the dark theme.
+NOT_ON_PAPER = r"""() => {
+  const shown = e => e.offsetParent !== null && getComputedStyle(e).visibility !== "hidden";
+  const cut = e => getComputedStyle(e).overflowX !== "visible" && e.scrollWidth > e.clientWidth + 2;
+  const bad = e => e.matches("button, input, img.for-dark") || (e.matches(".picture, .cell_output, .output") && cut(e));
+  return [...document.querySelectorAll(".bd-article *")].filter(e => shown(e) && bad(e))
+    .map(e => `${e.tagName.toLowerCase()}.${[...e.classList].join(".")} ${e.textContent.trim().slice(0, 40)}`);
+}"""
+
 
 @pytest.fixture(scope="session")
 def look(html: Path, chromium: Any) -> Iterator[Callable[[str, str], Facts]]:
@@ -217,6 +226,21 @@ def test_controls_change_what_is_shown(facts: Facts) -> None:
 @pytest.mark.parametrize("page", [page for page in PAGES if "dark" in visited(page)])
 def test_dark_mode_is_dark(page: str, look: Callable[[str, str], Facts]) -> None:
     assert (look(page, "light").seen["theme"], look(page, "dark").seen["theme"]) == ("light", "dark")
+
+
+@pytest.mark.browser
+def test_nothing_is_cut_off_on_paper(html: Path, chromium: Any) -> None:
+    """Of A4, printed in the colours of the screen's dark theme too, on which figures would be black."""
+    context = chromium.new_context(viewport={"width": 794, "height": 1123}, color_scheme="dark")
+    bad, opened = [], context.new_page()
+    opened.emulate_media(media="print")
+    for page in (f"{chapter}.html" for chapter in CHAPTERS):
+        opened.goto((html / page).as_uri())
+        seen = opened.evaluate(LOOK)
+        bad += [f"{page}: {seen['width']} px, {seen['wide']}"] if seen["width"] > 794 else []
+        bad += [f"{page}: {element} cannot be printed" for element in opened.evaluate(NOT_ON_PAPER)]
+    context.close()
+    none_of(bad)
 
 
 @pytest.mark.browser

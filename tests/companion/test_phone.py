@@ -73,7 +73,37 @@ def test_pictures_stay_as_they_are():
     figure, axes = subplots(1, 2, figsize=(9, 3))
     for axis in axes:
         axis.imshow(np.eye(3))
-    assert not stack(figure) and places(axes) == [(0, 0), (0, 1)] and figure.get_figwidth() == 9
+    drawing, axis = subplots(figsize=(9, 2))
+    axis.set_axis_off()
+    assert not stack(drawing) and not stack(figure) and places(axes) == [(0, 0), (0, 1)] and figure.get_figwidth() == 9
+
+
+def test_a_long_legend_of_one_panel_comes_below_and_a_short_one_stays():
+    for names, below in (("abcde", True), ("abcd", False)):
+        figure, axis = subplots()
+        for name in names:
+            axis.plot([1, 2], label=name)
+        axis.legend()
+        stack(figure)
+        assert (len(figure.legends) == 1, axis.get_legend() is None) == (below, below)
+
+
+def test_names_of_rows_are_repeated_for_each_panel():
+    figure, axes = subplots(1, 2, figsize=(9, 3), sharey=True)
+    axes[0].set_yticks([0, 1], ["one", "two"])
+    stack(figure)
+    figure.canvas.draw()
+    assert [[label.get_text() for label in a.get_yticklabels() if label.get_visible()] for a in axes] == [
+        ["one", "two"]
+    ] * 2
+
+
+def test_type_comes_smaller_but_can_be_read():
+    figure, axis = subplots()
+    axis.set_title("large", fontsize=20)
+    axis.set_xlabel("small", fontsize=9)
+    stack(figure)
+    assert (axis.title.get_fontsize(), axis.xaxis.label.get_fontsize()) == (17, 9)
 
 
 def test_a_figure_carries_the_other_and_gives_it_back():

@@ -101,7 +101,9 @@ def by_level(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
         axis.set(xscale="log", ylim=(min(middle - 1, *values) - 0.1, max(middle + 1, *values) + 0.1))
         axis.set_title(mathtext(c.short), fontsize=10)
         axis.set_xticks(_apart(list(c.by_level)))
-        axis.set_xticklabels([f"{level:.2g}" for level in axis.get_xticks()], fontsize=9)
+        axis.set_xticklabels(
+            [f"{level:.2g}" if level < 10 else f"{level:g}" for level in axis.get_xticks()], fontsize=9
+        )
         axis.minorticks_off()
         axis.tick_params(axis="y", labelsize=9)
         axis.set_xlabel(LEVELS[c.levels[0]], fontsize=9)

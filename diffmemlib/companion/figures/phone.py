@@ -13,23 +13,26 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.gridspec import GridSpec
 from matplotlib.legend import Legend
+from matplotlib.text import Text
 
 WIDTH = 4.6  # inches, shown on some 350 pixels: type of 9 points comes to 9.5 pixels
+LEAST, SMALLER = 9, 0.85  # points of type, and by how much it comes smaller, since a panel comes narrower
 MOST = 8  # panels in one column; more stand in two
 CARRIED = re.compile(r"<!--phone:([A-Za-z0-9+/=]*)-->\s*")
 
 
 def stack(figure: Figure) -> bool:
-    """Lay a figure out again, panel under panel; return False, and change nothing, where it consists of pictures.
+    """Lay a figure out again, panel under panel; return False, and leave a drawing or pictures as they are.
 
     A panel gets the labels and the title that it had in common with others of its row or column.
     """
     panels = [a for a in figure.axes if a.get_subplotspec() is not None and not hasattr(a, "_colorbar")]
-    for hidden in [a for a in panels if not a.get_visible()]:
-        hidden.remove()
+    hidden = [a for a in panels if not a.get_visible()]
     panels = sorted((a for a in panels if a.get_visible()), key=_place)
-    if not panels or all(a.images for a in panels):
+    if all(a.images or not a.axison for a in panels):
         return False
+    for axis in hidden:
+        axis.remove()
     _label(panels)
     places = [list(twins) for _, twins in groupby(panels, _place)]
     columns = 1 if len(places) <= MOST else 2
@@ -40,8 +43,11 @@ def stack(figure: Figure) -> bool:
     for i, twins in enumerate(places):
         for axis in twins:
             axis.set_subplotspec(grid[divmod(i, columns)])
-    for legend in list(figure.legends):
+    alone = places[0][-1].get_legend() if len(places) == 1 else None  # of many lines it would hide a small panel
+    for legend in [*figure.legends, *([alone] if alone and len(alone.get_texts()) >= 5 else [])]:
         _under(figure, legend)
+    for text in figure.findobj(Text):
+        text.set_fontsize(max(LEAST, SMALLER * float(text.get_fontsize())))
     figure.set_size_inches(WIDTH, sum(ratios) + 0.25 * sum(len(legend.get_texts()) for legend in figure.legends) / 2)
     return True
 
@@ -68,17 +74,15 @@ def _label(panels: Sequence[Axes]) -> None:
     """Give to each panel what only the outer panels show."""
     for axis in panels:
         row, column = _place(axis)
-        below = [
-            a for a in panels if _place(a)[1] == column and a.get_xlabel() and a.get_shared_x_axes().joined(a, axis)
-        ]
-        beside = [a for a in panels if _place(a)[0] == row and a.get_ylabel() and a.get_shared_y_axes().joined(a, axis)]
+        below = [a for a in panels if _place(a)[1] == column and a.get_shared_x_axes().joined(a, axis)]
+        beside = [a for a in panels if _place(a)[0] == row and a.get_shared_y_axes().joined(a, axis)]
         above = [a for a in panels if _place(a)[1] == column and a.get_title()]
-        if below and not axis.get_xlabel():
-            axis.set_xlabel(below[-1].get_xlabel())
+        if len(below) > 1:
             axis.xaxis.set_tick_params(which="both", labelbottom=True)
-        if beside and not axis.get_ylabel():
-            axis.set_ylabel(beside[0].get_ylabel())
+            axis.set_xlabel(axis.get_xlabel() or below[-1].get_xlabel())
+        if len(beside) > 1:
             axis.yaxis.set_tick_params(which="both", labelleft=True)
+            axis.set_ylabel(axis.get_ylabel() or beside[0].get_ylabel())
         if above and not axis.get_title() and not axis.get_title("left"):
             axis.set_title(above[0].get_title())
 
