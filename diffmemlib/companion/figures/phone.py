@@ -74,9 +74,10 @@ def _label(panels: Sequence[Axes]) -> None:
     """Give to each panel what only the outer panels show."""
     for axis in panels:
         row, column = _place(axis)
-        below = [a for a in panels if _place(a)[1] == column and a.get_shared_x_axes().joined(a, axis)]
-        beside = [a for a in panels if _place(a)[0] == row and a.get_shared_y_axes().joined(a, axis)]
-        above = [a for a in panels if _place(a)[1] == column and a.get_title()]
+        others = [a for a in panels if a is axis or _place(a) != (row, column)]  # and not a twin of it
+        below = [a for a in others if _place(a)[1] == column and a.get_shared_x_axes().joined(a, axis)]
+        beside = [a for a in others if _place(a)[0] == row and a.get_shared_y_axes().joined(a, axis)]
+        above = [a for a in others if _place(a)[1] == column and a.get_title()]
         if len(below) > 1:
             axis.xaxis.set_tick_params(which="both", labelbottom=True)
             axis.set_xlabel(axis.get_xlabel() or below[-1].get_xlabel())
@@ -88,7 +89,7 @@ def _label(panels: Sequence[Axes]) -> None:
 
 
 def _under(figure: Figure, legend: Legend) -> None:
-    """Put a legend of the whole figure below its panels."""
+    """Put a legend below all panels."""
     texts = [text.get_text() for text in legend.get_texts()]
     columns = 2 if max(map(len, texts), default=0) < 24 else 1
     size = legend.get_texts()[0].get_fontsize() if texts else None
