@@ -1,6 +1,7 @@
 """What f_mem is of data that no network has seen, counted by another library, and drawn under the curves."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.spatial import KDTree
 
@@ -20,7 +21,13 @@ def test_the_shares_are_those_that_a_search_tree_counts(sweep: str, monkeypatch)
         near, next_ = KDTree(train).query(fresh, 2)[0].T
         shares.append([np.mean(near < k * next_) for k in (1 / 4, 1 / 3, 1 / 2)])
     assert baseline.fresh_shares(runs).loc[64].tolist() == pytest.approx(np.max(shares, 0))
-    assert baseline.by_chance(runs) == pytest.approx(np.max(shares, 0)[1]) and 0 < np.max(shares) < 0.05
+    assert 0 < np.max(shares) < 0.05
+
+
+def test_by_chance_is_the_largest_share_of_all_sizes(monkeypatch):
+    table = pd.DataFrame({"1/4": [0.0, 0.0], "1/3": [0.001, 0.003], "1/2": [0.2, 0.1]}, index=[64, 128])
+    monkeypatch.setattr(baseline, "fresh_shares", lambda runs: table)
+    assert baseline.by_chance([]) == 0.003
 
 
 def test_the_baseline_is_drawn_under_each_curve_of_copies_and_no_other():

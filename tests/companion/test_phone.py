@@ -40,12 +40,12 @@ def test_panels_stand_in_reading_order_each_with_what_it_shared():
 
 def test_twins_stay_together_and_hidden_panels_go():
     figure, axes = subplots(1, 3, figsize=(9, 3))
-    twin = axes[1].twinx()
-    axes[1].set_xlabel("tau")
+    twin = axes[1].twiny()
+    axes[1].set_ylabel("loss")
     axes[2].set_visible(False)
     assert stack(figure)
     assert places([axes[0], axes[1], twin]) == [(0, 0), (1, 0), (1, 0)] and axes[2] not in figure.axes
-    assert twin.get_xlabel() == "" and axes[1].get_xlabel() == "tau"
+    assert twin.get_ylabel() == "" and axes[1].get_ylabel() == "loss"
 
 
 def test_many_panels_stand_in_two_columns_and_a_wide_one_becomes_lower():
