@@ -68,11 +68,13 @@ PROOFS = {  # what was probed beside the letters, and what it is
     "fashion-mnist.npy": "pictures of clothes (Fashion-MNIST)",
     "wine.csv": "measurements of wines (scikit-learn's table)",
     "digits-8x8.npy": "digits of 8 x 8 pixels, as vectors (scikit-learn's)",
+    "hiero": "Egyptian hieroglyphs of Google's Noto font",
 }
 AFTER = (
     "diabetes.csv",
     "wine.csv",
     "digits-8x8.npy",
+    "hiero",
 )  # probed after the rule was changed for the last time
 runs = sweep_results(sweep)
 smaller, largest = window.smaller_and_largest(runs)
