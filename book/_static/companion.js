@@ -52,7 +52,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const page = new DOMParser().parseFromString(html, "text/html");
     for (const formula of page.querySelectorAll(".math"))
       formula.textContent = formula.tagName === "SPAN" ? (formula.querySelector("math") ?? formula).textContent : " … ";
-    for (const code of page.querySelectorAll(".cell_input")) code.remove();
+    for (const code of page.querySelectorAll(".cell_input, details.provenance")) code.remove();
     return toText.call(Search, page.documentElement.outerHTML, anchor);
   };
 });

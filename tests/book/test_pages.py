@@ -234,7 +234,7 @@ def test_nothing_is_cut_off_on_paper(html: Path, chromium: Any) -> None:
     context = chromium.new_context(viewport={"width": 794, "height": 1123}, color_scheme="dark")
     bad, opened = [], context.new_page()
     opened.emulate_media(media="print")
-    for page in (f"{chapter}.html" for chapter in CHAPTERS):
+    for page in (f"{chapter}.html" for chapter in CHAPTERS if "/api/" not in chapter):
         opened.goto((html / page).as_uri())
         seen = opened.evaluate(LOOK)
         bad += [f"{page}: {seen['width']} px, {seen['wide']}"] if seen["width"] > 794 else []
