@@ -89,7 +89,9 @@ def test_every_figure_of_the_built_book_comes_in_both(html: Path):
 
 def test_type_is_nine_pixels_at_least_on_a_phone(html: Path):
     """Letters are outlines, in a unit of a hundredth of their size, scaled to it."""
-    figures, small = sorted((html / "_images").glob("*-phone.svg")), []
+    pages, small = [path.read_text(encoding="utf-8") for path in (html / "book").glob("*.html")], []
+    named = re.compile(r'srcset="\.\./(_images/[^"]+-phone\.svg)"')
+    figures = sorted({html / path for page in pages for path in named.findall(page)})
     for path in figures:
         svg = path.read_text(encoding="utf-8")
         width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
