@@ -102,7 +102,7 @@ record_live(
 local = estimate.best_stops((64.0,), (2, 4, 8, 16, 32, 64, 128), 0.1)
 eta = estimate.eta()
 glue("eta", f"{eta.value:.2f}", display=False)
-between = [estimate.eta(at=psi_n).value for psi_n in (4, 8, 16)]
+between = [estimate.eta(from_psi_n=psi_n).value for psi_n in (4, 8, 16)]
 glue("eta-low", f"{min(between):.2f}", display=False)
 glue("eta-high", f"{max(between):.2f}", display=False)
 frame(

@@ -26,7 +26,7 @@ def test_exponents_are_slopes_between_neighbours():
 
 
 def test_eta_lies_between_its_local_exponents():
-    local = [estimate.eta(at=psi_n).value for psi_n in (4, 8, 16)]
+    local = [estimate.eta(from_psi_n=psi_n).value for psi_n in (4, 8, 16)]
     assert local == pytest.approx(estimate.best_stops((64.0,), (4, 8, 16, 32), 0.1)["exponent"].dropna())
     assert min(local) < estimate.eta().value < max(local) and local[0] == pytest.approx(0.57, abs=0.01)
 

@@ -51,6 +51,6 @@ def test_a_share_of_the_gap_is_reached_at_its_time_and_the_gap_is_that_of_the_en
 def test_the_papers_definition_has_local_exponents():
     sizes = (8.0, 16.0, 32.0)
     edges = [spectrum(psi_p=64, psi_n=n, t=0.1).rho_1.low for n in sizes]
-    local = [rfnn_exponents.edge_exponent(psi_n=sizes, at=n).value for n in sizes[:-1]]
+    local = [rfnn_exponents.edge_exponent(psi_n=sizes, from_psi_n=n).value for n in sizes[:-1]]
     assert local == pytest.approx(-np.diff(np.log(edges)) / np.log(2))
     assert min(local) < rfnn_exponents.edge_exponent(psi_n=sizes).value < max(local)

@@ -63,24 +63,25 @@ def best_stops(psi_p: Sequence[float], psi_n: Sequence[float], t: float) -> pd.D
 
 
 def eta(
-    psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0.1, at: float | None = None
+    psi_n: Sequence[float] = (4, 8, 16, 32), psi_p: float = 64, t: float = 0.1, from_psi_n: float | None = None
 ) -> Estimate:
     """Exponent of the smallest E_score in psi_n, as of `exact_exponent`."""
     table = best_stops((psi_p,), psi_n, t)
-    return exact_exponent(table["psi_n"], 1 / table["score_error"], at)
+    return exact_exponent(table["psi_n"], 1 / table["score_error"], from_psi_n)
 
 
-def exact_exponent(x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, at: float | None = None) -> Estimate:
+def exact_exponent(
+    x: Sequence[float] | pd.Series, y: Sequence[float] | pd.Series, start: float | None = None
+) -> Estimate:
     """Least-squares exponent of y in x, both positive and without error; of a power, it is that between any two x.
 
-    at: one of x, for the local exponent between it and the next.
+    start: one of x, for the local exponent between it and the next.
     """
     log_x, log_y = np.log(np.asarray(x, float)), np.log(np.asarray(y, float))
-    if at is not None:
-        i = np.asarray(x, float).tolist().index(at)
+    if start is not None:
+        i = np.asarray(x, float).tolist().index(start)
         log_x, log_y = log_x[i : i + 2], log_y[i : i + 2]
-    slope = float(np.polyfit(log_x, log_y, 1)[0])
-    return Estimate(slope, slope, slope, (), "number")
+    return _exact(np.polyfit(log_x, log_y, 1)[0])
 
 
 def atoms_of(c: dict[str, Any]) -> Atoms:
@@ -129,10 +130,10 @@ def tau_mem_simulated(gap: float = GAP) -> Estimate:
     return Estimate(fit.value, fit.low, fit.high, tuple(runs))
 
 
-def tau_mem_limit(at: float | None = None) -> Estimate:
+def tau_mem_limit(from_psi_n: float | None = None) -> Estimate:
     """The same in the limit for 1 << psi_n << psi_p, psi_n = 64 to 512, as of `exact_exponent`."""
     table = gap_times((65536.0,), (64.0, 128.0, 256.0, 512.0), 0.1, (GAP,))
-    return exact_exponent(table["psi_n"], table["tau"], at)
+    return exact_exponent(table["psi_n"], table["tau"], from_psi_n)
 
 
 def tau_gen_in(key: str, of: Any, left: float = LEARNED) -> Estimate:
@@ -162,20 +163,17 @@ def tau_gen_n(left: float = LEARNED) -> Estimate:
 
 
 def second_bulk_low() -> Estimate:
-    """Lower edge of rho_2 in the limit, at the stored spectrum's psi_p = 64, psi_n = 8, t = 0.01."""
-    return _edge("low")
+    """Lower edge of rho_2 in the limit, at the paper's psi_p = 64, psi_n = 8, t = 0.01."""
+    return _exact(spectrum(psi_p=64, psi_n=8, t=0.01).rho_2.low)
 
 
 def second_bulk_high() -> Estimate:
     """Its upper edge."""
-    return _edge("high")
+    return _exact(spectrum(psi_p=64, psi_n=8, t=0.01).rho_2.high)
 
 
-def _edge(side: str) -> Estimate:
-    (run,) = (r for r in sweep_results("rfnn-spectrum") if r.config["low"] == r.config["high"])
-    c = run.config
-    limit = float(getattr(spectrum(psi_p=c["psi_p"], psi_n=c["psi_n"], t=c["t"]).rho_2, side))
-    return Estimate(limit, limit, limit, (), "number")
+def _exact(value: float) -> Estimate:
+    return Estimate(float(value), float(value), float(value), (), "number")
 
 
 def first_bulk_shift() -> Estimate:

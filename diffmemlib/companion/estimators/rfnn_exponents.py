@@ -60,7 +60,7 @@ def collapse_factor(
 
 
 def edge_exponent(
-    psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1, at: float | None = None
+    psi_p: float = 64.0, psi_n: Sequence[float] = PSI_N, t: float = 0.1, from_psi_n: float | None = None
 ) -> Estimate:
     """Exponent in psi_n of the inverse edge, by which the paper defines tau_mem, as of `rfnn.exact_exponent`."""
-    return exact_exponent(psi_n, [times(psi_p, n, t)["edge"] for n in psi_n], at)
+    return exact_exponent(psi_n, [times(psi_p, n, t)["edge"] for n in psi_n], from_psi_n)

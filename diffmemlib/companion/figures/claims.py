@@ -25,7 +25,7 @@ COLUMNS = 3
 LEVELS = {  # names of levels in the table of claims -> what stands under the axis
     "f_mem": r"level of $f_\mathrm{mem}$", "kl": "level of the KL (nats)", "rise": "rise of the KL (nats)",
     "gap": "gap between the losses", "level": "level", "good": "share recognised", "above": "loss over its lowest",
-    "left": "share of the error left", "at": r"$\psi_n$, to twice as much",
+    "left": "share of the error left", "from_psi_n": r"$\psi_n$, to twice as much",
 }  # fmt: skip
 
 

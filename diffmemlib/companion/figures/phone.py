@@ -65,8 +65,8 @@ def _height(figure: Figure, axis: Axes) -> float:
     grid = spec.get_gridspec()
     ratios = np.asarray(grid.get_height_ratios(), float)
     share = ratios[spec.rowspan.start : spec.rowspan.stop].sum() / ratios.sum()
-    alone = len(spec.colspan) == grid.ncols
-    narrower = min(1.0, WIDTH / figure.get_figwidth()) ** 0.5 if alone else 1.0
+    broad = len(spec.colspan) == grid.ncols
+    narrower = min(1.0, WIDTH / figure.get_figwidth()) ** 0.5 if broad else 1.0
     return float(figure.get_figheight() * share * narrower)
 
 
