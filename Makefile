@@ -16,8 +16,10 @@ RUNS := $(sort $(wildcard book/runs/*.ipynb))
 UNPAIRED := $(filter-out $(patsubst %.ipynb,%.py,$(PAGES) $(RUNS)),$(wildcard book/*.py book/runs/*.py))
 
 # Outputs are compared exactly: --nbval-lax would pass wrong numbers. Two test processes of one thread each; files keep
-# their order, in which those that take minutes come early, so that both processes end at about the same time.
+# their order, in which those that take minutes come early, so that both processes end at about the same time. What the
+# build has executed is compared, not executed again.
 NBVAL := --nbval --nbval-current-env --nbval-sanitize-with tests/nbval.cfg
+EXECUTED := -p tests.book.replay --executed _build/.jupyter_cache
 JOBS ?= 2
 
 # Which runs `make reproduce` makes. The book is drawn from the highest tier that is stored, unless one is asked for.
@@ -67,7 +69,7 @@ pdf: chromium book ## Print the whole book into one file, _build/book.pdf, by Ch
 	@echo "The book: $(CURDIR)/_build/book.pdf"
 
 test: book ## Build the book, then run all tests and compare each page's numbers with those kept in it
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) --durations=30 --durations-min=5 tests $(PAGES) $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile --no-loadscope-reorder $(NBVAL) $(EXECUTED) --durations=30 --durations-min=5 tests $(PAGES) $(ARGS)
 
 lint: $(STAMP) ## Check style, types, and which package imports which
 	$(BIN)/ruff check .
