@@ -315,8 +315,13 @@ frame(
 # This trains every width on every number of points, and draws the phase diagram of [](images-capacity.ipynb), in the
 # plane of $n$ and $W$, for your data. It shows for each width the smallest $n$ with which no copies appear before the
 # samples are good, and before 3 and 8 times that time. Like the probe, the command can be interrupted and resumed. If
-# you start the same command several times with one output folder, the processes share the work, so on a cluster it can
-# be an array of jobs: `sbatch --array=1-8 --wrap "python -m diffmemlib phase DATA"`.
+# you start the same command several times with one output folder, the processes share the work, so on a Slurm cluster
+# it can be an array of jobs. A job that is killed costs at most the steps since its last checkpoint; submit the same
+# line again.
+#
+# ```bash
+# sbatch --array=1-8 --wrap ".venv/bin/python -m diffmemlib phase DATA --widths 8,16,32 --sizes 32,64,128 --out phase"
+# ```
 #
 # For example, here is what it says of {glue:text}`phase-count` points of a Gaussian mixture in 16 dimensions, for which
 # the network is an MLP. It took {glue:text}`phase-minutes` minutes of one core; the

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from slurm import cluster  # noqa: F401 -- a fixture
 
 STATUS = Path("/proc/self/status")
 # The peak that getrusage tells begins at the parent's, which lives on across fork and exec; this one begins at exec.

@@ -3,9 +3,11 @@
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -144,18 +146,34 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
-def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path, vectors, data, tiny):
-    """As the tasks of a Slurm array do; the numbers are those of one process alone."""
-    (tmp_path / "script.py").write_text(SCRIPT)
-    line = [sys.executable, str(tmp_path / "script.py"), str(vectors)]
-    tasks = [
-        subprocess.Popen([*line, str(tmp_path / "shared"), workers], stderr=subprocess.PIPE, stdout=subprocess.PIPE)
-        for workers in "12"
-    ]
+def as_processes(line: list[str]) -> None:
+    """One process that trains by itself, beside one with two workers."""
+    tasks = [subprocess.Popen([*line, workers], stderr=subprocess.PIPE, stdout=subprocess.PIPE) for workers in "12"]
     for task in tasks:
         _, error = task.communicate(timeout=900)
         assert task.returncode == 0, error.decode()
+
+
+def as_a_slurm_array(line: list[str]) -> None:
+    """The page's line; the first task is killed at its first milestone, and the same line submitted again."""
+    shared, command = Path(line[-1]), shlex.join([*line, "1"])
+    submit = ["sbatch", "--parsable", "--array=1-2", f"--output={shared.parent}/task-%a.txt", "--mem=500", "--wrap"]
+    job = subprocess.run([*submit, command], check=True, capture_output=True, text=True).stdout.strip()
+    while not any(shared.glob("runs/*/milestones/*.npz")):
+        time.sleep(0.05)
+    subprocess.run(["scancel", "--full", "--signal=KILL", f"{job}_1"], check=True)
+    ended = subprocess.run([*submit[:1], "--wait", *submit[1:], command], capture_output=True, text=True, timeout=900)
+    assert ended.returncode == 0, [path.read_text() for path in shared.parent.glob("task-*.txt")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tasks", [as_processes, as_a_slurm_array])
+def test_processes_at_one_folder_share_the_trainings_and_make_each_once(tmp_path, vectors, data, tiny, tasks, request):
+    """The numbers are those of one process alone."""
+    if tasks is as_a_slurm_array:
+        request.getfixturevalue("cluster")
+    (tmp_path / "script.py").write_text(SCRIPT)
+    tasks([sys.executable, str(tmp_path / "script.py"), str(vectors), str(tmp_path / "shared")])
     _, again = diagram.phase(
         str(vectors), tmp_path / "alone", (16, 32), (8, 16), steps=300, workers=1, tell=lambda text: None
     )
