@@ -97,7 +97,7 @@ glue("stop-share", f"{said['f_mem then'].min():.0%} to {said['f_mem then'].max()
 # such bet gains on average, so the gambler's capital reaches twenty times its start with a probability of at most one
 # in twenty {cite:p}`ramdas2023`. This capital, in units of its start, is what we call the *evidence*, and the monitor
 # says stop when it reaches twenty. Where copies are clearly more frequent, the capital grows exponentially, and one or
-# two looks decide.
+# two looks decide; the last table below says how many it takes where they are rare.
 #
 # In the figure it watches a run of [](mixture) with $n = 128$. It is given the {glue:text}`stop-samples` stored samples
 # of each of {glue:text}`stop-looks` milestones, and {glue:text}`stop-held-out` held-out points, of which
@@ -149,6 +149,24 @@ frame("The share of copies that one look detects", shown)
 
 # %% tags=["remove-input"]
 record_live("companion.estimators.monitored.detectable", told.reset_index(), "monitor-power")
+
+# %% [markdown]
+# Where some held-out data meet the criterion by chance, it takes more of them, and more looks. The next table says how
+# often the monitor stops within one, two, three and four looks of 512 samples if {glue:text}`power-share` of the
+# samples are copies and no looks went before. It was computed from {glue:text}`power-trainings` simulated trainings.
+# With 1,000 held-out points of which five meet the criterion, their true rate may well be twice as high, so that even
+# four looks seldom decide. The remedy is more held-out data.
+
+# %% tags=["remove-input"]
+sure = monitored.power([(1000, 0), (1000, 5), (10_000, 0), (10_000, 50), (50_000, 250)])
+glue("power-share", "2%", display=False)
+glue("power-trainings", monitored.TRAININGS, display=False)
+shown = sure.set_index(["held-out points", "that meet the criterion"])
+shown = shown.rename(columns=lambda k: f"{k} look{'s' if k > 1 else ''}").map(lambda share: f"{share:.0%}")
+frame("How often the monitor stops", shown)
+
+# %% tags=["remove-input"]
+record_live("companion.estimators.monitored.power", sure, "monitor-stops")
 
 # %% [markdown]
 # For your own numbers ask the monitor. `monitor.copies_to_stop(512)` is the number of copies among the next 512 samples

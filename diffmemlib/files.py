@@ -12,6 +12,7 @@ import uuid
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import isfinite
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,8 +27,16 @@ def digest(data: bytes) -> str:
 
 
 def to_json(content: dict[str, Any]) -> bytes:
-    """Return the bytes of a readable JSON file, its keys sorted."""
-    return (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    """Return the bytes of a readable JSON file, its keys sorted; inf and nan, which JSON does not have, become null."""
+    return (json.dumps(_finite(content), indent=1, sort_keys=True, allow_nan=False) + "\n").encode()
+
+
+def _finite(content: Any) -> Any:
+    if isinstance(content, dict):
+        return {key: _finite(value) for key, value in content.items()}
+    if isinstance(content, list | tuple):
+        return [_finite(value) for value in content]
+    return None if isinstance(content, float) and not isfinite(content) else content
 
 
 def first_line(error: BaseException) -> str:
@@ -46,7 +55,7 @@ def read_text(path: Path) -> str:
     data = path.read_bytes()
     encoding = "utf-16" if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     try:
-        return data.decode(encoding).replace("\r\n", "\n")
+        return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         line = data[: error.start].count(b"\n") + 1
         raise ValueError(f"{path.name}, line {line}: not UTF-8; save the file as UTF-8 text") from None

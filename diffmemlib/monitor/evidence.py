@@ -51,16 +51,25 @@ def log_evidence(
     >>> round(log_evidence([0, 1, 16, 20], [512, 512, 512, 512], baseline_copies=2, baseline_size=1000), 1)
     8.1
     """
+    if not np.size(copies):
+        return 0.0  # nothing was bet
+    return float(log_evidences(copies, samples, baseline_copies, baseline_size, tolerance)[-1])
+
+
+def log_evidences(
+    copies: ArrayLike, samples: ArrayLike, baseline_copies: int, baseline_size: int, tolerance: float = 0.0
+) -> Floats:
+    """Return the logarithm of the evidence after each of several looks, (looks,); see `log_evidence`."""
     p, against = _held_out_rates(baseline_copies, baseline_size)
     capital = log_capital(copies, samples, np.minimum(p + tolerance, 1 - LEAST))
     # Between two of the rates the evidence against is at least the lower one's, and the capital, convex piece by piece
     # in log p, hardly less than the smaller of theirs.
-    least = np.min(np.minimum(capital[:-1], capital[1:]) + against[:-1])
-    return float(min(least, CAP))
+    least = np.min(np.minimum(capital[:, :-1], capital[:, 1:]) + against[:-1], axis=1)
+    return np.minimum(least, CAP)
 
 
 def log_capital(copies: ArrayLike, samples: ArrayLike, q: Floats) -> Floats:
-    """Return the logarithm of what a capital of 1 has become that was bet on more copies than a rate q brings.
+    """Return the logarithm of what a capital of 1 becomes that is bet on more copies than a rate q brings.
 
     A part is put in at each look, in equal shares, on each rate r of `RATES` above q: from then on a share is
     multiplied by (r/q)^copies ((1 - r)/(1 - q))^others. No bet gains on average while copies come at q or less, whether
@@ -77,17 +86,18 @@ def log_capital(copies: ArrayLike, samples: ArrayLike, q: Floats) -> Floats:
     Returns
     -------
     ndarray
-        (rates,).
+        After each look, (looks, rates).
     """
     q = np.asarray(q, float)[:, None]
     bets = RATES > q
     of_copy, of_other = np.where(bets, np.log(RATES / q), 0.0), np.where(bets, np.log((1 - RATES) / (1 - q)), 0.0)
     shares = np.full(bets.shape, -np.inf)
-    looks = list(zip(np.asarray(copies, float), np.asarray(samples, float), strict=True))
-    for look, (c, m) in enumerate(looks, 1):
+    capital = []
+    for look, (c, m) in enumerate(zip(np.asarray(copies, float), np.asarray(samples, float), strict=True), 1):
         part = -log(look * (look + 1) * len(RATES))
         shares = np.logaddexp(shares, part) + c * of_copy + (m - c) * of_other
-    return np.logaddexp(special.logsumexp(shares, axis=1), -log(len(looks) + 1))
+        capital.append(np.logaddexp(special.logsumexp(shares, axis=1), -log(look + 1)))
+    return np.array(capital)
 
 
 def copies_to_stop(

@@ -41,10 +41,12 @@ class Answer:
         Steps at which copies come in one more run, on n points, with the ends of its 95% interval.
     stop : float or None
         Step to stop at: the low end of tau_mem.
-    later_with_more : bool
-        Whether tau_gen grows with n in the runs, and may be later on all points.
     longest : float
         The last step at which a run was measured.
+    later_with_more : bool
+        Whether tau_gen grows with n in the runs, and may be later on all points.
+    largest : int
+        Points of the largest training.
     """
 
     status: Status
@@ -54,6 +56,7 @@ class Answer:
     stop: float | None
     longest: float
     later_with_more: bool = False
+    largest: int = 0
 
 
 def good_level(run: Run) -> float:
@@ -98,9 +101,9 @@ def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
 
     The value is the geometric mean of the runs of that size, which is nearest to all data. Whether this time goes on to
     grow with the size as it did so far, or stays, is not known. So the interval goes from the low end of what `predict`
-    tells of one more run of that size to the high end of what it tells of n points; it is without an end for one run,
-    and where no growth can be told. Where a run on more points went on past that time and its samples were not good,
-    they did not become good.
+    tells of one more run of that size to the high end of what it tells of n points. It is [0, inf] for one run, where
+    no growth can be told, and where an end is more than ten times away. Where a run on more points went on past that
+    time and its samples were not good, they did not become good.
 
     Parameters
     ----------
@@ -127,7 +130,8 @@ def tau_gen_of(runs: Sequence[Run], n: float | None = None) -> Interval | None:
         stays, grown = predict(*known, largest)[1], predict(*known, n)[2]
     except ValueError:
         stays, grown = 0.0, inf
-    return value[0], min(value[1], stays), max(value[2], grown)
+    low, high = min(value[1], stays), max(value[2], grown)
+    return (value[0], low, high) if high < WIDEST * value[0] and value[0] < WIDEST * low else (value[0], 0.0, inf)
 
 
 def good_later_with_more(runs: Sequence[Run]) -> bool:
@@ -151,18 +155,18 @@ def answer(runs: Sequence[Run], n: int) -> Answer:
     runs = [r for r in runs if len(r.curves)]
     if not runs:
         return Answer("nothing", n, None, None, None, 0.0)
-    longest = float(max(r.curves["step"].max() for r in runs))
+    longest, largest = float(max(r.curves["step"].max() for r in runs)), max(r.n for r in runs)
     tau_gen, tau_mem = tau_gen_of(runs, n), tau_mem_at(runs, n)
     if tau_mem is None:
         seen = {copies_from(r).status for r in runs}
         status: Status = (
             "no copies" if seen == {"censored"} else "too few" if "interpolated" in seen else "from the start"
         )
-        return Answer(status, n, tau_gen, None, None, longest)
+        return Answer(status, n, tau_gen, None, None, longest, largest=largest)
     if tau_gen is None:
-        return Answer("not good", n, None, tau_mem, None, longest)
+        return Answer("not good", n, None, tau_mem, None, longest, largest=largest)
     status = "window" if tau_gen[0] <= tau_mem[1] else "no window"
-    return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest, good_later_with_more(runs))
+    return Answer(status, n, tau_gen, tau_mem, tau_mem[1], longest, good_later_with_more(runs), largest)
 
 
 def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "vectors") -> list[str]:
@@ -234,6 +238,10 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
         )
     if isfinite(found.tau_gen[2]):
         good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f}"
+        if found.tau_gen[2] > low:
+            good += ", which may be after the step to stop at"
+    elif found.n > found.largest:
+        good += f"; from which step they are good on all {found.n:,} points, these trainings do not tell"
     if found.later_with_more:
         good += "; this time grew with n in these trainings, so it may be later on all points"
     if found.status == "no window":

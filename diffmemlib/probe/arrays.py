@@ -56,13 +56,16 @@ def from_array(array: NDArray[Any], name: str, size: int | None, grey: bool) -> 
     if short < 4 or long > 8 * short:
         raise SourceError(
             f"{name} has shape {array.shape}, which would be {len(images)} images of {images.shape[2]} x "
-            f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other"
+            f"{images.shape[3]}: give images of 4 x 4 or more, of which one side is at most 8 times the other, or, of "
+            "sequences and the like, one row of numbers a point (reshape to two axes)"
         )
     if grey and images.shape[1] != 3:
         raise SourceError(f"--grey is for colours, and {name} holds images of {_channels(images.shape[1])}")
     x, shades = _in_shades(images, name)
     x, cut = _square(x, SIDE if size is None else size)
     found += [f"They are images of {_channels(x.shape[1])}, from {images.min():g} to {images.max():g}.", *shades, *cut]
+    same = [i + 1 for i in range(images.shape[1]) if np.ptp(images[:, i]) == 0]
+    found += [f"Channel {i} has the same number everywhere: leave it out." for i in same]
     if grey:
         x = (x * torch.tensor([0.2989, 0.587, 0.114]).view(3, 1, 1)).sum(1, keepdim=True)
         found += ["Colours were turned to grey."]

@@ -66,7 +66,8 @@ def probe(
     SourceError
         Where the data cannot be taken.
     ValueError
-        For minutes out of range, and for a pilot that is not stored, or given beside a rate.
+        For minutes out of range, for a folder that holds a probe of other data, and for a pilot that is not stored, or
+        given beside a rate.
     RunBusyError
         Where another process is at the same folder.
     ChildProcessError
@@ -90,12 +91,10 @@ def probe(
         state = out / "probe.json"
         key = digest(to_json({"data": data.checksum, "model": asdict(model), "device": device.split(":")[0]}))
         spent = _spent(state, key)
-        if state.exists() and not spent and (out / "report.html").exists():
-            tell(f"{out.name} holds a report on other data, or by another model; this one will be written over it.")
         plan = Plan(out, model, data, device, workers or at_once(device))
         left = 60 * minutes - spent
         if 0 < spent and left < LEAST:
-            tell(f"All {minutes:g} minutes are used: nothing more is trained, and a larger --minutes goes on.")
+            tell(f"The {minutes:g} minutes are used: nothing more is trained, and a larger --minutes goes on.")
         elif left > 0:
             if not plan.known() and (warning := too_slow(model, data, device, left, plan.workers)):
                 tell(warning)
@@ -143,9 +142,15 @@ def _alone(out: Path) -> Iterator[None]:
 
 
 def _spent(state: Path, key: str) -> float:
-    """Seconds of earlier calls on the same data by the same model; 0 where nothing is told of any."""
+    """Seconds of earlier calls; 0 where nothing is told of any. ValueError where they were on other data."""
     try:
         told = json.loads(state.read_bytes())
-        return float(told["seconds"]) if told["key"] == key else 0.0
+        seconds, same = float(told["seconds"]), told["key"] == key
     except (OSError, ValueError, KeyError, TypeError):
         return 0.0
+    if not same:
+        raise ValueError(
+            f"--out {state.parent.name} holds a probe of other data, or one made otherwise (--size, --grey, --column, "
+            "--device): give a folder of its own to each, or remove that one"
+        )
+    return seconds

@@ -138,7 +138,7 @@ def read(
 
 @contextmanager
 def or_no_folder(lock: Path) -> Iterator[None]:
-    """Within the block, in which a folder's lock is held, what cannot be taken leaves no folder that is else empty.
+    """Within the block, in which a folder's lock is held, an error or Ctrl-C leaves no folder that is else empty.
 
     One stays that holds pictures which were read: with --skip-bad they need not be read again.
 
@@ -149,7 +149,7 @@ def or_no_folder(lock: Path) -> Iterator[None]:
     """
     try:
         yield
-    except ValueError:  # of data, and of what is asked for
+    except (ValueError, KeyboardInterrupt):  # of data, and of what is asked for
         if lock.parent.is_dir() and list(lock.parent.iterdir()) == [lock]:
             lock.unlink()
             lock.parent.rmdir()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
@@ -75,6 +76,7 @@ def phase(
     out = folder_for(out, "phase.html")
     with _in_turn(out), or_no_folder(out / "phase.lock"):
         data = read(source, out, size, grey, columns, skip_bad)
+        _check_same(out / "phase.json", data)
         grid = _grid(out, data, widths, sizes, steps, device)
     tell("\n".join(data.found))
     left, workers = len(grid.open()), workers or at_once(device)
@@ -91,7 +93,8 @@ def phase(
         facts = {"seconds": seconds, "device": device_name(device), "version": __version__}
         told, file = sentences(rows), out / "phase.html"
         write_atomic(out / "phase.json", to_json({
-            "source": name, "sentences": told, "rows": [asdict(row) for row in rows], "found": list(data.found),
+            "source": name, "data": data.checksum, "found": list(data.found), "sentences": told,
+            "rows": [asdict(row) for row in rows],
             "runs": [_as_json(width, run) for (width, _), run in runs.items() if len(run.curves)], **facts,
         }))  # fmt: skip
         write_atomic(file, html(name, grid, rows, runs, facts).encode())
@@ -103,6 +106,19 @@ def phase(
         tell(f"Trainings that are not made yet: {len(remaining)}; {rest}.")
     tell(f"The diagram: {shown(file)}")
     return rows, again
+
+
+def _check_same(file: Path, data: Data) -> None:
+    """Raise ValueError where a diagram of other data is stored; one without the data's checksum is written anew."""
+    try:
+        stored = json.loads(file.read_bytes())["data"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return
+    if stored != data.checksum:
+        raise ValueError(
+            f"--out {file.parent.name} holds a diagram of other data, or of these prepared otherwise (--size, --grey, "
+            "--column): give a folder of its own to each, or remove that one"
+        )
 
 
 @contextmanager

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TextIO
 
 import numpy as np
+import torch
+from torch import nn
 
 from ..training.loop import Trainer, TrainState
 from ..training.stopping import undisturbed_children
@@ -223,7 +225,9 @@ class Plan:
 
 
 def too_slow(model: Model, data: Data, device: str, seconds: float, workers: int) -> str:
-    """Return a warning where the smallest training would take longer than the seconds given, by the time of a step.
+    """Return a warning where the smallest training would take longer than the seconds given.
+
+    So say the time of a step, and of the network on as many points as are sampled at each milestone.
 
     Parameters
     ----------
@@ -242,14 +246,37 @@ def too_slow(model: Model, data: Data, device: str, seconds: float, workers: int
         began = time.monotonic()
         float(learner.step(1))
         step = (time.monotonic() - began) * model.batch / len(x)
-    needed = USUAL * step
+        look = time_of_a_look(net, model, x)
+    looks = sum(tau <= USUAL for tau in model.milestones())
+    needed = USUAL * step + looks * look
     if needed <= seconds:
         return ""
     smaller = ", or a smaller --size" if data.kind == "images" else ""
     return (
-        f"A step takes about {step:.2g} s, and trainings of the smallest size need about {USUAL:,} of them: "
-        f"{needed / 60:.0f} minutes. Give --minutes {max(4 * needed / 60 / min(workers, 4), 1):.0f} or more{smaller}."
+        f"Trainings of the smallest size need about {USUAL:,} steps of {step:.2g} s, and {looks} times samples, in "
+        f"{look:.2g} s each: {needed / 60:.0f} minutes. Give --minutes "
+        f"{max(4 * needed / 60 / min(workers, 4), 1):.0f} or more{smaller}."
     )
+
+
+@torch.no_grad()
+def time_of_a_look(net: nn.Module, model: Model, x: torch.Tensor) -> float:
+    """Return the seconds in which a network makes the samples of a milestone, by two of their steps.
+
+    Parameters
+    ----------
+    net, model
+        Of the probe.
+    x
+        Points, in the units of the network.
+    """
+    net.eval()
+    points = x[torch.arange(model.samples) % len(x)]
+    k = torch.zeros(model.samples, dtype=torch.long, device=x.device)
+    float(net(points, k).sum())  # libraries start
+    began = time.monotonic()
+    float((net(points, k) + torch.randn_like(points)).sum())
+    return (time.monotonic() - began) * model.sampling_steps
 
 
 def how_it_ended(status: int) -> str:

@@ -19,7 +19,7 @@ from .backtest import FACTOR, Backtest, backtests
 from .data import Data, Kind
 from .model import FEATURES, Model
 from .pilot import Pilot
-from .training import COPIES, ERRORS, Run
+from .training import COPIES, ERRORS, SURE, Run
 
 VERDICTS = {
     "inside": "inside the interval", "earlier": "earlier than the interval", "later": "later than the interval",
@@ -258,8 +258,9 @@ def criteria(kind: Kind) -> list[str]:
     features = "features of an untrained network" if kind == "images" else f"{FEATURES} random Fourier features"
     return [
         f"A sample is a copy where its nearest training point is less than a third as far away as the second nearest. "
-        f"Copies have come when their share exceeds that among held-out data by {COPIES:.0%}, or by {ERRORS:g} "
-        "standard errors where this is more.",
+        f"Copies have come when their share exceeds what new data may have by {COPIES:.0%}, or by {ERRORS:g} standard "
+        f"errors where this is more. New data may have the upper end of the {SURE:.0%} interval that the held-out data "
+        "give.",
         f"Samples are good when their Fréchet distance to held-out data, between {features}, is at most twice that of "
         "the training points themselves, or that of the Gaussian with the data's mean and covariance where this is "
         "more. That is a low bar: look at them.",

@@ -21,6 +21,8 @@ MOST_BYTES = 2**33  # of a file
 MAGIC = {".npy": (b"\x93NUMPY",), ".npz": (b"PK\x03\x04", b"PK\x05\x06")}  # at the beginning of a file
 IDENTITY = re.compile(r"(.*[_ ])?(id|index|idx|no|nr|number|row|key)", re.IGNORECASE)  # names of columns that count
 HEAD = 2**16  # characters in which the separator is looked for
+LEVELS = 20  # different whole numbers in a column that may be labels, at most
+FAR = 5.0  # times the range of all others at which a number that is repeated may stand for a gap
 
 
 def read_array(path: Path, columns: Sequence[str] = ()) -> tuple[NDArray[Any], list[str]]:
@@ -71,7 +73,7 @@ def read_array(path: Path, columns: Sequence[str] = ()) -> tuple[NDArray[Any], l
         )
     if array.dtype.kind not in "fiub":
         raise SourceError(f"{name} holds {array.dtype} of shape {array.shape}: give numbers, a point a row")
-    return array, []
+    return array, _stand_ins(array, [f"{i}" for i in range(1, array.shape[1] + 1)]) if array.ndim == 2 else []
 
 
 def _arrays(path: Path, suffix: str) -> dict[str, NDArray[Any]]:
@@ -99,19 +101,30 @@ def _table(path: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
     if suffix == ".parquet":
         return pd.read_parquet(path), []
     told: list[str] = []
-    text, name = read_text(path), quoted(path.name)
+    name = quoted(path.name)
+    try:
+        text = read_text(path)
+    except ValueError as error:
+        raise SourceError(str(error)) from None
     separators = ["\t"] if suffix == ".tsv" else [",", ";", "\t"]
-    head = text[:HEAD].splitlines()
+    head = [line for line in text[:HEAD].splitlines() if not line.startswith("#")] or text[:HEAD].splitlines()
     # The separator that cuts the first line into most fields, if the next lines have as many.
     fields = {s: [len(row) for row in csv.reader(head[:20], delimiter=s) if row] or [0] for s in separators}
     separator = max(separators, key=lambda s: (fields[s][0] > 1, len(set(fields[s])) == 1, fields[s][0]))
     rows = [(i, row) for i, row in enumerate(csv.reader(io.StringIO(text), delimiter=separator), 1) if any(row)]
+    rows, comments = _without_comments(rows)
+    if comments:
+        told += [f"Comment lines (#) at its beginning, which were left out: {comments}."]
     if len(rows) < 2:
         raise SourceError(f"{name} is empty: give a line of names, then a line for each point")
     columns = [cell.strip() for cell in rows[0][1]]
-    if all(_is_number(cell) for cell in columns):
+    columns[0] = columns[0].removeprefix("#").lstrip()  # as numpy writes a line of names
+    if columns in ([str(i + first) for i in range(len(columns))] for first in (0, 1)) and len(columns) > 1:
+        told += ["Its first line numbers the columns, and was taken for their names."]
+        rows = rows[1:]
+    elif all(_is_number(cell) for cell in columns):
         columns = [f"column {i}" for i in range(1, len(columns) + 1)]
-        told = ["Its first line holds numbers and was taken for a point: put a line of names above if it is none."]
+        told += ["Its first line holds numbers and was taken for a point: put a line of names above if it is none."]
     else:
         rows = rows[1:]
     if odd := next(((i, row) for i, row in rows if len(row) != len(columns)), None):
@@ -137,6 +150,20 @@ def _table(path: Path, suffix: str) -> tuple[pd.DataFrame, list[str]]:
     return numbers, told
 
 
+def _without_comments(rows: list[tuple[int, list[str]]]) -> tuple[list[tuple[int, list[str]]], int]:
+    """The rows without comments above them, and how many those were.
+
+    A first row with # is a comment, unless it has a name for each number of the next: then it is a line of names.
+    """
+    comments = 0
+    while len(rows) > 1 and rows[0][1][0].lstrip().startswith("#"):
+        (_, first), (_, second) = rows[:2]
+        if len(first) == len(second) and all(map(_is_number, second)):
+            break
+        rows, comments = rows[1:], comments + 1
+    return rows, comments
+
+
 def _is_number(cell: str) -> bool:
     try:
         float(cell)
@@ -157,11 +184,11 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
         raise SourceError(f"{name} has no column {_listed(missing)}; it has {_listed(list(table.columns))}")
     counting = [] if columns else [c for c in table.columns if _counts(table[c], c)]
     told = [f"The column {quoted(c)} only numbers the rows and was left out (--column takes it)." for c in counting]
-    table = _spread(table[columns] if columns else table.drop(columns=counting), name)
+    table = _as_numbers(_spread(table[columns] if columns else table.drop(columns=counting), name))
     if text := [c for c in table.columns if not pd.api.types.is_numeric_dtype(table[c])]:
         numbers = [c for c in table.columns if c not in text]
         column = table[text[0]]
-        told = pd.to_numeric(column, errors="coerce").isna() & column.notna() & (column.astype(str) != "")
+        told = _parsed(column).isna() & column.notna() & (column.astype(str) != "")
         row = int(told.to_numpy().argmax())
         if len(table.columns) == 1 and re.search(r"[\s|]", str(column.iloc[row])):
             raise SourceError(f"{name} has no comma, semicolon or tab between its columns: write one of them")
@@ -182,7 +209,50 @@ def _numbers(table: pd.DataFrame, columns: Sequence[str], name: str) -> tuple[ND
         )
     if table.empty:
         raise SourceError(f"{name} has no column of measurements: give one or more")
-    return table.to_numpy(float), told
+    names, x = list(table.columns), table.to_numpy(float)
+    told += [f"Its columns are {_listed(names)}; --column NAME, given for each, chooses among them."]
+    labels = [c for c in names if (table[c] % 1 == 0).all() and 1 < table[c].nunique() <= LEVELS]
+    if 0 < len(labels) < len(names):
+        told += [
+            f"At most {LEVELS} different whole numbers are in {_listed(labels)}: if they are labels and no "
+            "measurements, choose the other columns."
+        ]
+    return x, told + _stand_ins(x, names)
+
+
+def _stand_ins(x: NDArray[Any], names: Sequence[str]) -> list[str]:
+    """What columns hold a number that is repeated and far from all others, as -9999 for a gap, in a sentence."""
+    found = []
+    for sign, values in ((1, x), (-1, -x.astype(float))):
+        lowest, highest = values.min(axis=0).astype(float), values.max(axis=0).astype(float)
+        at_lowest = values == lowest
+        others = np.where(at_lowest, highest, values).min(axis=0)
+        far = (others - lowest > FAR * (highest - others)) & (highest > others)
+        far &= (at_lowest.sum(axis=0) > 1) & (at_lowest.mean(axis=0) < 0.5)
+        found += [f"{sign * lowest[i]:g} in column {quoted(names[i])}" for i in np.flatnonzero(far).tolist()]
+    if not found:
+        return []
+    return [
+        f"Far from all others and repeated: {_listed(found)}. If such numbers stand for gaps, leave their rows out."
+    ]
+
+
+def _parsed(column: pd.Series) -> pd.Series:
+    """What a column says as numbers; NaN where it does not, and so all dates."""
+    if isinstance(column.dtype, pd.DatetimeTZDtype) or column.dtype.kind in "mM":
+        return pd.Series(np.nan, index=column.index)
+    cells = column.astype(object).map(lambda cell: None if hasattr(cell, "isoformat") else cell)
+    return pd.to_numeric(cells, errors="coerce")
+
+
+def _as_numbers(table: pd.DataFrame) -> pd.DataFrame:
+    """A table in which columns of decimals, or of text that says numbers throughout, are numbers."""
+    table = table.copy()
+    for i in range(table.shape[1]):
+        column = table.iloc[:, i]
+        if not pd.api.types.is_numeric_dtype(column) and (numbers := _parsed(column)).notna().equals(column.notna()):
+            table.isetitem(i, numbers)
+    return table
 
 
 def _spread(table: pd.DataFrame, name: str) -> pd.DataFrame:

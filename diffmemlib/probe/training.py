@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy.stats import beta
+from torch import nn
 
 from ..files import NumberedFiles, RunBusyError, run_lock, to_json, write_atomic
 from ..randomness import derive_seed
@@ -24,11 +26,16 @@ from ..training.loop import DivergedError, train
 from .data import Data
 from .model import Measure, Model
 
-COPIES = 0.02  # share above that of held-out data at which copies have come
-ERRORS = 3.5  # standard errors of both shares, where these are more
+COPIES = 0.02  # share above what new data may have at which copies have come
+ERRORS = 2.0  # standard errors of the samples' share, where these are more
+SURE = 0.9  # that new data have no more than that
 PLAIN = 0.04  # share above that level at which a run has shown what it is made for, and ends
 WAIT = 60.0  # seconds for a process of an earlier call to let go of a run
 CHECKPOINT_SECONDS = 20.0
+
+
+class TimeIsOver(Exception):
+    """The time was over in the middle of a measurement, which is made again when the training goes on."""
 
 
 @dataclass(frozen=True)
@@ -82,8 +89,10 @@ class Run:
 def copies_level(baseline: float, held_out: int, samples: int) -> float:
     """Return the share of samples at which copies have come.
 
-    It is that of held-out data and 0.02, or 3.5 standard errors of the difference where this is more: in few
-    dimensions many points meet the criterion by chance.
+    In few dimensions many points meet the criterion by chance. How many new data do is known from the held-out ones
+    only: the upper end of the one-sided 90% Clopper-Pearson interval is allowed for, and 0.02 more, or two standard
+    errors of such a share of samples where this is more. So a training without copies reaches the level, at any of its
+    milestones, in one case of twenty at most.
 
     Parameters
     ----------
@@ -92,8 +101,9 @@ def copies_level(baseline: float, held_out: int, samples: int) -> float:
     held_out, samples
         How many there are of either.
     """
-    error = (baseline * (1 - baseline) * (1 / held_out + 1 / samples)) ** 0.5
-    return baseline + max(COPIES, ERRORS * error)
+    met = round(baseline * held_out)
+    most = float(beta.ppf(SURE, met + 1, held_out - met)) if met < held_out else 1.0
+    return most + max(COPIES, ERRORS * (most * (1 - most) / samples) ** 0.5)
 
 
 def copies_plain(run: Run) -> bool:
@@ -165,11 +175,20 @@ def train_one(
         level = copies_level(measure.baseline, len(data.held_out), model.samples)
         facts = {"n": n, "seed": seed, "baseline": measure.baseline, "level": level, **measure.landmarks}
 
+        def over() -> bool:
+            each_step()
+            return time.monotonic() > end or should_stop()
+
         def asked() -> bool:
             nonlocal steps
             steps += 1
-            each_step()
-            return time.monotonic() > end or should_stop()
+            return over()
+
+        def while_measuring(module: nn.Module, _: object) -> None:
+            if not module.training and over():
+                raise TimeIsOver
+
+        net.register_forward_pre_hook(while_measuring)
 
         def keep(ended: str) -> None:
             now = time.monotonic()
@@ -195,6 +214,8 @@ def train_one(
                     break
         except (DivergedError, FloatingPointError):
             ended = "diverged"
+        except TimeIsOver:
+            pass
         keep(ended)
         stored = read_run(folder, model, n, seed)
         assert stored is not None

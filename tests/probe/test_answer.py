@@ -1,5 +1,6 @@
 """From curves to the answer, on runs whose times are known."""
 
+from dataclasses import replace
 from math import inf
 
 import numpy as np
@@ -22,7 +23,7 @@ from diffmemlib.probe.answer import (
 from diffmemlib.probe.backtest import Backtest, backtests
 from diffmemlib.probe.report import beyond, outcome
 from diffmemlib.probe.training import copies_level
-from diffmemlib.timescales.crossings import Timescale
+from diffmemlib.timescales.crossings import Timescale, share_crossing
 from diffmemlib.timescales.prediction import predict
 
 
@@ -155,24 +156,53 @@ def test_one_look_with_copies_by_chance_is_not_the_rise():
     assert copies_from(run).tau == pytest.approx(30 * 64, rel=0.05)
 
 
+def test_an_interval_of_good_samples_that_says_nothing_is_not_told():
+    """Two sizes whose times differ by chance allow a growth that has no end on all points."""
+    runs = [made(32), made(64), made(64, 1, gen=800.0), made(32, 1)]
+    found = answer(runs, 20000)
+    assert found.tau_gen is not None and found.tau_gen[1:] == (0.0, inf)
+    told = " ".join(sentences(found, 16, 50.0))
+    assert "; from which step they are good on all 20,000 points, these trainings do not tell" in told
+    for interval in (tau_gen_of(several(), n) for n in (128, 256, 1024, 10**5)):
+        assert interval[1:] == (0.0, inf) or interval[2] < 10 * interval[0] < 100 * interval[1]
+
+
+def test_samples_that_may_be_good_after_the_step_to_stop_at_are_told():
+    found = answer(several(gen=900.0), 256)
+    assert found.tau_gen is not None and found.tau_mem is not None
+    late = replace(found, tau_gen=(900.0, 500.0, found.tau_mem[1] + 1))
+    assert ", which may be after the step to stop at" in " ".join(sentences(late, 16, 50.0))
+    assert "may be after" not in " ".join(sentences(replace(late, tau_gen=(900.0, 500.0, 1200.0)), 16, 50.0))
+
+
 def test_minutes_are_left_out_where_the_rate_is_not_known():
     assert "minutes" not in " ".join(sentences(answer(several(), 2048), 16, 0.0))
 
 
 @pytest.mark.parametrize(
-    ("baseline", "held_out", "level"), [(0.0, 300, 0.02), (0.005, 400, 0.0326), (0.05, 35, 0.1998)]
+    ("met", "held_out", "samples", "most"),
+    [(0, 300, 10**6, 1 - 0.1 ** (1 / 300)), (0, 35, 10**6, 1 - 0.1 ** (1 / 35)), (2, 400, 10**6, 0.01327)],
 )
-def test_the_level_of_copies_is_beyond_the_errors_of_both_shares(baseline, held_out, level):
-    assert copies_level(baseline, held_out, 100) == pytest.approx(level, abs=0.002)
+def test_the_level_of_copies_is_beyond_what_held_out_data_allow(met, held_out, samples, most):
+    """Where none of h meets the criterion, new data meet it with a rate p of which (1 - p)^h is 10%."""
+    assert copies_level(met / held_out, held_out, samples) == pytest.approx(most + 0.02, abs=1e-4)
+    few = copies_level(met / held_out, held_out, 100)
+    assert few == pytest.approx(most + max(0.02, 2 * (most * (1 - most) / 100) ** 0.5), abs=1e-4)
+    assert copies_level(1.0, 35, 100) == pytest.approx(1.02), "where all data meet the criterion, nothing can be told"
 
 
-def test_in_few_dimensions_chance_alone_seldom_reaches_the_level():
-    """Of 400 trainings without a copy, whose samples meet the criterion as often as held-out data do."""
-    rng, early = np.random.default_rng(0), 0
-    for _ in range(400):
-        held_out, samples = rng.binomial(100, 0.11) / 100, rng.binomial(400, 0.11, size=18) / 400
-        early += (samples >= copies_level(held_out, 100, 400)).any()
-    assert early < 0.05 * 400
+@pytest.mark.parametrize("rate", [0.0, 0.005, 0.013, 0.037, 0.11, 0.2])
+@pytest.mark.parametrize("held_out", [35, 50, 75, 500])
+def test_where_samples_are_as_new_data_copies_are_seldom_told(rate, held_out):
+    """In few dimensions samples without a copy meet the criterion too: at most one training in twenty is wrong."""
+    rng, samples, steps = np.random.default_rng(0), 400, 100 * 1.47 ** np.arange(16)
+    levels = [copies_level(met / held_out, held_out, samples) for met in rng.binomial(held_out, rate, 300)]
+    shares = rng.binomial(samples, rate, (300, len(steps))) / samples
+    wrong = [
+        share_crossing(steps, f_mem, samples, level).status != "censored"
+        for f_mem, level in zip(shares, levels, strict=True)
+    ]
+    assert np.mean(wrong) <= 0.05
 
 
 def test_a_larger_training_is_predicted_from_those_a_quarter_of_its_size():

@@ -54,14 +54,33 @@ def test_a_training_whose_last_measurement_is_lost_makes_it_again(tmp_path, data
     assert again.ended == "copies"
 
 
-def test_minutes_of_another_model_are_not_counted(tmp_path, vectors, tiny, monkeypatch):
+def test_a_folder_with_a_probe_of_other_data_or_of_another_model_is_left_as_it_is(tmp_path, vectors, tiny, monkeypatch):
     """As on another device, or by another version."""
     monkeypatch.setattr(command, "SHORTEST", 0.0)
     quiet = {"workers": 1, "tell": lambda text: None}
     command.probe(str(vectors), tmp_path / "out", 0.05, **quiet)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+    np.save(tmp_path / "others.npy", np.load(vectors)[:150])
+    with pytest.raises(ValueError, match="--out out holds a probe of other data, or one made otherwise"):
+        command.probe(str(tmp_path / "others.npy"), tmp_path / "out", 0.05, **quiet)
     other = Model(**{**vars(TINY["vectors"]), "width": 32})
     monkeypatch.setitem(probe_model.MODELS, ("vectors", "cpu"), other)
-    assert command.probe(str(vectors), tmp_path / "out", 0.05, **quiet).status != "nothing"
+    with pytest.raises(ValueError, match="give a folder of its own to each, or remove that one"):
+        command.probe(str(vectors), tmp_path / "out", 0.05, **quiet)
+    assert before == {path: path.read_bytes() for path in (tmp_path / "out").rglob("*") if path.is_file()}
+
+
+def test_minutes_that_end_within_a_look_end_it_and_the_next_call_makes_it(tmp_path, data, tiny):
+    """A look at wide vectors can take longer than the minutes given."""
+    looks = itertools.count()
+
+    def in_the_second_step_of_sampling() -> bool:
+        return next(looks) == 25  # 20 steps of training come before the first milestone
+
+    one = train_one(tmp_path / "one", TINY["vectors"], data, 8, 0, 60)
+    cut = train_one(tmp_path / "two", TINY["vectors"], data, 8, 0, 60, should_stop=in_the_second_step_of_sampling)
+    assert cut.ended == "time" and len(cut.curves) == 0
+    same(one, train_one(tmp_path / "two", TINY["vectors"], data, 8, 0, 60))
 
 
 class Steps:
@@ -199,15 +218,17 @@ def test_minutes_that_are_used_are_told_and_train_nothing(tmp_path, vectors, tin
     monkeypatch.setattr(plan.Plan, "carry_out", lambda *_: pytest.fail("nothing is to be trained"))
     said.clear()
     command.probe(str(vectors), tmp_path / "out", 0.2, **quiet)
-    assert "All 0.2 minutes are used: nothing more is trained, and a larger --minutes goes on." in said
+    assert "The 0.2 minutes are used: nothing more is trained, and a larger --minutes goes on." in said
 
 
 def test_steps_that_take_too_long_are_told_before_anything_is_trained(data, monkeypatch):
     clock = itertools.count(0, 5)
     monkeypatch.setattr(plan.time, "monotonic", lambda: float(next(clock)))
     said = plan.too_slow(TINY["vectors"], data, "cpu", 600.0, 2)
-    assert said.startswith("A step takes about 5 s, and trainings of the smallest size need about 1,000 of them: 83 ")
-    assert said.endswith("Give --minutes 167 or more.")
+    assert said == (
+        "Trainings of the smallest size need about 1,000 steps of 5 s, and 11 times samples, in 50 s each: 92 minutes. "
+        "Give --minutes 185 or more."
+    )
     assert plan.too_slow(TINY["vectors"], data, "cpu", 6000.0, 2) == ""
 
 

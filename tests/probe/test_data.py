@@ -4,6 +4,7 @@ import io
 import pickle
 import re
 import zipfile
+from decimal import Decimal
 from pathlib import Path
 
 import numpy as np
@@ -201,6 +202,59 @@ def test_the_usual_tables_of_other_programs_are_read_as_they_are_meant(tmp_path)
     data = [probe_data(tmp_path / f"{name}.csv", tmp_path) for name in ("pandas", "mark", "excel")]
     assert len({d.checksum for d in data}) == 1 and data[0].shape == (4,)
     assert probe_data(tmp_path / "mark.csv", tmp_path, columns=("w", "h, cm", "w")).shape == (2,)
+
+
+@pytest.mark.parametrize(
+    ("head", "told"),
+    [
+        ("0,1,2,3", "Its first line numbers the columns, and was taken for their names."),
+        ("1,2,3,4", "Its first line numbers the columns, and was taken for their names."),
+        ("# made by a lab, in May\n# twice\na,b,c,d", "Comment lines (#) at its beginning, which were left out: 2."),
+        ("# a,b,c,d", "Its columns are a, b, c, d; --column NAME, given for each, chooses among them."),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_lines_above_the_numbers_are_no_points(tmp_path, head: str, told: str, end: str):
+    lines = head.splitlines() + [",".join(f"{v:.6f}" for v in row) for row in VECTORS]
+    (tmp_path / "x.csv").write_bytes(end.join(lines).encode())
+    data = probe_data(tmp_path / "x.csv", tmp_path)
+    assert data.count == COUNT and data.shape == (4,) and told in data.found
+
+
+def test_decimals_and_text_that_says_numbers_are_numbers_and_dates_are_none(tmp_path):
+    frame = pd.DataFrame(VECTORS.round(6), columns=list("abcd"))
+    frame.to_parquet(tmp_path / "floats.parquet")
+    frame.map(lambda v: Decimal(f"{v:.6f}")).to_parquet(tmp_path / "decimals.parquet")
+    frame.map(lambda v: f"{v:.6f}").to_parquet(tmp_path / "text.parquet")
+    checksums = {probe_data(tmp_path / f"{n}.parquet", tmp_path).checksum for n in ("floats", "decimals", "text")}
+    assert len(checksums) == 1
+    for zone in (None, "UTC"):
+        frame.assign(when=pd.date_range("2020", periods=COUNT, tz=zone)).to_parquet(tmp_path / "dates.parquet")
+        with pytest.raises(SourceError, match=r"without numbers: when\. .* leave such columns out"):
+            probe_data(tmp_path / "dates.parquet", tmp_path)
+
+
+def test_labels_and_numbers_that_stand_for_gaps_are_told(tmp_path):
+    frame = pd.DataFrame(VECTORS, columns=list("abcd")).assign(kind=np.arange(COUNT) % 3, one=np.arange(COUNT) % 2)
+    frame.loc[3:8, "b"], frame.loc[9:10, "c"] = -9999.0, 1e6
+    frame.to_csv(tmp_path / "x.csv", index=False)
+    labels, gaps = probe_data(tmp_path / "x.csv", tmp_path).found[3:5]
+    assert labels.startswith("At most 20 different whole numbers are in kind, one: if they are labels")
+    assert gaps.startswith("Far from all others and repeated: -9999 in column b, 1e+06 in column c. If such numbers")
+    np.save(tmp_path / "x.npy", frame.to_numpy(float))
+    assert any(
+        "-9999 in column 2, 1e+06 in column 3" in told for told in probe_data(tmp_path / "x.npy", tmp_path).found
+    )
+    pd.DataFrame(VECTORS).assign(tail=VECTORS[:, 0] ** 9, kind=np.arange(COUNT) % 3).to_csv(
+        tmp_path / "y.csv", index=False
+    )
+    assert not any("Far from" in told for told in probe_data(tmp_path / "y.csv", tmp_path).found), "heavy tails"
+
+
+def test_a_channel_without_content_is_told(tmp_path):
+    images = np.stack([np.random.default_rng(0).random((COUNT, 8, 8)), np.zeros((COUNT, 8, 8))], axis=1)
+    np.save(tmp_path / "x.npy", images)
+    assert "Channel 2 has the same number everywhere: leave it out." in probe_data(tmp_path / "x.npy", tmp_path).found
 
 
 @pytest.mark.parametrize("kind", [">f4", ">f8", "longdouble", "float16", "int32"])

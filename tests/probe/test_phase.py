@@ -212,6 +212,16 @@ def test_arguments_that_cannot_be_end_in_one_sentence(vectors, arguments, senten
     assert not (vectors.parent / "phase").exists(), "nothing is left of a command that could not begin"
 
 
+def test_a_folder_with_a_diagram_of_other_data_is_left_as_it_is(tmp_path, vectors, tiny):
+    arguments = (tmp_path / "phase", (16,), (8,))
+    diagram.phase(str(vectors), *arguments, steps=100, workers=1, tell=lambda text: None)
+    before = (tmp_path / "phase" / "phase.json").read_bytes()
+    np.save(tmp_path / "others.npy", np.load(vectors)[:150])
+    with pytest.raises(ValueError, match="--out phase holds a diagram of other data"):
+        diagram.phase(str(tmp_path / "others.npy"), *arguments, steps=100, workers=1, tell=lambda text: None)
+    assert (tmp_path / "phase" / "phase.json").read_bytes() == before
+
+
 def test_boundaries_in_words():
     from diffmemlib.timescales.crossings import Boundary
 

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import stat
+from math import inf, nan
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +130,10 @@ def test_whether_a_file_can_be_written_is_asked_without_touching_it(tmp_path):
     for impossible in (tmp_path, tmp_path / "kept.json" / "b.json"):
         with pytest.raises(OSError, match="could not be written"):
             check_writable(impossible)
+
+
+def test_json_is_json_whatever_the_numbers():
+    content = to_json({"interval": (1.0, inf), "rows": [{"value": nan, "count": 3, "name": "x", "good": True}]})
+    assert json.loads(content, parse_constant=pytest.fail) == {
+        "interval": [1.0, None], "rows": [{"value": None, "count": 3, "name": "x", "good": True}],
+    }  # fmt: skip

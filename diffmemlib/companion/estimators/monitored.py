@@ -9,7 +9,7 @@ import pandas as pd
 from scipy import stats
 
 from ...experiments.gmm import population, training_set
-from ...monitor.evidence import copies_to_stop
+from ...monitor.evidence import copies_to_stop, log_evidences
 from ...monitor.monitor import MemorizationMonitor
 from ...randomness import derive_seed
 from ...runs.store import Result
@@ -18,6 +18,7 @@ from .window import as_text
 
 HELD_OUT = 2000  # points of the population that no run trains on
 CHANCE = 0.8  # with which a share of copies is called detectable
+TRAININGS = 500  # that are simulated for a power
 
 
 def watch(run: Result) -> MemorizationMonitor:
@@ -60,3 +61,19 @@ def detectable(held_out: Sequence[int], samples: Sequence[int], looks: int = 10,
             row.append(np.nan if needed is None else stats.beta.ppf(CHANCE, needed, m - needed + 1))
         rows[size] = row
     return pd.DataFrame.from_dict(rows, orient="index", columns=list(samples)).rename_axis("held-out points")
+
+
+def power(
+    held_out: Sequence[tuple[int, int]], looks: int = 4, f_mem: float = 0.02, samples: int = 512, alpha: float = 0.05
+) -> pd.DataFrame:
+    """The share of simulated trainings that are stopped after so many looks, if a share f_mem of samples are copies.
+
+    held_out: pairs of the number of held-out points and of those that meet the criterion, a row each. No looks went
+    before. A column for each number of looks.
+    """
+    drawn = np.random.default_rng(0).binomial(samples, f_mem, size=(TRAININGS, looks))
+    rows = []
+    for size, copies in held_out:
+        over = [log_evidences(row, [samples] * looks, copies, size) >= -np.log(alpha) for row in drawn]
+        rows.append((size, copies, *np.logical_or.accumulate(over, axis=1).mean(axis=0)))
+    return pd.DataFrame(rows, columns=["held-out points", "that meet the criterion", *range(1, looks + 1)])

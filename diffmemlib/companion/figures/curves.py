@@ -242,7 +242,7 @@ def thresholds(results: Sequence[Result], fresh: pd.DataFrame) -> tuple[plt.Figu
         table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
         for n, part in table.groupby("n"):
             axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
-        axis.axhline(fresh[title.removeprefix("k = ")].max(), color="0.4", ls=":", lw=1.2, label="fresh data")
+        axis.axhline(fresh[title.removeprefix("k = ")].max(), color="0.4", ls=":", lw=1.2, label="unseen data")
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
         plain_ticks(axis.xaxis)
         tables.append(table)
