@@ -212,12 +212,13 @@ def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
         All that are known.
     """
     import matplotlib.pyplot as plt
+    from matplotlib.transforms import ScaledTranslation
 
     from .figures import STYLE
 
     middle, colors = TIMES[1], plt.colormaps["viridis"](np.linspace(0.75, 0.1, len(TIMES)))
     with plt.rc_context(STYLE):
-        drawn, axis = plt.subplots(figsize=(7.5, 4.2), layout="constrained")
+        drawn, axis = plt.subplots(figsize=(5.8, 4.8), layout="constrained")
         cells = []
         for row in rows:
             for n in grid.sizes:
@@ -237,10 +238,12 @@ def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
             line = [(b.n, p) for b, p in told if b.status in ("interpolated", "on grid")]
             label = rf"no copies to the right, at ${'' if c == 1 else c}\tau_{{gen}}$"
             axis.plot(*(np.array(line).T if line else ([], [])), "o-", color=color, ms=6, lw=1.6, label=label)
-            for b, p in told:
+            for b, p in told:  # several may point beyond the same size: each a little above the one before
                 if b.status in ("above range", "below range"):
+                    aside = ScaledTranslation(0, 0.11 * (TIMES.index(c) - 1), drawn.dpi_scale_trans)
+                    marker = ">" if b.status == "above range" else "<"
                     axis.plot(
-                        b.n, p, ">" if b.status == "above range" else "<", color=color, ms=9, mec="#222222", zorder=4
+                        b.n, p, marker, color=color, ms=8, mec="#222222", zorder=4, transform=axis.transData + aside
                     )
         axis.plot([], [], "x", color="#999999", label="not told")
         axis.set(xscale="log", yscale="log", xlabel="training points n", ylabel="parameters p")
@@ -248,7 +251,7 @@ def figure(grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run]) -> Figure:
         axis.set_yticks([row.parameters for row in rows], [f"{row.parameters:,}\n(W = {row.width})" for row in rows])
         axis.minorticks_off()
         axis.margins(0.15, 0.2)
-        drawn.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=9)
+        drawn.legend(loc="outside lower center", frameon=False, fontsize=9)
     return drawn
 
 

@@ -10,8 +10,9 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, NullLocator
 from numpy.typing import NDArray
 from PIL import Image
 from scipy.sparse.linalg import svds
@@ -23,6 +24,7 @@ from .training import Run, chosen
 
 GOOD, MEMORY = "#0072b2", "#d55e00"  # distinct without colour vision
 GAP, ZOOM = 2, 4
+ACROSS = 6  # samples in a row: more are too small to judge on a phone
 STYLE: Any = {
     "font.size": 11,
     "axes.spines.top": False,
@@ -43,12 +45,14 @@ def svg(figure: Figure) -> str:
     return text[text.index("<svg") :]
 
 
-def curves(runs: Sequence[Run]) -> Figure:
-    """Draw distance, both losses and f_mem of every run against steps, and f_mem against steps divided by n."""
+def curves(runs: Sequence[Run]) -> list[Figure]:
+    """Draw distance, both losses and f_mem of every run against steps, and f_mem against steps/n, a figure each."""
     sizes = sorted({r.n for r in runs})
-    shades = dict(zip(sizes, plt.colormaps["viridis"](np.linspace(0.8, 0.05, len(sizes))), strict=True))
+    # Not lighter, nor, with light and dark exchanged, darker: each is to be seen on both.
+    shades = dict(zip(sizes, plt.colormaps["viridis"](np.linspace(0.6, 0.05, len(sizes))), strict=True))
     with plt.rc_context(STYLE):
-        figure, ((left, losses), (middle, right)) = plt.subplots(2, 2, figsize=(10, 6.6), layout="constrained")
+        figures, axes = zip(*(plt.subplots(figsize=(5, 3.4), layout="constrained") for _ in range(4)), strict=True)
+        left, losses, middle, right = axes
         for run in runs:
             distance, f_mem = run.curve("distance"), run.curve("f_mem")
             label = f"n = {run.n}" if run.seed == min(r.seed for r in runs if r.n == run.n) else None
@@ -70,18 +74,23 @@ def curves(runs: Sequence[Run]) -> Figure:
         for axis, label in ((middle, "training steps"), (right, "training steps / n")):
             axis.axhline(np.mean([r.level for r in runs]), color=MEMORY, ls="--", lw=1)
             axis.set(xscale="log", xlabel=label, ylabel="share of copies", ylim=(0, None))
-        for axis in (left, losses, middle, right):  # over less than a decade the labels of minor ticks overlap
-            axis.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            axis.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            axis.xaxis.set_minor_formatter(NullFormatter())
+        for axis in axes:
+            _few_labels(axis.xaxis)
             axis.tick_params(axis="x", labelrotation=30)
-    return figure
+    return list(figures)
+
+
+def _few_labels(axis: Axis) -> None:
+    """Name 1, 2 and 5 of each decade: over less than one the usual labels overlap, or there is one alone."""
+    axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,g}"))
+    axis.set_minor_formatter(NullFormatter())
 
 
 def window(runs: Sequence[Run], found: Answer) -> Figure:
     """Draw both times of every run against n, and what is predicted up to all points."""
     with plt.rc_context(STYLE):
-        figure, axis = plt.subplots(figsize=(7, 4), layout="constrained")
+        figure, axis = plt.subplots(figsize=(5.6, 5), layout="constrained")
         for run in runs:
             for time, color in ((good_from(run), GOOD), (copies_from(run), MEMORY)):
                 marker = {"interpolated": "o", "censored": "^", "at first point": "v"}[time.status]
@@ -95,6 +104,8 @@ def window(runs: Sequence[Run], found: Answer) -> Figure:
             axis.fill_between(n, low, high, color=MEMORY, alpha=0.15, lw=0)
         if found.tau_gen:
             axis.axhline(found.tau_gen[0], color=GOOD, lw=1.4)
+        if found.stop is not None:
+            axis.plot(found.n, found.stop, "s", color="#222222", ms=7, zorder=4, label="stop here, with all your data")
         axis.axvline(found.n, color="#666666", ls=":", lw=1.2)
         axis.annotate("all your data", (found.n, 0.02), xycoords=("data", "axes fraction"), ha="right",
                       xytext=(-4, 0), textcoords="offset points", fontsize=9)  # fmt: skip
@@ -106,8 +117,9 @@ def window(runs: Sequence[Run], found: Answer) -> Figure:
         axis.set(xscale="log", yscale="log", xlabel="training points n", ylabel="training steps")
         marked = sorted({*(r.n for r in runs), found.n})
         axis.set_xticks(marked, [f"{n:,}" for n in marked])
-        axis.minorticks_off()
-        axis.legend(frameon=False, fontsize=9)
+        axis.xaxis.set_minor_locator(NullLocator())
+        _few_labels(axis.yaxis)
+        figure.legend(loc="outside lower center", frameon=False, fontsize=9)
     return figure
 
 
@@ -134,8 +146,15 @@ def _tile(run: Run, data: Data, points: torch.Tensor, milestone: int) -> str:
             cell = np.tile(frame[int(copy)], (large.shape[1] + 2 * GAP, large.shape[2] + 2 * GAP, 1))
             cell[GAP:-GAP, GAP:-GAP] = large.transpose(1, 2, 0)
             cells.append(np.pad(cell, ((1, 1), (1, 1), (0, 0)), constant_values=255))
-        rows.append(np.concatenate(cells, axis=1))
-    return _png(np.concatenate(rows))
+        rows.append(cells)
+    white = np.full_like(rows[0][0], 255)
+    bands = []
+    for first in range(0, len(rows[0]), ACROSS):
+        for cells in rows:
+            band = cells[first : first + ACROSS]
+            bands.append(np.concatenate(band + [white] * (min(ACROSS, len(cells)) - len(band)), axis=1))
+        bands.append(np.full((6 * GAP, *bands[0].shape[1:]), 255, np.uint8))
+    return _png(np.concatenate(bands[:-1]))
 
 
 def _principal(pool: torch.Tensor) -> NDArray[np.float64]:

@@ -38,7 +38,9 @@ figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { max-width: 
 .pixels { image-rendering: pixelated; width: 100% }
 table { border-collapse: collapse; font-size: .95rem } td, th { padding: .25rem .8rem; text-align: right;
   border-bottom: 1px solid var(--line) } input[type=range] { width: 100% } .wide { overflow-x: auto }
-@media (max-width: 40rem) { figure svg { max-width: none; width: 40rem } }
+figure > svg { max-width: 40rem; width: 100% }
+.panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: .5rem }
+.panels svg { width: 100% }
 /* Charts are drawn on white: light and dark change places, colours keep their hue. Photographs stay as they are. */
 @media (prefers-color-scheme: dark) { figure svg, img.chart { filter: invert(.91) hue-rotate(180deg) } }
 """
@@ -146,7 +148,7 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         (step, picture, f"n = {last.n}, step {step:,}: {share[step]:.1%} of all samples are copies")
         for step, picture in figures.pictures(last, data)
     ]
-    kind = "Samples (top) over the training images nearest to them; copies are framed."
+    kind = "Samples, each over the training image nearest to it; copies are framed."
     if data.kind == "images" and data.shape[0] not in (1, 3):
         kind += f" Shown is the first of {data.shape[0]} channels."
     if data.kind == "vectors":
@@ -170,10 +172,11 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         f'<script type="application/json" id="frames">{_json_in_html(frames)}</script>',
         f"<script>{SCRIPT}</script>",
         "<h2>The trainings</h2>",
-        f"<figure>{figures.svg(figures.curves(runs))}<figcaption>Top left: distance to held-out data, over "
-        "the level at which samples of a training count as good; a dot where they do. Top right: loss on held-out and "
-        "on training points, which part before copies come. Bottom: share of copies; dashed, the level at which copies "
-        "have come.</figcaption></figure>",
+        f'<figure><div class="panels">{"".join(map(figures.svg, figures.curves(runs)))}</div><figcaption>First: '
+        "distance to held-out data, over the level at which samples of a training count as good; a dot where they do. "
+        "Second: loss on held-out and on training points, which part before copies come. Third and fourth: share of "
+        "copies, against steps and against steps divided by n; dashed, the level at which copies have come."
+        "</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
         "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",

@@ -154,7 +154,7 @@ def check_page(page: str) -> None:
     assert "http" not in re.sub(r'xmlns(:\w+)?="[^"]*"|<!DOCTYPE[^>]*>|<rdf:RDF.*?</rdf:RDF>', "", page, flags=re.S)
     frames = json.loads(re.findall(r'id="frames">(.*?)</script>', page, re.S)[0])
     assert len(frames) > 3 and all(source.startswith("data:image/png;base64,") for _, source, _ in frames)
-    assert page.count("<svg") == 2
+    assert page.count("<svg") == 5
 
 
 def test_the_command_on_coloured_pictures_with_a_hostile_name(tmp_path, tiny, monkeypatch):

@@ -25,7 +25,7 @@ def test_both_losses_are_drawn_of_every_run():
         run = made(n)
         losses = [(t, f"loss_{part}", n * t, 0, 0) for part in ("train", "test") for t in (10.0, 100.0)]
         runs.append(replace(run, curves=pd.concat([run.curves, pd.DataFrame(losses, columns=run.curves.columns)])))
-    axis = figures.curves(runs).axes[1]
+    axis = figures.curves(runs)[1].axes[0]
     drawn = [(line.get_linestyle(), tuple(line.get_ydata())) for line in axis.lines if len(line.get_xdata())]
     plt.close("all")
     assert sorted(drawn) == sorted((style, (10.0 * n, 100.0 * n)) for n in (32, 64) for style in ("-", "--"))
@@ -41,6 +41,23 @@ def test_the_table_of_tests_has_both_times():
     assert "<td>not told</td>" in "".join(report._of_tests([replace(tests[0], good_predicted=None)]))
     one = replace(tests[0], good_predicted=(1234.0, 0.0, float("inf")))
     assert "<td>1,234</td>" in "".join(report._of_tests([one])), "of one run there is no interval"
+
+
+def test_samples_are_shown_six_in_a_row_each_over_what_it_is_nearest_to():
+    """Each picture is of one brightness, so that a cell tells which one it is."""
+    shades = np.arange(8, dtype=np.float32) / 10
+    samples = np.broadcast_to(shades[:, None, None, None], (8, 1, 4, 4))
+    one, train = torch.ones(1), torch.from_numpy(np.array(samples + 0.1))
+    data = Data("images", train, train, 0 * one, one, (), "")
+    order = np.argsort(figures.chosen(data, 8, 0))  # sample i is nearest to point i of the pool
+    arrays = {"step": np.array([7]), "samples": samples[None], "nearest": order[None], "copy": np.zeros((1, 8), bool)}
+    [(_, picture)] = figures.pictures(replace(made(8), arrays=arrays), data)
+    pixels = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture.split(",")[1]))))[..., 0]
+    side = 4 * ZOOM + 2 * GAP + 2
+    for i, shade in enumerate(shades):
+        y, x = (i // 6) * (2 * side + 6 * GAP) + side // 2, (i % 6) * side + side // 2
+        assert (pixels[y, x], pixels[y + side, x]) == (round(255 * shade), round(255 * (shade + 0.1)))
+    assert pixels.shape == (4 * side + 6 * GAP, 6 * side) and (pixels[-side:, 2 * side :] == 255).all()
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
