@@ -76,7 +76,7 @@ show(
     draw.time_scrubber(few, last, columns=9),
     "characters-scrubber",
     "Slider over training time: samples above the training characters nearest to them, copies framed, and below them "
-    "the Frechet distance and the memorised fraction with a marker at the chosen time.",
+    "the Fréchet distance and the memorised fraction with a marker at the chosen time.",
     height=640,
 )
 

@@ -27,14 +27,15 @@
 #
 # - **reproduced**: the whole interval lies within the range that agrees with the claim, at every level that the row
 #   names;
-# - **consistent**: a part of the interval does, and it contains no number that would say the opposite;
-# - **inconclusive**: a part of the interval does, but it also contains numbers five times as far from the claim as the
-#   range allows. It says neither yes nor no, and more runs are needed;
-# - **contradicts**: no part of the interval does. In a row that names several levels: no part does at one of them, and
-#   at none of them does the number itself lie within the range;
-# - **differs outside the paper's regime**: no part of the interval does, but our runs have other data, sizes or rates
-#   than the paper's, so they cannot contradict it. The row says what is different. This verdict is possible for every
-#   row on images, because none of our image runs has the paper's data, sizes and rates;
+# - **consistent**: a part of the interval lies within that range, and it contains no number that would say the
+#   opposite;
+# - **inconclusive**: a part of the interval lies within that range, but it also contains numbers five times as far from
+#   the claim as the range allows. It says neither yes nor no, and more runs are needed;
+# - **contradicts**: the whole interval lies outside the range that agrees. In a row that names several levels, this
+#   holds at one of them at least, and the number itself lies outside the range at all of them;
+# - **differs outside the paper's regime**: the whole interval lies outside the range, but our runs have other data,
+#   sizes or rates than the paper's, so they cannot contradict it. The row says what is different. This verdict is
+#   possible for every row on images, because none of our image runs has the paper's data, sizes and rates;
 # - **depends on the level**: a time is taken where a curve crosses some level, and at one of the levels that the row
 #   names the exponent agrees with the claim while at another it contradicts it. An exact exponent of the theory may
 #   change with the size instead; it is judged between each size and the next;
@@ -61,7 +62,7 @@ rows = claims.load()
 glue("claims-counts", claims.tally([claim.verdict for claim in rows]), display=False)
 runs = {r.id: r for c in rows if c.estimate for r in c.estimate.runs}.values()
 glue("claims-runs", str(len(runs)), display=False)
-glue("claims-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.0f}", display=False)
+glue("claims-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:,.0f}", display=False)
 glue("claims-devices", " and ".join(sorted({r.provenance["device"] for r in runs})), display=False)
 
 # %% [markdown]

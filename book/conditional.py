@@ -112,7 +112,7 @@ for name, fit in zip(("adam", "labels", "factor"), [*fits[2:], factor], strict=T
     glue(f"cond-{name}", str(fit), display=False)
 of = ", ".join(str(n) for n in sorted(set(scaling.sizes(adam))))
 estimates(f"Exponent of tau_mem in n, n = {of}", dict(zip(panels, fits, strict=True)))
-by_level = estimate.times_by_level(with_adam).map("{:.0f}".format).rename(columns="f_mem = {}".format)
+by_level = estimate.times_by_level(with_adam).map("{:,.0f}".format).rename(columns="f_mem = {}".format)
 frame("Adam with labels: when f_mem reaches a level, in units of n, geometric mean over seeds", by_level)
 
 # %% [markdown]

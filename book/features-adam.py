@@ -57,8 +57,8 @@ frame(
     f"The time at which test and train loss differ by {estimate.GAP}",
     pd.DataFrame(
         {
-            "psi_n": parted["psi_n"].map("{:.0f}".format),
-            "steps": parted["steps"].map("{:.0f}".format),
+            "psi_n": parted["psi_n"].map("{:,.0f}".format),
+            "steps": parted["steps"].map("{:,.0f}".format),
             "steps / n": parted["per_point"].map("{:.1f}".format),
         }
     ),

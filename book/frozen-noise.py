@@ -121,7 +121,7 @@ fresh = chosen.iloc[-1]
 fine = estimate.stops([{"noises": float(m)} for m in many], **setting)
 for within in (1.1, 1.5):
     needed = estimate.noises_needed(fine, fresh["best"], within)
-    glue(f"frozen-needed-{within:g}", f"{needed:.0f}", display=False)
+    glue(f"frozen-needed-{within:g}", f"{needed:,.0f}", display=False)
 at_peak = table[(table["noises"] == peak) & (table["tau"] >= table["tau"].max() / 11)]
 grows = np.polyfit(np.log(at_peak["tau"]), np.log(at_peak["limit"]), 1)[0]
 glue("frozen-grows", f"{grows:.2f}", display=False)
@@ -131,7 +131,7 @@ frame(
     "The best time to stop and the end of training, for m noises a point",
     pd.DataFrame(
         {
-            "m": ["fresh noise" if m == np.inf else f"{m:.0f}" for m in chosen["noises"]],
+            "m": ["fresh noise" if m == np.inf else f"{m:,.0f}" for m in chosen["noises"]],
             "best E_score": chosen["best"].map("{:.3f}".format),
             "over that of fresh noise": (chosen["best"] / fresh["best"]).map("{:.2f}".format),
             "stop at tau": chosen["tau"].map("{:.1f}".format),
@@ -213,7 +213,7 @@ ratio, edge = table["by_ridge"] / table["stop"], table["by_edge"] / table["stop"
 glue("frozen-ratio", f"{ratio.min():.2f} to {ratio.max():.2f}", display=False)
 better = int((table["stop"] < table["by_ridge"]).sum())
 verdict = (
-    "Stopping in time is better, for every psi_n here"
+    "Stopping in time is better, at every size that we computed"
     if better == len(table)
     else (f"Stopping in time is better for {better} of {len(table)} psi_n")
 )
@@ -252,7 +252,7 @@ frame(
 images = digits("train", 16)[0].double().flatten(1).numpy()
 images /= np.sqrt(images.var(0, ddof=1).mean())
 spread = np.linalg.eigvalsh(np.cov(images.T))
-glue("frozen-directions", f"{spread.sum() ** 2 / (spread**2).sum():.0f}", display=False)
+glue("frozen-directions", f"{spread.sum() ** 2 / (spread**2).sum():,.0f}", display=False)
 named = {f"{k} atom{'s' if k > 1 else ''}": covariance_atoms(images, k) for k in (1, 2, 4, 16)}
 named["all eigenvalues"] = every = covariance_atoms(images, 10**6)
 tau, shape = np.geomspace(0.3, 1e6, 100), {"psi_p": 4.0, "psi_n": 4.0, "t": 0.1}
@@ -272,8 +272,8 @@ groups = table.groupby("covariance", sort=False)
 best = table.loc[groups["score_error"].idxmin()].set_index("covariance")
 start = groups["score_error"].first()
 parted = table[table["gap"] > 0.1].groupby("covariance", sort=False)["tau"].first()
-glue("frozen-one-atom", f"{best['tau'].iloc[0]:.0f}", display=False)
-glue("frozen-every", f"{best['tau'].iloc[-1]:.0f}", display=False)
+glue("frozen-one-atom", f"{best['tau'].iloc[0]:,.0f}", display=False)
+glue("frozen-every", f"{best['tau'].iloc[-1]:,.0f}", display=False)
 frame(
     "What the atoms change",
     pd.DataFrame(
@@ -281,7 +281,7 @@ frame(
             "covariance": best.index,
             "numbers": [len(v) for v in named.values()],
             "best E_score, of its start": (best["score_error"] / start).map("{:.3f}".format),
-            "stop at tau": best["tau"].map("{:.0f}".format),
+            "stop at tau": best["tau"].map("{:,.0f}".format),
             "L_gen = 0.1 at tau": parted.map("{:,.0f}".format),
         }
     ).reset_index(drop=True),

@@ -60,7 +60,7 @@ for whose, (slow, fast) in {"": (c["lr"], other["lr"]), "paper-": (PAPER_RATE["s
 mem = scaling.by_size(scaling.tau_mem(sgd), sgd)
 closed = sum(g.tau >= m.tau for g, m in zip(estimate.tau_gen(sgd), scaling.tau_mem(sgd), strict=True))
 glue("adam-closed", f"{closed} of {len(sgd)}", display=False)
-glue("adam-mem-n", ", ".join(f"{tau / n:.0f}" for n, tau in mem.items()), display=False)
+glue("adam-mem-n", ", ".join(f"{tau / n:,.0f}" for n, tau in mem.items()), display=False)
 glue("adam-hours", f"{fsum(r.provenance['seconds'] for r in sgd) / 3600:.1f}", display=False)
 glue("adam-brightness", f"{estimate.brightness_correlation(sgd):.2f}", display=False)
 glue("adam-swing", f"{estimate.swing(sgd):.1f}", display=False)

@@ -102,7 +102,7 @@ wider = [r for r in runs if r.config["width"] > narrowest]
 glue("width-wider", str(scaling.exponent_of(estimate.tau_early(wider), wider, "width", each="n")), display=False)
 glue("width-bounds", ", ".join(f"{v:.1f}" for v in slopes[:-1]) + f" and {slopes.iloc[-1]:.1f}", display=False)
 bound = table["status"].map({"interpolated": "", "censored": "> ", "at first point": "< "})
-told = table.assign(tau=bound + table["tau"].map("{:.0f}".format))
+told = table.assign(tau=bound + table["tau"].map("{:,.0f}".format))
 frame(
     "Times by W, in steps. >: the run ended before this time; <: this time lies before the first milestone",
     told.pivot(index=["time", "n"], columns="width", values="tau").rename(columns="W = {}".format),
@@ -149,20 +149,20 @@ every = {r.id: r for name in ("images-sgd", "images-full", "images-full-draws") 
 seen = table[(table["time"] == "tau_mem") & (table["status"] == "interpolated")].copy()
 seen["draws"] = seen["tau"] * batch / seen["n"]
 by_width = seen.groupby("width")["draws"].agg(gmean)
-glue("width-looks", ", ".join(f"{v:.0f}" for v in by_width), display=False)
+glue("width-looks", ", ".join(f"{v:,.0f}" for v in by_width), display=False)
 glue("width-a", str(a), display=False)
 glue("width-share-looks", f"{1 / (1 + batch * b.value / a.value):.0%}", display=False)
-draws = seen.pivot(index="n", columns="width", values="draws").map("{:.0f}".format, na_action="ignore").fillna("")
+draws = seen.pivot(index="n", columns="width", values="draws").map("{:,.0f}".format, na_action="ignore").fillna("")
 frame("How often each image was seen until the first copies", draws.rename(columns="W = {}".format))
 
 # %% [markdown]
 # By the time of the first copies, each image was seen {glue:text}`width-looks` times at $W =$ {glue:text}`width-all`
 # (geometric means over the $n$ for which copies were seen). The [full-batch](images-full-batch.ipynb) page splits
 # $\tau_\mathrm{mem}$ under SGD into delays. Two of them are proportional to $n$: one until each image has been drawn $A
-# =$ {glue:text}`width-a` times, and one that counts steps. In batches of {glue:text}`width-batch`, the first is
-# {glue:text}`width-share-looks` of the two together. Suppose that Adam needs a similar number of draws, which we have
-# not tested: $A$ was measured under SGD at one learning rate. Then this delay would be the same at every width, because
-# a wider network takes more effective steps but sees no more noises. The paper averages over 512 draws or more in each
+# =$ {glue:text}`width-a` times, and one that counts steps. In batches of {glue:text}`width-batch`, the first makes up
+# {glue:text}`width-share-looks` of their sum. Suppose that Adam needs a similar number of draws, which we have not
+# tested: $A$ was measured under SGD at one learning rate. Then this delay would be the same at every width, because a
+# wider network takes more effective steps but sees no more noises. The paper averages over 512 draws or more in each
 # step. There the first delay would be short, and the width would matter more; we have no runs of that kind.
 #
 # ## Which sets are safe
@@ -188,8 +188,8 @@ frame(
         {
             "W": boundary["width"],
             "c": boundary["c"],
-            "at step": boundary["tau"].map("{:.0f}".format),
-            "n": boundary["n"].map("{:.0f}".format),
+            "at step": boundary["tau"].map("{:,.0f}".format),
+            "n": boundary["n"].map("{:,.0f}".format),
             "found": boundary["status"],
         }
     ),
@@ -263,7 +263,7 @@ same = {
 }
 level = estimate.loss_level(sgd)
 times = {lr: scaling.crossings([r], "loss_test", level, rising=False)[0].tau for lr, r in same.items()}
-glue("width-rates", f"{max(times) / min(times):.0f}", display=False)
+glue("width-rates", f"{max(times) / min(times):,.0f}", display=False)
 glue("width-gain", f"{times[min(times)] / times[max(times)]:.1f}", display=False)
 by_side = pd.DataFrame(dict(zip(sides, (highest, highest_paper), strict=True))).T
 frame(

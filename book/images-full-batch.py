@@ -18,12 +18,12 @@
 # # Images: full batch
 #
 # **What you will see.** Small training sets are copied sooner. Is the reason that, in batches of a fixed size, each of
-# their images is seen more often? The left part of Figure 7 of {cite:t}`bonnaire2025` says no. In our runs, which have
-# small sets, it is a good part of the reason as long as a step averages over few draws of noise: copies then appear
-# once each image has been drawn often enough. With more draws in a step, copies come sooner, but not as soon as this
-# would predict: a delay remains that the noise does not explain. Before making a run with {glue:text}`full-most` draws
-# in a step, we wrote down two predictions of when its copies would appear. They appeared at {glue:text}`full-test-off`
-# times the later of the two predicted steps.
+# their images is seen more often? The left part of Figure 7 of {cite:t}`bonnaire2025` says no. In our runs on small
+# sets it is part of the reason. When a step averages over few draws of noise, copies appear once each image has been
+# seen with enough different noises. With more draws in a step, copies come sooner, but not as soon as this would
+# predict: a delay remains that the noise does not explain. Before making a run with {glue:text}`full-most` draws in a
+# step, we wrote down two predictions of when its copies would appear. They appeared at {glue:text}`full-test-off` times
+# the later of the two predicted steps.
 #
 # **You need** [Adam and SGD](images-adam.ipynb), whose runs under SGD have batches of a fixed size. **Reading time**: five minutes.
 
@@ -163,12 +163,12 @@ for law in ("A n/m + B n", "A n/sqrt(m)"):
     assert came.status == "interpolated"
 glue("full-test-n", str(n_test), display=False)
 glue("full-test-draws", str(one.config["draws"]), display=False)
-glue("full-test-came", f"{came.tau:.0f}", display=False)
+glue("full-test-came", f"{came.tau:,.0f}", display=False)
 glue("full-test-off", f"{came.tau / max(RECORDED.values()):.1f}", display=False)
 glue("full-recorded-sum", RECORDED["A n/m + B n"], display=False)
 glue("full-recorded-root", RECORDED["A n/sqrt(m)"], display=False)
-glue("full-test-sum", f"{foretold['A n/m + B n']:.0f}", display=False)
-glue("full-test-root", f"{foretold['A n/sqrt(m)']:.0f}", display=False)
+glue("full-test-sum", f"{foretold['A n/m + B n']:,.0f}", display=False)
+glue("full-test-root", f"{foretold['A n/sqrt(m)']:,.0f}", display=False)
 
 # %% [markdown]
 # We had recorded step {glue:text}`full-recorded-sum` for the first law and step {glue:text}`full-recorded-root` for the
@@ -194,16 +194,16 @@ largest_n = max(r.config["n"] for r in full)
 (begin, a, b), _ = scaling.delays(every)
 for name, e in {"begin": begin, "a": a, "b": b}.items():
     glue(f"full-{name}", str(e), display=False)
-glue("full-even", f"{a.value / b.value:.0f}", display=False)
-glue("full-large", f"{begin.value / b.value:.0f}", display=False)
+glue("full-even", f"{a.value / b.value:,.0f}", display=False)
+glue("full-large", f"{begin.value / b.value:,.0f}", display=False)
 judged = {law: [scaling.delays(some, law)[1] for some in (every, before)] for law in scaling.LAWS}
 best = np.min(list(judged.values()), axis=0)
 glue("full-largest-share", f"{b.value * largest_n / (begin.value + a.value + b.value * largest_n):.0%}", display=False)
 largest = max(full, key=lambda r: r.config["n"])
 of_rest = [e.value for e in scaling.delays([r for r in every if r.id != largest.id])[0]]
 glue("full-largest", str(largest.config["n"]), display=False)
-glue("full-foretold", f"{of_rest[0] + of_rest[1] + of_rest[2] * largest.config['n']:.0f}", display=False)
-glue("full-came", f"{scaling.tau_mem([largest])[0].tau:.0f}", display=False)
+glue("full-foretold", f"{of_rest[0] + of_rest[1] + of_rest[2] * largest.config['n']:,.0f}", display=False)
+glue("full-came", f"{scaling.tau_mem([largest])[0].tau:,.0f}", display=False)
 m = max(table.groupby("draws")["n"].nunique().loc[lambda count: count > 2].index)  # the most, with three n or more
 same_m = [r for r in every if scaling.draws_a_step(r) == m]
 steps_each = (table["tau"] / table["n"]).groupby(table["draws"])
@@ -236,7 +236,7 @@ shown = pd.DataFrame(
     {
         "draws a step": ordered["draws"],
         "n": ordered["n"],
-        "tau_mem": ordered["tau"].map("{:.0f}".format),
+        "tau_mem": ordered["tau"].map("{:,.0f}".format),
         "tau_mem/n": (ordered["tau"] / ordered["n"]).map("{:.1f}".format),
     }
 )

@@ -52,7 +52,7 @@ glue("images-batch", scaling.batch_size(runs), display=False)
 for name in ("side", "width", "samples", "sampling_steps", "dropout", "lr", "scale"):
     glue(f"images-{name}", f"{c[name]:g}", display=False)
 ends = sorted(r.config["steps"] / r.config["n"] for r in runs)
-glue("images-tau-n", f"{ends[0]:.0f} to {ends[-1]:.0f}", display=False)
+glue("images-tau-n", f"{ends[0]:,.0f} to {ends[-1]:,.0f}", display=False)
 glue("images-n-first", n_values[0], display=False)
 glue("images-n-last", n_values[-1], display=False)
 distance = estimate.quality(runs)
@@ -264,7 +264,7 @@ show(
     draw.time_scrubber(example, new, columns=9),
     "images-scrubber",
     "Slider over training time: samples above the training digits nearest to them, copies framed, and below them the "
-    "Frechet distance and the memorised fraction with a marker at the chosen time.",
+    "Fréchet distance and the memorised fraction with a marker at the chosen time.",
     height=640,
 )
 
@@ -277,7 +277,7 @@ record([example], example.curves, "images-scrubber")
 # A sample counts as a copy when its nearest training image is less than $k$ times as far away as the second nearest.
 # Does the choice of $k$ change the result?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dotted: the largest share of held-out digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dotted: the largest share of unseen digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
 figure, table = thresholds(runs, fresh)
 plt.show()
 

@@ -47,13 +47,14 @@ for name, values in (("gen-n", map(str, reached)), ("gen", (f"{step:,.0f}" for s
 first_page.show(runs)
 
 # %% [markdown]
-# *Twelve samples of a U-Net, each above the training image nearest to it; at every look they are drawn from new noise.
-# The charts show the distance of the samples from real images, the share of copies, and the losses, against training
-# time. A sample is called a copy, and framed, if it is at most a third as far from its nearest training image as from
-# the second nearest. Green: the window between $\tau_\mathrm{gen}$, when the median of three looks in a row first comes
-# below the dashed level, and $\tau_\mathrm{mem}$. For small $n$ there is no window: copies appear before the samples
-# are good. In these runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`.
-# [](images.ipynb) has the experiment.*
+# *Twelve samples of a U-Net, each above the training image nearest to it; at each milestone of the training they are
+# drawn from new noise. The charts show the distance of the samples from real images, the share of copies, and the
+# losses, against training time. A sample is called a copy, and framed, if it is at most a third as far from its nearest
+# training image as from the second nearest. The green area is the window between $\tau_\mathrm{gen}$ and
+# $\tau_\mathrm{mem}$. We say that $\tau_\mathrm{gen}$ is reached when the median distance of three milestones in a row
+# falls below the dashed level. For small $n$ there is no window: copies appear before the samples are good. In these
+# runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`. [](images.ipynb) has
+# the experiment.*
 
 # %% tags=["remove-input"]
 record(runs, first_page.curves(runs), "first-page")
@@ -61,9 +62,9 @@ record(runs, first_page.curves(runs), "first-page")
 # %% [markdown]
 # ## New or copied?
 #
-# Of digits the eye cannot tell whether one is new. Of Chinese characters it can: each is made of parts, and there are
-# thousands. Here are samples of two networks that were trained equally long, each above the training character nearest
-# to it. Which of the two networks saw few characters?
+# You cannot see whether a digit is new: a new 3 looks like an old 3. With Chinese characters you can, because each is
+# made of parts, and different parts make a different character. Here are samples of two networks that were trained
+# equally long, each above the training character nearest to it. Which of the two networks saw few characters?
 
 # %% mystnb={"figure": {"caption": "Samples of two networks after the same training time, each above the training character nearest to it; copies are framed. [](characters.ipynb) has the experiment.", "name": "fig-first-characters"}, "image": {"alt": "Two bands of white Chinese characters on black. Above, for few training characters, most samples are the same character as the one below them. Below, for more training characters, samples are made of similar parts, and differ from the character below them."}} tags=["remove-input"]
 pair = sorted(sweep_results("ideographs"), key=lambda r: r.config["n"])

@@ -226,7 +226,7 @@ frame(
 #
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dotted: the largest share of fresh data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dotted: the largest share of unseen data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = thresholds(runs, fresh)
 plt.show()
 
@@ -241,7 +241,7 @@ glue("fresh-half", f"{fresh['1/2'].max():.1%}", display=False)
 estimates("Exponent of tau_mem in n", by_k)
 
 # %% [markdown]
-# Even fresh data meet the criterion now and then, by chance. Of new draws from the mixture at most
+# Even unseen data meet the criterion now and then, by chance. Of new draws from the mixture at most
 # {glue:text}`fresh-most` do so at $k = 1/3$, and {glue:text}`fresh-half` at $k = 1/2$, for any of these training sets.
 # These shares are the baseline of $f_\mathrm{mem}$, and the level at which $\tau_\mathrm{mem}$ is read lies far above
 # them.
@@ -254,7 +254,7 @@ estimates("Exponent of tau_mem in n", by_k)
 # cloud has the right shape, and no sample sits on a training point. Finally, the samples jump onto training points, one
 # by one.
 
-# %% mystnb={"figure": {"caption": "Samples of one run with the smallest $n$, before, within and after the window. A black dot is a memorised sample, joined by a line to the training point that it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Samples of one run with the smallest $n$, before, within and after the window. A dot that a line joins to a training point is a memorised sample, and that point is what it copies.", "name": "fig-mixture-samples"}, "image": {"alt": "Three scatter plots. In the first and second no sample is marked as a copy; in the third most are."}} tags=["remove-input"]
 example = min(runs, key=lambda r: (r.config["n"], r.config["seed"]))
 (gen,), (mem,) = estimate.tau_gen([example]), scaling.tau_mem([example])
 milestones = example.samples["step"]
@@ -370,9 +370,9 @@ glue("least-neighbours", str(estimate.kl_at_smallest("kl_knn")), display=False)
 
 # %% [markdown]
 # The smallest divergence falls as a power of $n$, with the exponent {glue:text}`least-exponent`. From the runs up to
-# $n$ = {glue:text}`least-below`, the power foretells {glue:text}`least-foretold` nats at $n$ =
-# {glue:text}`least-largest`, and {glue:text}`least-gap` was measured. By the power of all runs, the divergence passes
-# {glue:text}`least-margin` nats, which the claim counts as about zero, at $n$ = {glue:text}`least-n`, and is
+# $n$ = {glue:text}`least-below`, the power law predicts {glue:text}`least-foretold` nats at $n$ =
+# {glue:text}`least-largest`, and {glue:text}`least-gap` was measured. By the power law of all runs, the divergence
+# passes {glue:text}`least-margin` nats, which the claim counts as about zero, at $n$ = {glue:text}`least-n`, and is
 # {glue:text}`least-paper` nats at the paper's largest $n$, 4096. The divergence that remains at the best time to stop
 # is the price of a finite training set.
 #
@@ -381,7 +381,7 @@ glue("least-neighbours", str(estimate.kl_at_smallest("kl_knn")), display=False)
 #
 # ## What differs from the paper
 #
-# - **Size.** The paper goes to $n = 4096$ and 4 million steps with 10 000 samples a milestone, on a GPU. These runs
+# - **Size.** The paper goes to $n = 4096$ and 4 million steps with 10,000 samples a milestone, on a GPU. These runs
 #   have $n$ = {glue:text}`n-first` to {glue:text}`n-last`, up to {glue:text}`seeds` seeds, and {glue:text}`samples`
 #   samples at each milestone. Together they took {glue:text}`hours` hours of one CPU core.
 # - **Last sampling step.** Euler-Maruyama ends with the mean $\mathbb E[x_0|x_{t_1}]$ at the first diffusion time

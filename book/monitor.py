@@ -51,7 +51,7 @@ glue("stop-copies", first.copies, display=False)
 glue("stop-samples", first.samples, display=False)
 glue("stop-before", f"{before.step:,}", display=False)
 glue("stop-before-copies", before.copies, display=False)
-glue("stop-before-evidence", f"{before.evidence:.0f}", display=False)
+glue("stop-before-evidence", f"{before.evidence:,.0f}", display=False)
 glue("stop-chance", f"{monitored.CHANCE:.0%}", display=False)
 glue("stop-looks", len(watched.looks), display=False)
 glue("stop-held-out", f"{watched.baseline_size:,}", display=False)
@@ -59,7 +59,7 @@ glue("stop-held-out-copies", watched.baseline_copies, display=False)
 glue("stop-said", len(said), display=False)
 glue("stop-runs", len(stops), display=False)
 unsaid = stops[stops["stopped at step"].isna()]
-late = unsaid["tau_mem"].str.lstrip("<> ").astype(float) >= 0.8 * unsaid["run ends at"]
+late = unsaid["tau_mem"].str.lstrip("<> ").str.replace(",", "").astype(float) >= 0.8 * unsaid["run ends at"]
 glue("stop-factor", f"{watched.milestones[-1] / watched.milestones[-2]:.1f}", display=False)
 glue("stop-late", int(late.sum()), display=False)
 glue("stop-share", f"{said['f_mem then'].min():.0%} to {said['f_mem then'].max():.0%}", display=False)
@@ -121,14 +121,16 @@ record([example], table, "monitor")
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were
-# copies. The number of runs without a stop in which copies appeared only in the last fifth of the steps is
-# {glue:text}`stop-late`. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent
-# looks, and more samples at each, stop sooner.
+# copies. Among the runs without a stop, copies appeared only in the last fifth of the steps in {glue:text}`stop-late`.
+# The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more samples at
+# each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
     **{
-        "stopped at step": stops["stopped at step"].map(lambda step: "did not stop" if step != step else f"{step:.0f}"),
+        "stopped at step": stops["stopped at step"].map(
+            lambda step: "did not stop" if step != step else f"{step:,.0f}"
+        ),
         "f_mem then": stops["f_mem then"].map(lambda f: "" if f != f else f"{f:.3f}"),
     }
 )

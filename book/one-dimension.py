@@ -90,7 +90,7 @@ glue("last-population", f"{population[last]:.2f}", display=False)
 #
 # ## Early, between, late
 
-# %% mystnb={"figure": {"caption": "The network at three training times. Top: the learned score (black), the score of the population (blue) and that of the training set (orange). Bottom: histogram of what the network generates, against the density of the population (blue); ticks mark the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram has spikes on single training points and heaps where several lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The network at three training times. Top: the learned score (without colour), the score of the population (blue) and that of the training set (orange). Bottom: histogram of what the network generates, against the density of the population (blue); ticks mark the training points.", "name": "fig-one-dimension"}, "image": {"alt": "Three columns. Early, the learned score is far from both. Between, it follows the smooth score of the population, and the generated histogram follows its density. Late, it follows every swing of the training set's score, and the histogram has spikes on single training points and heaps where several lie close together."}} tags=["remove-input"]
 figure, table = draw.three_scores(run, [first, between, last], ["early", "between", "late"])
 plt.show()
 

@@ -81,9 +81,9 @@ glue("questions-sizes", listed(sizes), display=False)
 # How near should samples lie? That paper compares two networks that were trained on different data. Here we compare the
 # training set with other sets of its size, which the network has not seen. Take a sample, and ask whether it is nearer
 # to the training set than to such a set. If the samples knew nothing of the particular training points, the answer
-# would be yes in half of all cases, and for exact copies it is always yes. With $r$ of $F$ unseen points nearer than
-# the training set, the sample is nearer to the training set than a share $\binom{F-r}{n}/\binom{F}{n}$ of all sets of
-# $n$ unseen points, so no set has to be drawn.
+# would be yes in half of all cases, and for exact copies it is always yes. This share need not be estimated by drawing
+# sets. If $r$ of $F$ unseen points are nearer to the sample than its nearest training point, then a share
+# $\binom{F-r}{n}/\binom{F}{n}$ of all sets of $n$ unseen points contain none of those $r$.
 
 # %% mystnb={"figure": {"caption": "How often a sample is nearer to its own training set than to unseen data of the same number, against training time in units of the time of the least held-out loss (dashed). Dotted: chance. Points: milestones; lines: means of five of them. Left: the mixture, where the loss is the mean over eight diffusion times. Right: digits, under Adam, with the loss at $t = 0.01$.", "name": "fig-questions-nearness"}, "image": {"alt": "In both panels the share stays near one half for a long time, is clearly above it where the held-out loss is least, and rises to nearly one afterwards."}} tags=["remove-input"]
 biased = {
@@ -120,10 +120,10 @@ frame("Nearness to the training set at the least held-out loss", pd.DataFrame({
 # At the least held-out loss, samples of digits are nearer to their own training set in
 # {glue:text}`questions-near-digits` of the comparisons, and samples of the mixture in
 # {glue:text}`questions-near-mixture` of them. Each value is a mean over runs with its 95% interval. From each we have
-# subtracted what unseen data have beyond one half. A particular training set can lie nearer to everything by chance,
-# and for the digits the share of unseen images is {glue:text}`questions-near-real`. On digits the loss is that at $t =
-# 0.01$, which on the mixture turns later than the mean over diffusion times; and their runs share training images, so
-# that interval is too narrow.
+# subtracted by how much the share of unseen data exceeds one half. A particular training set can lie nearer to
+# everything by chance, and for the digits the share of unseen images is {glue:text}`questions-near-real`. On digits the
+# loss is that at $t = 0.01$, which on the mixture turns later than the mean over diffusion times; and their runs share
+# training images, so that interval is too narrow.
 #
 # This is a weak bias, and no sample need be a copy for it: copies appear at {glue:text}`questions-near-before` times
 # the step of the least held-out loss. So stopping at the least held-out loss does not make samples independent of the
@@ -267,12 +267,12 @@ record(kernels, table, "questions-kernels")
 # %% tags=["remove-input"]
 ranks = sorted({rank for run in some for rank in estimate.gap_rank(run)})
 glue("questions-ranks", f"{ranks[0]}" if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}", display=False)
-glue("questions-factor", f"{best['factor']:.0f}", display=False)
+glue("questions-factor", f"{best['factor']:,.0f}", display=False)
 least = spread.groupby("steps")["factor"].min()
-glue("questions-factor-other", f"{least.drop(best['steps']).iloc[0]:.0f}", display=False)
+glue("questions-factor-other", f"{least.drop(best['steps']).iloc[0]:,.0f}", display=False)
 other = least.drop(best["steps"]).index[0]
 glue("questions-other-when", f"After {other:g} steps" if other else "Before training", display=False)
-glue("questions-factor-worst", f"{spread['factor'].max():.0f}", display=False)
+glue("questions-factor-worst", f"{spread['factor'].max():,.0f}", display=False)
 glue("questions-best-t", f"{best['t']:.2g}", display=False)
 glue("questions-best-when", f"after {best['steps']:g} steps" if best["steps"] else "before training", display=False)
 glue("questions-kernels-n", listed(sorted(told["n"].unique())), display=False)
@@ -335,7 +335,10 @@ glue("questions-stop-kl", str(chosen.loc[estimate.PLAIN, "kl"]), display=False)
 others = [f"{name}, {row['kl']}" for name, row in chosen.iterrows() if name != estimate.PLAIN]
 glue("questions-others", "; ".join(others) if others else "none of them", display=False)
 failing = [name for name in estimate.CURED.values() if name not in chosen.index]
-glue("questions-failing", listed(failing) if len(failing) > 1 else (failing[0] if failing else "none"), display=False)
+glue("questions-failing", (
+    f"Copies stayed above 2% at every strength that was tried of: {', '.join(failing)}." if failing
+    else "Each of the cures keeps copies below 2% at one of its strengths at least."
+), display=False)  # fmt: skip
 stopped, best_cure = chosen.loc[estimate.PLAIN, "kl"], chosen.drop(estimate.PLAIN)["kl"].iloc[0]
 glue("questions-tries-stop", int((cured["cure"] == estimate.PLAIN).sum()), display=False)
 glue(

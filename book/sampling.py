@@ -69,7 +69,7 @@ times = pd.DataFrame(
     {
         "sampler": [{"ddim": "DDIM", "euler_maruyama": "Euler-Maruyama"}[r.config["sampler"]] for r in runs],
         "steps": [r.config["sampling_steps"] or 999 for r in runs],
-        "tau_mem/n": [f"{time.tau / r.config['n']:.0f}" for r, time in zip(runs, tau_mem(runs), strict=True)],
+        "tau_mem/n": [f"{time.tau / r.config['n']:,.0f}" for r, time in zip(runs, tau_mem(runs), strict=True)],
     }
 )
 by_steps = times.pivot(index="sampler", columns="steps", values="tau_mem/n").rename(columns="{} steps".format)

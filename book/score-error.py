@@ -109,7 +109,7 @@ frame(
     "The best that training can reach, psi_p = 64, t = 0.1",
     pd.DataFrame(
         {
-            "psi_n": local["psi_n"].map("{:.0f}".format),
+            "psi_n": local["psi_n"].map("{:,.0f}".format),
             "smallest E_score": local["score_error"].map("{:.4f}".format),
             "exponent up to the next psi_n": local["exponent"].map("{:.2f}".format).replace("nan", ""),
             "stop at tau": local["tau"].map("{:.1f}".format),
@@ -150,7 +150,7 @@ by_step = rfnn_rates.eta_by_step(descents)
 holds = [f"{step:g}" for step, e in by_step.items() if e.low <= 0.59 <= e.high]
 at_8 = table[table["psi_n"] == 8].groupby("step")["score_error"].mean()
 flow = estimate.best_stop(64.0, 8, 0.1)
-glue("eta-tau", f"{flow[1]:.0f}", display=False)
+glue("eta-tau", f"{flow[1]:,.0f}", display=False)
 glue("eta-d", str(descents[0].config["d"]), display=False)
 glue("eta-seeds", str(len({r.config["seed"] for r in descents})), display=False)
 glue("eta-first", str(by_step[max(by_step)]), display=False)

@@ -54,7 +54,7 @@ def number(value):
         return "> 1000" if value > 0 else "< -1000"
     if 0 < value < 0.005:
         return "< 0.01"
-    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:,.0f}"
 
 
 def compact(value):
@@ -148,10 +148,11 @@ record(runs, shown, "knobs")
 # training reaches. That divergence becomes smaller with: {glue:text}`knobs-better`.
 #
 # **Another law?** Does a change alter how $\tau_\mathrm{mem}$ grows with $n$? The table has the exponent $a$ of
-# $\tau_\mathrm{mem} \sim n^a$ between the two sizes, and what the change adds to it, from pairs of the same seed. It
-# adds to the exponent with: {glue:text}`knobs-steeper`. It takes from it with: {glue:text}`knobs-flatter`. With so many
-# rows, one or two of these would be named by chance. The column of theory has what gradient flow says of the rate and
-# the batch, and the paper's $\tau_\mathrm{mem} \sim n/W$ of the width; neither was made for Adam.
+# $\tau_\mathrm{mem} \sim n^a$ between the two sizes, and what the change adds to it, from pairs of the same seed. These
+# changes make the exponent larger: {glue:text}`knobs-steeper`. These make it smaller: {glue:text}`knobs-flatter`. With
+# so many rows, one or two of these would be named by chance. The column of theory has what gradient flow predicts for
+# the rate and the batch, and what the paper's $\tau_\mathrm{mem} \sim n/W$ predicts for the width. Neither was derived
+# for Adam.
 
 # %% tags=["remove-input"]
 for key, longer, name in (("mem", True, "mem-later"), ("mem", False, "mem-sooner"),

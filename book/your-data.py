@@ -94,12 +94,12 @@ glue("own-copies", f"{scaling.F_MEM:g}", display=False)
 glue("own-good", f"{estimate.good(example, distance):.2f}", display=False)
 glue("own-real", f"{facts.get(f'{estimate.UNTRAINED}_real', float('nan')):.2f}", display=False)
 glue("own-hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
-glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:.0f}", display=False)
+glue("own-slowest", f"{max(r.provenance['seconds'] for r in runs) / 60:,.0f}", display=False)
 
 # %% tags=["remove-input"]
 told = json.loads((checkout() / "book" / "measured" / "probe-letters.json").read_text())
 model, through = told["model"], [r for r in told["runs"] if r["ended"] == "copies"]
-glue("probe-minutes", f"{told['seconds'] / 60:.0f}", display=False)
+glue("probe-minutes", f"{told['seconds'] / 60:,.0f}", display=False)
 glue("probe-workers", told["workers"], display=False)
 glue("probe-device", told["device"], display=False)
 glue("probe-n", f"{told['answer']['n']:,}", display=False)
@@ -137,8 +137,8 @@ glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" 
 # ```
 #
 # The probe stopped after {glue:text}`probe-minutes` of its 20 minutes on {glue:text}`probe-workers` cores
-# ({glue:text}`probe-device`), because no further training would have fitted. It was interrupted once and started again.
-# Below is what it printed after the restart, without the lines of progress.
+# ({glue:text}`probe-device`), because no further training would have fitted. Below is what it printed, without the
+# lines of progress.
 #
 # ```{literalinclude} measured/probe-letters.txt
 # :language: text
@@ -329,7 +329,7 @@ frame(
 
 # %% tags=["remove-input"]
 diagram = json.loads((checkout() / "book" / "measured" / "phase-mixture.json").read_text())
-glue("phase-minutes", f"{diagram['seconds'] / 60:.0f}", display=False)
+glue("phase-minutes", f"{diagram['seconds'] / 60:,.0f}", display=False)
 glue("phase-count", f"{diagram['count']:,}", display=False)
 limits = [{int(c): Boundary(**b) for c, b in row["boundaries"].items()} for row in diagram["rows"]]
 frame("The fewest points with which no copies are made", pd.DataFrame({
@@ -453,18 +453,18 @@ record(runs, table, "own-prediction")
 told = window.predictions(runs, more)
 first = told.iloc[0]
 measured = scaling.tau_mem([example])[0]
-glue("own-predicted", f"{first['steps']:.0f} [{first['low']:.0f}, {first['high']:.0f}]", display=False)
+glue("own-predicted", f"{first['steps']:,.0f} [{first['low']:,.0f}, {first['high']:,.0f}]", display=False)
 glue("own-measured", window.as_text(measured), display=False)
-glue("own-turns", f"{example.curve('loss_test')['value'].idxmin():.0f}", display=False)
+glue("own-turns", f"{example.curve('loss_test')['value'].idxmin():,.0f}", display=False)
 glue("own-good-from", window.as_text(estimate.tau_gen([example])[0]), display=False)
 glue("own-exponent", window.exponent_text(runs), display=False)
 good_from = estimate.tau_gen([example])[0]
-glue("own-lower", f"{first['low']:.0f}", display=False)
+glue("own-lower", f"{first['low']:,.0f}", display=False)
 fine = good_from.status == "interpolated" and good_from.tau <= first["low"]
-late = "one stops with good samples" if fine else "stopping there would be safe, and too early for good samples"
+late = "one stops with good samples" if fine else "stopping there would be safe, but too early for good samples"
 glue("own-advice", late, display=False)
 glue("own-verdict", window.verdict(first["low"], first["high"], measured), display=False)
-frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:.0f}" if isinstance(v, float) else v))
+frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:,.0f}" if isinstance(v, float) else v))
 
 # %% [markdown]
 # At $n =$ {glue:text}`own-n-largest` the runs below it predict {glue:text}`own-predicted` steps; the run itself has

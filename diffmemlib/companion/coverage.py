@@ -50,7 +50,7 @@ STEEP: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {  # as
 }  # fmt: skip
 OF_PROBE = ("2 sizes, 3 runs", "4 sizes, 2 runs")  # what minutes of a probe allow
 REACHES = (4, 16, 32)  # times the largest n of a probe that all of the data are
-OF_LAWS = "Fréchet distance, of the laws"  # which its interval does not promise to hold
+OF_LAWS = "Fréchet distance, of the distributions"  # which its interval does not promise to hold
 SCATTER = 0.1  # of log tau from run to run
 Trial = Callable[[np.random.Generator], bool]
 Curves = list[tuple[NDArray[np.float64], NDArray[np.float64]]]

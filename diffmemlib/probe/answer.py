@@ -190,7 +190,10 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
 
     def span(steps: float, of_all: bool = True) -> str:
         parts = [f"{plain(steps * batch / found.n)} epochs"] if of_all else []
-        parts += [f"{plain(steps / steps_per_second / 60)} minutes of training here"] if steps_per_second else []
+        if steps_per_second:
+            seconds = steps / steps_per_second
+            lasting = f"{plain(seconds / 60)} minutes" if seconds >= 100 else f"{seconds:.0f} seconds"
+            parts += [f"{lasting} of training here"]
         return f"step {steps:,.0f}" + (f" ({', '.join(parts)})" if parts else "")
 
     if found.status == "nothing":
@@ -219,8 +222,9 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
     )
     if found.status == "not good" and images:
         return [
-            f"Stop at {span(low)}. Whether samples are good by then is for your eye to say: by the measure used here "
-            "they did not become good in the largest trainings, but it is a rough one, which clear pictures may fail.",
+            f"Stop at {span(low)}. Look at the samples to judge whether they are good by then: by the measure used "
+            "here they did not become good in the largest trainings, but it is a rough one, which clear pictures may "
+            "fail.",
             copies,
         ]
     if found.status == "not good":
@@ -233,8 +237,8 @@ def sentences(found: Answer, batch: int, steps_per_second: float, kind: Kind = "
     good = f"In the largest trainings samples are good from about {span(found.tau_gen[0], of_all=False)} on"
     if images:
         good = (
-            "Whether samples are good by then is for your eye to say: by a rough measure, which smudges can pass, they "
-            f"are good from about {span(found.tau_gen[0], of_all=False)} on in the largest trainings"
+            "Look at the samples to judge whether they are good by then. By a rough measure, which blurred pictures "
+            f"can pass too, they are good from about {span(found.tau_gen[0], of_all=False)} on in the largest trainings"
         )
     if isfinite(found.tau_gen[2]):
         good += f", and on all points from a step between {found.tau_gen[1]:,.0f} and {found.tau_gen[2]:,.0f}"

@@ -98,7 +98,7 @@ def good_by_todays_rule(reports: Sequence[dict[str, Any]]) -> pd.DataFrame:
     """
     rows = []
     for report in reports:
-        runs = [_run(run, report["model"]["samples"]) for run in report["runs"] if run["curves"]]
+        runs = [run_of(run, report["model"]["samples"]) for run in report["runs"] if run["curves"]]
         for test in report.get("backtests", []):
             if test["good_predicted"]:
                 told = tau_gen_of([run for run in runs if run.n in test["sizes"]], test["n"])
@@ -107,7 +107,7 @@ def good_by_todays_rule(reports: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["data", "n", "seed", "low", "high"])
 
 
-def _run(stored: dict[str, Any], samples: int) -> Run:
+def run_of(stored: dict[str, Any], samples: int) -> Run:
     """A training of a report as the probe knew it, without its samples."""
     curves = pd.concat([pd.DataFrame(curve).assign(metric=name) for name, curve in stored["curves"].items()])
     numbers = {key: stored[key] for key in ("n", "seed", "baseline", "level", "copies_distance", "gaussian_distance",

@@ -290,7 +290,8 @@ def html(name: str, grid: Grid, rows: Sequence[Row], runs: Mapping[Job, Run], fa
         "<h2>The trainings</h2>",
         '<div class="wide"><table><thead><tr><th>W</th><th>n</th><th>good from step</th><th>copies from step</th></tr>'
         f"</thead><tbody>{times}</tbody></table></div>"
-        "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
+        "<p>&gt;: later than this step, at which the training ended; &lt;: before this step, the first that was looked "
+        "at.</p>",
         "<h2>What this rests on</h2>",
         *(f"<p>{escape(line)}</p>" for line in (
             "Each width and n was trained once, by Adam. A boundary lies between two sizes that were tried, where the "

@@ -151,8 +151,8 @@ class Plan:
             if (n, seed) not in ended and (expected := expected_seconds(n, runs)) is not None:
                 more = max(expected - done.get((n, seed), 0.0), 0.1 * expected) * SPARE - max(left, 0.0)
                 return (
-                    f"The next training, on n = {n}, takes about {expected / 60:.1f} minutes, and "
-                    f"{max(left, 0) / 60:.1f} are left: with {max(more, 60) / 60:.0f} more it is made."
+                    f"The next training, on n = {n}, needs about {expected / 60:.1f} minutes, and "
+                    f"{max(left, 0) / 60:.1f} remain. Give {max(more, 60) / 60:.0f} more to run it."
                 )
         return ""
 

@@ -179,7 +179,8 @@ def _of_runs(data: Data, runs: Sequence[Run], found: Answer) -> list[str]:
         "</figcaption></figure>",
         '<div class="wide"><table><thead><tr><th>n</th><th>seed</th><th>good from step</th><th>copies from step</th>'
         f"</tr></thead><tbody>{rows}</tbody></table></div>"
-        "<p>&gt;: the training ended before; &lt;: it was so at the first look.</p>",
+        "<p>&gt;: later than this step, at which the training ended; &lt;: before this step, the first that was looked "
+        "at.</p>",
     ]
 
 

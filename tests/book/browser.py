@@ -59,6 +59,10 @@ LOOK = r"""async () => {
     math_errors: [...document.querySelectorAll("mjx-merror, [data-mjx-error], mjx-mtext[style*='red']")]
       .map(e => e.getAttribute("data-mjx-error") || e.closest("mjx-container").outerHTML.slice(0, 200))
       .concat(stopped),
+    cut_formulas: [...document.querySelectorAll("div.math mjx-container")].filter(e =>  // the beginning is not in view
+      e.getBoundingClientRect().left < e.closest("div.math").getBoundingClientRect().left - 1).map(e => e.textContent),
+    unnamed: [...document.querySelectorAll("input, select, button.play")].filter(e => e.type !== "hidden" &&
+      !(e.ariaLabel || e.textContent || e.placeholder || e.labels?.length)).map(e => e.outerHTML.slice(0, 120)),
   };
 }"""
 

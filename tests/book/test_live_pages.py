@@ -50,7 +50,7 @@ def move(page: Any, place: int, value: float, figure: str) -> str:
 
 def spaced(step: int) -> str:
     """A number of steps as the page writes it: three digits of large ones, apart by thousands."""
-    return f"{float(f'{step:.3g}'):,.0f}".replace(",", "\u202f") if step >= 10_000 else str(step)
+    return f"{float(f'{step:.3g}'):,.0f}" if step >= 10_000 else f"{step:,}"
 
 
 def test_the_first_page_says_what_its_runs_measured(page: Any, base: str) -> None:
@@ -122,7 +122,7 @@ def test_without_scripts_the_first_page_shows_a_still(chromium: Any, base: str) 
 
 
 def numbers(sentence: str) -> list[float]:
-    return [float(value.replace("\u202f", "")) for value in re.findall(r"(?<![\w.])\d[\d\u202f]*\.?\d*", sentence)]
+    return [float(value.replace(",", "")) for value in re.findall(r"(?<![\w.])\d[\d,]*\.?\d*", sentence)]
 
 
 def test_the_live_theory_says_what_the_library_computes(page: Any, base: str) -> None:

@@ -119,7 +119,15 @@ def test_a_solution_that_is_not_the_physical_one_is_not_taken(evaluate: Any) -> 
 
 @pytest.mark.parametrize(
     ("value", "shown"),
-    [(0, "0"), (0.0433, "0.0433"), (1000, "1000"), (12345.6, "12\u202f300"), (1e7, "10⁷"), (3e-5, "3 × 10⁻⁵")],
+    [
+        (0, "0"),
+        (0.0433, "0.0433"),
+        (1000, "1,000"),
+        (2139, "2,139"),
+        (12345.6, "12,300"),
+        (1e7, "10⁷"),
+        (3e-5, "3 × 10⁻⁵"),
+    ],
 )
 def test_numbers_are_shown_as_people_write_them(evaluate: Any, value: float, shown: str) -> None:
     assert evaluate("value => Chart.plain(value)", value) == shown

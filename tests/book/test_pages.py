@@ -214,6 +214,15 @@ def test_math_is_typeset(facts: Facts) -> None:
     none_of([f"not typeset: {text}" for text in facts.seen["untypeset"]] + facts.seen["math_errors"])
 
 
+def test_formulas_begin_in_view(facts: Facts) -> None:
+    none_of(facts.seen["cut_formulas"])
+
+
+def test_controls_have_names(facts: Facts) -> None:
+    """A label names the first control in it, and an output is one."""
+    none_of(facts.seen["unnamed"])
+
+
 def test_axe_finds_nothing_serious(facts: Facts) -> None:
     none_of([line for line in facts.axe if line.startswith(("serious", "critical"))])
 

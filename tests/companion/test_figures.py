@@ -84,6 +84,7 @@ def test_regions_lie_between_the_mean_times_of_the_sizes_at_which_both_are_known
         expected = {(x, round(y, 6)) for ys in (low, high) for x, y in zip((8, 16), ys, strict=True)}
         assert corners == expected
     assert [text.get_text() for text in axis.texts] == ["not good yet", "new samples", "copies appear"]
+    assert all(text.xy[0] in (8, 16) for text in axis.texts), "each is named where it is"
     assert not curves.times(sizes, {"tau_mem": mem})[0].axes[0].collections
     apart = [8, 8, 32, 32, 64]
     figure, _ = curves.times(apart, {"tau_gen": at(10, 10, 10, -9, 10), "tau_mem": at(50, 50, 50, 90, 90)})
@@ -115,7 +116,7 @@ def test_a_scrubber_has_the_letters_of_the_text():
     assert figure.layout.xaxis.title.text == "τ"
     assert figure.layout.title.text == figure.frames[0].layout.title.text == "ψ<sub>n</sub> = 1"
     assert '<label class="scrubber"><span>ψ<sub>n</sub> =</span> <output>1</output>' in html, "a slider that keys reach"
-    assert len(figure.layout.sliders) == 0 and 'data-target="name" aria-valuetext="1"' in html
+    assert len(figure.layout.sliders) == 0 and 'data-target="name" aria-label="ψn" aria-valuetext="1"' in html
 
 
 def test_shades_grow_darker_with_size():

@@ -46,7 +46,7 @@ def test_the_window_of_all_points_holds_the_true_times():
     epochs = low * 16 / 2048
     assert first == f"Stop at step {low:,.0f} ({epochs:.0f} epochs, {low / 50 / 60:.3g} minutes of training here)."
     assert good.startswith("In the largest trainings samples are good from about step") and "grew" not in good
-    assert "minutes of training here)" in good and "epochs" not in good, "an epoch of the largest trainings is shorter"
+    assert "(10 seconds of training here)" in good and "epochs" not in good, "an epoch of the largest trainings is shorter"
     assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
 
 
@@ -54,7 +54,7 @@ def test_of_images_the_eye_is_the_judge():
     """Smudges of the right brightness pass the distance, and clear pictures may fail it: neither is called good."""
     found = answer(several(), 2048)
     first, good, _ = sentences(found, 16, 50.0, "images")
-    assert first == sentences(found, 16, 50.0)[0] and "for your eye to say: by a rough measure" in good
+    assert first == sentences(found, 16, 50.0)[0] and "By a rough measure, which blurred pictures can pass too" in good
     found = answer(several(gen=1e9), 2048)
     first = sentences(found, 16, 50.0, "images")[0]
     assert first.startswith(f"Stop at step {found.tau_mem[1]:,.0f} (") and "which clear pictures may fail" in first

@@ -1,10 +1,24 @@
-"""Predictions of good samples made again from stored reports: whole, and from the smaller trainings alone."""
+"""Stored reports answered again: predictions of good samples, and the report that a page prints."""
 
 import copy
+import json
 
 from diffmemlib.companion.estimators import probed
 from diffmemlib.places import checkout
-from diffmemlib.probe.backtest import good_by_todays_rule
+from diffmemlib.probe.answer import answer, sentences
+from diffmemlib.probe.backtest import good_by_todays_rule, run_of
+
+
+def test_what_a_page_prints_of_a_probe_is_what_its_trainings_say_today():
+    folder = checkout() / "book" / "measured"
+    told = json.loads((folder / "probe-letters.json").read_text())
+    runs = [run_of(run, told["model"]["samples"]) for run in told["runs"]]
+    said = sentences(answer(runs, told["answer"]["n"]), told["model"]["batch"], told["steps_per_second"], "images")
+    assert said == told["sentences"][: len(said)]
+    printed = (folder / "probe-letters.txt").read_text().splitlines()
+    assert printed[-len(told["sentences"]) - 1 : -1] == told["sentences"]
+    page = (checkout() / "book" / "_static" / "probe-letters.html").read_text()
+    assert all(f"<p>{sentence}</p>" in page for sentence in told["sentences"][1:] if "'" not in sentence)
 
 
 def test_every_stored_test_is_predicted_again_from_the_sizes_that_it_was_made_from():

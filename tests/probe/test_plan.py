@@ -66,11 +66,11 @@ def test_what_does_not_fit_any_more_is_told_with_the_minutes_it_needs(tmp_path, 
     runs = [replace(made(n, s), seconds=60.0) for n, s in ((32, 0), (64, 0))]
     monkeypatch.setattr(Plan, "known", lambda self: runs)
     assert plan.following(30.0) == (
-        "The next training, on n = 32, takes about 1.0 minutes, and 0.5 are left: with 1 more it is made."
+        "The next training, on n = 32, needs about 1.0 minutes, and 0.5 remain. Give 1 more to run it."
     )
     assert choose(order(32, 150), {(32, 0), (64, 0)}, runs, 30.0) is None and "with 1 more" in plan.following(-5.0)
     runs = [replace(made(n, s), seconds=6000.0) for n, s in ((32, 0), (64, 0))]
-    assert f"with {(6000.0 * SPARE - 30.0) / 60:.0f} more it is made" in plan.following(30.0), "as choose asks for"
+    assert f"Give {(6000.0 * SPARE - 30.0) / 60:.0f} more to run it" in plan.following(30.0), "as choose asks for"
     monkeypatch.setattr(Plan, "known", lambda self: [])
     assert plan.following(30.0) == "", "nothing is known of its time"
     monkeypatch.setattr(Plan, "known", lambda self: [made(n, s) for n, s in order(32, len(data.pool))])

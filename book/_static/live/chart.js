@@ -12,7 +12,7 @@ globalThis.Chart = (() => {
   const typeset = (text) =>
     escape(text).replace(/_(\w+)/g, '<tspan dy="3" font-size="80%">$1</tspan><tspan dy="-3">&#8203;</tspan>');
 
-  /** A number as people write it: 0.012, 3.4, 12 000, 10⁶. */
+  /** A number as the text has it: 0.012, 3.4, 12,000, 3 × 10⁷. */
   function plain(value) {
     if (!Number.isFinite(value)) return "–";
     const size = Math.abs(value);
@@ -21,8 +21,8 @@ globalThis.Chart = (() => {
       const raised = (power < 0 ? "⁻" : "") + [...String(Math.abs(power))].map((digit) => SUPERSCRIPT[digit]).join("");
       return factor === 1 ? `10${raised}` : `${factor} × 10${raised}`;
     }
-    if (size >= 1e4) return Number(value.toPrecision(3)).toLocaleString("en").replace(/,/g, "\u202f");
-    return String(Number(value.toPrecision(size >= 1000 ? 4 : 3)));
+    if (size >= 1e3) return Number(value.toPrecision(size >= 1e4 ? 3 : 4)).toLocaleString("en");
+    return String(Number(value.toPrecision(3)));
   }
 
   /** Where an axis has its ticks: every decade of a log axis, at most seven; round steps of a linear one. */

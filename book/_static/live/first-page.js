@@ -14,7 +14,7 @@
   const slider = (name, max, start, target) => {
     const label = document.createElement("label");
     label.innerHTML = `<span>${name}</span> <output></output>` +
-      `<input type="range" min="0" max="${max}" step="1" value="${start}" data-scrubber data-target="${target}">`;
+      `<input type="range" min="0" max="${max}" step="1" value="${start}" data-scrubber data-target="${target}" aria-label="${name}">`;
     controls.append(label);
     return label.querySelector("input");
   };

@@ -31,7 +31,7 @@
     const label = document.createElement("label");
     label.innerHTML =
       `<span>${name}</span> <output></output>` +
-      `<input type="range" min="${min}" max="${max}" step="${step}" data-scrubber data-target="live-theory-answer">`;
+      `<input type="range" min="${min}" max="${max}" step="${step}" data-scrubber data-target="live-theory-answer" aria-label="${name}">`;
     const input = label.querySelector("input");
     input.value = place(start);
     inputs[key] = input;

@@ -27,5 +27,5 @@ class Estimate:
     def __str__(self) -> str:
         """The number with its interval [low, high], if it has one, with two decimals, or none from ten up."""
         digits = 0 if abs(self.value) >= 10 else 2
-        value, low, high = (f"{v:.{digits}f}" for v in (self.value, self.low, self.high))
+        value, low, high = (f"{v:,.{digits}f}" for v in (self.value, self.low, self.high))
         return value if self.kind == "number" else f"{value} [{low}, {high}]"

@@ -188,7 +188,7 @@ def overview(runs: Sequence[Result]) -> pd.DataFrame:
         steps = sorted({r.config["steps"] / n for r in group})
         rows[n] = {
             "runs": len(group),
-            "steps for each point": " and ".join(f"{s:.0f}" for s in steps),
+            "steps for each point": " and ".join(f"{s:,.0f}" for s in steps),
             "stopped early": sum(not r.provenance["complete"] for r in group),
             "near-duplicates in the training sets": sum(r.provenance["near_duplicates"] for r in group),
         }
@@ -199,7 +199,7 @@ def run_by_run(runs: Sequence[Result]) -> pd.DataFrame:
     """tau_mem/n and the last f_mem of every run, as text, a row for each n."""
     rows = {}
     for n, group in by_n(runs).items():
-        times = [f"{t.tau / n:.0f}" if t.status == "interpolated" else "not reached" for t in tau_mem(group)]
+        times = [f"{t.tau / n:,.0f}" if t.status == "interpolated" else "not reached" for t in tau_mem(group)]
         ends = [f"{r.curve('f_mem')['value'].iloc[-1]:.2f}" for r in group]
         rows[n] = {"tau_mem/n": ", ".join(times), "f_mem at the end": ", ".join(ends)}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("n")

@@ -89,7 +89,7 @@ def exponent_text(runs: Sequence[Result]) -> str:
 
 def as_text(time: Timescale) -> str:
     """A time in whole steps, with > or < where it is only a bound."""
-    return f"{BOUND[time.status]}{time.tau:.0f}"
+    return f"{BOUND[time.status]}{time.tau:,.0f}"
 
 
 def predictions(runs: Sequence[Result], pool: int) -> pd.DataFrame:

@@ -207,9 +207,11 @@ def _regions(axis: Axes, table: pd.DataFrame, key: str) -> None:
     if not {"tau_gen", "tau_mem"} <= set(mean):
         return
     kept = mean["tau_gen"] < mean["tau_mem"]  # and both are known
-    gen, mem = mean["tau_gen"].where(kept), mean["tau_mem"].where(kept)
-    if not (kept & kept.shift(fill_value=False)).any():
+    kept &= kept.shift(1, fill_value=False) | kept.shift(-1, fill_value=False)  # of one size alone nothing is shaded
+    if not kept.any():
         return
+    gen, mem = mean["tau_gen"].where(kept), mean["tau_mem"].where(kept)
+    shown = np.flatnonzero(kept)
     bottom, top = axis.get_ylim()
     edges = [0 * gen + bottom, gen, mem, 0 * gen + top]
     named = (("not good yet", QUALITY), ("new samples", "#009e73"), ("copies appear", MEMORY))
@@ -218,7 +220,7 @@ def _regions(axis: Axes, table: pd.DataFrame, key: str) -> None:
         widest = int(np.nanargmax(high / low))
         if high.iloc[widest] / low.iloc[widest] > 1.3:
             at = gen.index[widest], (low.iloc[widest] * high.iloc[widest]) ** 0.5
-            beside = {0: "left", len(gen) - 1: "right"}.get(widest, "right" if widest else "left")
+            beside = "left" if widest == shown[0] else "right"
             axis.annotate(label, at, xytext=(6 if beside == "left" else -6, 0), textcoords="offset points", ha=beside,
                           va="center", color="0.25", fontsize=10, fontstyle="italic")  # fmt: skip
     axis.set_ylim(bottom, top)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
@@ -97,9 +98,10 @@ def _control(figure: go.Figure, name: str) -> str:
     slider, figure.layout.sliders = figure.layout.sliders[0], []
     labels, frames = [step.label for step in slider.steps], [step.args[0][0] for step in slider.steps]
     prefix, start = slider.currentvalue.prefix.strip(), int(slider.active)
+    spoken = re.sub("<[^>]*>", "", prefix).rstrip(" =")  # a label names the first control in it, which is the output
     return (
         f'<label class="scrubber"><span>{prefix}</span> <output>{labels[start]}</output><input type="range" min="0" '
-        f'max="{len(labels) - 1}" value="{start}" data-scrubber data-target="{name}" '
+        f'max="{len(labels) - 1}" value="{start}" data-scrubber data-target="{name}" aria-label="{spoken}" '
         f'aria-valuetext="{labels[start]}"></label><script>(() => {{'
         f"const input = document.querySelector('[data-target=\"{name}\"]'), labels = {json.dumps(labels)},"
         f" frames = {json.dumps(frames)}; input.addEventListener('input', () => {{"
