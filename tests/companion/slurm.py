@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 CONF = Path("/etc/slurm/slurm.conf")  # job steps read it there, whatever SLURM_CONF says
+NAME = "ClusterName=of-diffmemlib-tests"
 NEEDED = ("munged", "slurmctld", "slurmd", "sinfo")
 LOCK = Path(tempfile.gettempdir()) / "diffmemlib-test-slurm.lock"  # of tests that run side by side, one has the Slurm
 
@@ -27,6 +28,9 @@ def cluster(tmp_path: Path) -> Iterator[None]:
     """A Slurm for one test, which waits for that of another; without one the test is skipped, but not in CI."""
     with LOCK.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
+        if CONF.exists() and NAME in CONF.read_text():  # of a test that was killed: no other is running now
+            subprocess.run(["pkill", "-KILL", "-x", "munged|slurmctld|slurmd"])
+            CONF.unlink()
         if reason := why_not():
             if os.environ.get("DIFFMEM_CI"):
                 pytest.fail(f"in CI this test may not be skipped: {reason}")
@@ -57,7 +61,7 @@ def one_node(folder: Path) -> Iterator[None]:
     for place in (state, spool, CONF.parent):
         place.mkdir(parents=True, exist_ok=True)
     CONF.write_text(
-        f"""ClusterName=test
+        f"""{NAME}
 SlurmctldHost={host}(127.0.0.1)
 AuthInfo=socket={munge}
 SlurmUser=root

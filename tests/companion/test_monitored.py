@@ -26,7 +26,7 @@ def test_a_stored_run_is_counted_from_its_stored_samples(run):
 def test_stop_is_said_between_the_first_copies_and_a_few_milestones_later(run):
     (row,) = monitored.stops([run]).to_dict("records")
     steps = run.samples["step"]
-    late = np.searchsorted(steps, float(row["tau_mem"]))
+    late = np.searchsorted(steps, float(row["tau_mem"].replace(",", "")))
     assert steps[max(late - 2, 0)] <= row["stopped at step"] <= steps[late + 2]
 
 

@@ -46,7 +46,7 @@ def test_the_window_of_all_points_holds_the_true_times():
     epochs = low * 16 / 2048
     assert first == f"Stop at step {low:,.0f} ({epochs:.0f} epochs, {low / 50 / 60:.3g} minutes of training here)."
     assert good.startswith("In the largest trainings samples are good from about step") and "grew" not in good
-    assert "(10 seconds of training here)" in good and "epochs" not in good, "an epoch of the largest trainings is shorter"
+    assert "(10 seconds of training here)" in good and "epochs" not in good, "an epoch of theirs is shorter"
     assert "good from about step" in good and f"between step {low:,.0f} and step {high:,.0f}" in copies
 
 

@@ -68,7 +68,7 @@ def test_what_does_not_fit_any_more_is_told_with_the_minutes_it_needs(tmp_path, 
     assert plan.following(30.0) == (
         "The next training, on n = 32, needs about 1.0 minutes, and 0.5 remain. Give 1 more to run it."
     )
-    assert choose(order(32, 150), {(32, 0), (64, 0)}, runs, 30.0) is None and "with 1 more" in plan.following(-5.0)
+    assert choose(order(32, 150), {(32, 0), (64, 0)}, runs, 30.0) is None and "Give 1 more" in plan.following(-5.0)
     runs = [replace(made(n, s), seconds=6000.0) for n, s in ((32, 0), (64, 0))]
     assert f"Give {(6000.0 * SPARE - 30.0) / 60:.0f} more to run it" in plan.following(30.0), "as choose asks for"
     monkeypatch.setattr(Plan, "known", lambda self: [])
