@@ -41,6 +41,7 @@ table { border-collapse: collapse; font-size: .95rem } td, th { padding: .25rem 
 figure > svg { max-width: 40rem; width: 100% }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(20rem, 100%), 1fr)); gap: .5rem }
 .panels svg { width: 100% }
+@media (max-width: 40rem) { td, th { padding: .25rem .35rem; font-size: .85rem } }
 /* Charts are drawn on white: light and dark change places, colours keep their hue. Photographs stay as they are. */
 @media (prefers-color-scheme: dark) { figure svg, img.chart { filter: invert(.91) hue-rotate(180deg) } }
 """
