@@ -93,7 +93,7 @@ def phase(
         facts = {"seconds": seconds, "device": device_name(device), "version": __version__}
         told, file = sentences(rows), out / "phase.html"
         write_atomic(out / "phase.json", to_json({
-            "source": name, "data": data.checksum, "found": list(data.found), "sentences": told,
+            "source": name, "data": data.checksum, "count": data.count, "found": list(data.found), "sentences": told,
             "rows": [asdict(row) for row in rows],
             "runs": [_as_json(width, run) for (width, _), run in runs.items() if len(run.curves)], **facts,
         }))  # fmt: skip

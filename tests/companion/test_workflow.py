@@ -109,7 +109,7 @@ def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch, 
 
     As at its time limit. The next job ends the run, with the result of one that nothing happened to.
     """
-    long = '{ n = 16, steps = 3000, samples = 100, kept = 20, sampler = "ddim" }'
+    long = '{ n = 16, steps = 5000, samples = 100, kept = 20, sampler = "ddim" }'
     table(store, monkeypatch, f"{long}, {{ n = 32, {SHORT} }}")
     config = next(c for c in sweep_configs("x", "smoke") if c.n == 16)
     options = [
@@ -140,8 +140,9 @@ def job_of(work: Path) -> str:
     """The number of the Slurm job whose process holds a run's folder."""
     for process in psutil.process_iter():
         with suppress(psutil.Error):
-            if any(file.path == f"{work}.lock" for file in process.open_files()):
-                return process.environ()["SLURM_JOB_ID"]
+            job = process.environ().get("SLURM_JOB_ID")  # first: files of all processes take longer than the run
+            if job and any(file.path == f"{work}.lock" for file in process.open_files()):
+                return job
     raise AssertionError(f"no process holds {work}")
 
 
