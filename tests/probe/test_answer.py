@@ -167,6 +167,15 @@ def test_an_interval_of_good_samples_that_says_nothing_is_not_told():
         assert interval[1:] == (0.0, inf) or interval[2] < 10 * interval[0] < 100 * interval[1]
 
 
+@pytest.mark.parametrize(("low", "high", "told"), [(0.2, 5.0, True), (0.05, 5.0, False), (0.2, 20.0, False)])
+def test_an_end_that_is_ten_times_away_says_nothing(monkeypatch, low: float, high: float, told: bool):
+    runs = several()
+    value = tau_gen_of(runs)[0]
+    monkeypatch.setattr("diffmemlib.probe.answer.predict", lambda *_: (value, low * value, high * value))
+    expected = (low * value, high * value) if told else (0.0, inf)
+    assert tau_gen_of(runs, 1024)[1:] == pytest.approx(expected)
+
+
 def test_samples_that_may_be_good_after_the_step_to_stop_at_are_told():
     found = answer(several(gen=900.0), 256)
     assert found.tau_gen is not None and found.tau_mem is not None

@@ -210,6 +210,10 @@ def test_the_usual_tables_of_other_programs_are_read_as_they_are_meant(tmp_path)
         ("0,1,2,3", "Its first line numbers the columns, and was taken for their names."),
         ("1,2,3,4", "Its first line numbers the columns, and was taken for their names."),
         ("# made by a lab, in May\n# twice\na,b,c,d", "Comment lines (#) at its beginning, which were left out: 2."),
+        (
+            "# made by a lab",
+            "Its first line holds numbers and was taken for a point: put a line of names above if it is none.",
+        ),
         ("# a,b,c,d", "Its columns are a, b, c, d; --column NAME, given for each, chooses among them."),
     ],
 )
