@@ -62,6 +62,7 @@ unsaid = stops[stops["stopped at step"].isna()]
 late = unsaid["tau_mem"].str.lstrip("<> ").str.replace(",", "").astype(float) >= 0.8 * unsaid["run ends at"]
 glue("stop-factor", f"{watched.milestones[-1] / watched.milestones[-2]:.1f}", display=False)
 glue("stop-late", int(late.sum()), display=False)
+glue("stop-unsaid", len(unsaid), display=False)
 glue("stop-share", f"{said['f_mem then'].min():.0%} to {said['f_mem then'].max():.0%}", display=False)
 
 # %% [markdown]
@@ -121,9 +122,9 @@ record([example], table, "monitor")
 #
 # Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
 # {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were
-# copies. Among the runs without a stop, copies appeared only in the last fifth of the steps in {glue:text}`stop-late`.
-# The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More frequent looks, and more samples at
-# each, stop sooner.
+# copies. Of the runs without a stop, {glue:text}`stop-unsaid` in all, copies appeared only in the last fifth of the
+# steps in {glue:text}`stop-late`. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More
+# frequent looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -154,17 +155,21 @@ record_live("companion.estimators.monitored.detectable", told.reset_index(), "mo
 
 # %% [markdown]
 # Where some held-out data meet the criterion by chance, it takes more of them, and more looks. The next table says how
-# often the monitor stops within one, two, three and four looks of 512 samples if {glue:text}`power-share` of the
-# samples are copies and no looks went before. It was computed from {glue:text}`power-trainings` simulated trainings.
-# With 1,000 held-out points of which five meet the criterion, their true rate may well be twice as high, so that even
-# four looks seldom decide. The remedy is more held-out data.
+# often the monitor stops within one, two, three and four looks of {glue:text}`power-samples` samples if
+# {glue:text}`power-share` of the samples are copies and no looks went before. It was computed from
+# {glue:text}`power-trainings` simulated trainings. With 1,000 held-out points of which five meet the criterion, their
+# true rate is known poorly, and four looks stop in {glue:text}`power-few` of the trainings. With fifty times as many
+# held-out points and the same rate they stop in {glue:text}`power-many`.
 
 # %% tags=["remove-input"]
 sure = monitored.power([(1000, 0), (1000, 5), (10_000, 0), (10_000, 50), (50_000, 250)])
-glue("power-share", "2%", display=False)
+known = sure.set_index(["held-out points", "that meet the criterion"])
+glue("power-share", f"{monitored.COPIED:.0%}", display=False)
+glue("power-samples", monitored.LOOK, display=False)
 glue("power-trainings", monitored.TRAININGS, display=False)
-shown = sure.set_index(["held-out points", "that meet the criterion"])
-shown = shown.rename(columns=lambda k: f"{k} look{'s' if k > 1 else ''}").map(lambda share: f"{share:.0%}")
+glue("power-few", f"{known.loc[(1000, 5), 4]:.0%}", display=False)
+glue("power-many", f"{known.loc[(50_000, 250), 4]:.0%}", display=False)
+shown = known.rename(columns=lambda k: f"{k} look{'s' if k > 1 else ''}").map(lambda share: f"{share:.0%}")
 frame("How often the monitor stops", shown)
 
 # %% tags=["remove-input"]

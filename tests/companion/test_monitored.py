@@ -37,6 +37,19 @@ def test_the_share_that_is_told_has_the_probability_that_is_said():
     assert stats.binom.sf(needed - 1, 256, table.loc[1000, 256]) == pytest.approx(monitored.CHANCE)
 
 
+def test_the_power_of_one_look_is_that_of_so_many_copies_or_more_and_looks_add_to_it():
+    table = monitored.power([(1000, 0), (1000, 5), (10_000, 50)], looks=3).set_index(
+        ["held-out points", "that meet the criterion"]
+    )
+    for (size, met), row in table.iterrows():
+        needed = copies_to_stop(monitored.LOOK, 0.05, met, size)
+        exact = stats.binom.sf(needed - 1, monitored.LOOK, monitored.COPIED)
+        assert row[1] == pytest.approx(exact, abs=4 * (exact * (1 - exact) / monitored.TRAININGS) ** 0.5 + 1e-9)
+    told = monitored.power([(1000, 0)], looks=8, f_mem=0.006).iloc[0, 2:]  # evidence that is now and then lost again
+    assert (np.diff(told) >= 0).all(), "who has stopped has stopped"
+    assert table.loc[(1000, 5), 3] < table.loc[(10_000, 50), 3], "the same rate, known better"
+
+
 def test_the_figure_marks_where_stop_is_said(run):
     monitor = monitored.watch(run)
     figure, table = history(monitor)

@@ -19,6 +19,7 @@ from .window import as_text
 HELD_OUT = 2000  # points of the population that no run trains on
 CHANCE = 0.8  # with which a share of copies is called detectable
 TRAININGS = 500  # that are simulated for a power
+COPIED, LOOK = 0.02, 512  # share of copies, and samples at a look, for which it is told
 
 
 def watch(run: Result) -> MemorizationMonitor:
@@ -64,7 +65,7 @@ def detectable(held_out: Sequence[int], samples: Sequence[int], looks: int = 10,
 
 
 def power(
-    held_out: Sequence[tuple[int, int]], looks: int = 4, f_mem: float = 0.02, samples: int = 512, alpha: float = 0.05
+    held_out: Sequence[tuple[int, int]], looks: int = 4, f_mem: float = COPIED, samples: int = LOOK, alpha: float = 0.05
 ) -> pd.DataFrame:
     """The share of simulated trainings that are stopped after so many looks, if a share f_mem of samples are copies.
 
