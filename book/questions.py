@@ -367,8 +367,8 @@ frame("Each cure at the end of the training", pd.DataFrame({
 # At step {glue:text}`questions-end-step`, {glue:text}`questions-end-copies` of the samples of the plain training are
 # copies, and their divergence is {glue:text}`questions-end-kl` nats. Stopped in time it reaches
 # {glue:text}`questions-stop-kl` nats with less than 2% of copies. With a cure, trained to the end and at the best of
-# the strengths that keep copies below 2%, the divergences are: {glue:text}`questions-others`. Copies stayed above 2% at
-# every strength tried of: {glue:text}`questions-failing`.
+# the strengths that keep copies below 2%, the divergences are: {glue:text}`questions-others`.
+# {glue:text}`questions-failing`
 #
 # The best of these cures is {glue:text}`questions-best-cure` at a strength of
 # {glue:text}`questions-best-cure-strength`. Its interval and that of stopping {glue:text}`questions-best-cure-overlap`.
