@@ -423,7 +423,7 @@ plt.show()
 record(runs, table, "own")
 
 # %% [markdown]
-# The times of each run, in steps. Here "> 1280" means that the run ended at step 1280 without reaching it:
+# The times of each run, in steps. Here > before a step means that the run ended at that step without reaching it:
 
 # %% tags=["remove-input"]
 frame("Times of every run, in steps", window.windows(runs))
