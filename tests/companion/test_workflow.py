@@ -104,6 +104,7 @@ def table(store: Path, monkeypatch: pytest.MonkeyPatch, run: str) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(" " in sys.executable, reason="no job of a cluster can begin a Python whose path holds a space")
 def test_slurm_goes_on_from_job_to_job_until_a_run_is_whole(store, monkeypatch, cluster):
     """Two runs on a real Slurm of one node; the first job of the longer one is killed.
 
