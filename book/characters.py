@@ -60,7 +60,7 @@ record(runs, table, "characters")
 # {glue:text}`characters-step` steps, the upper one on {glue:text}`characters-few` characters and the lower one on
 # {glue:text}`characters-many`. Among all samples of the upper network, {glue:text}`characters-few-copies` are copies;
 # of the lower one, {glue:text}`characters-many-copies`. That is the paper's result in one picture: with more training
-# images, the same training time leaves the network where it still makes new ones.
+# images, the network still makes new images after the same training time.
 #
 # ## The experiment
 #
@@ -119,8 +119,9 @@ record(runs, table, "characters-losses")
 # come at {glue:text}`characters-lag` times the step of the least held-out loss. For each $n$ there is one run, so these
 # times show the order of events and no exponent.
 #
-# There is no network that recognises these characters, and $\tau_\mathrm{gen}$ is not read here. Your eye is the judge:
-# with {glue:text}`characters-few` characters, is there a moment at which the samples are characters and none is a copy?
+# We have no network that recognises these characters, so $\tau_\mathrm{gen}$ is not measured here. You have to judge by
+# eye: with {glue:text}`characters-few` characters, is there a moment at which the samples are characters and none is a
+# copy?
 #
 # **Next.** [The same noise, two training sets](same-noise.ipynb) asks how much of a picture the noise determines, and
 # how much the training set.

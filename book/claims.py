@@ -43,9 +43,9 @@
 #
 # [](intervals.ipynb) tests whether the intervals contain the truth as often as they should.
 #
-# The range allows for what a finite experiment can say: an exponent within 0.2 of the paper's counts as the same. An
-# exponent of a time is judged at several levels, wherever the time depends on one. Open "how" under a claim to see the
-# exponent at each.
+# A finite experiment does not determine an exponent exactly, so the range has a width: an exponent within 0.2 of the
+# paper's counts as the same. An exponent of a time is judged at several levels, wherever the time depends on one. Open
+# "how" under a claim to see the exponent at each.
 
 # %% tags=["remove-input"]
 from math import fsum
@@ -82,8 +82,8 @@ claims.show(rows, full=True)
 # %% [markdown]
 # ## What has changed
 #
-# Before its estimators were tested by simulation, this table judged some claims otherwise. These are the rows whose
-# verdict has changed since, those on later and earlier papers included, with the reason.
+# Before its estimators were tested by simulation, this table judged some claims otherwise. The table lists the rows
+# whose verdict has changed since, with the reason. It includes the rows on claims of later and earlier papers.
 
 # %% tags=["remove-input"]
 frame("Verdicts that have changed", claims.revised().rename(columns={

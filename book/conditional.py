@@ -64,7 +64,7 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 #
 # ## Both times, and the collapse
 
-# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Dashed: the share of unseen data that meet the criterion of copies by chance. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls early for every n and rises later for larger n; against tau/n the curves of the memorised fraction lie nearly on each other."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls early for every n and rises later for larger n; against tau/n the curves of the memorised fraction lie nearly on each other."}} tags=["remove-input"]
 by_chance = baseline.by_chance(runs)
 figure, table = quality_and_memory(runs, metrics=("kl_fisher_class_0", "f_mem"), fresh=by_chance)
 plt.show()
@@ -94,7 +94,7 @@ glue("cond-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(labelled))
 #
 # ## Adam in full batches
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD and Adam, each without labels and with them.", "name": "fig-conditional-adam"}, "image": {"alt": "Four panels of rising curves. Under SGD they rise together in tau over n, with labels as without; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD and Adam, each without labels and with them. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it.", "name": "fig-conditional-adam"}, "image": {"alt": "Four panels of rising curves. Under SGD they rise together in tau over n, with labels as without; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
 labelled, adam = scaling.in_common(with_adam, sweep_results("mixture-adam"))
 _, sgd = scaling.in_common(adam, unlabelled)
 _, labelled_sgd = scaling.in_common(adam, runs)
@@ -118,17 +118,17 @@ frame("Adam with labels: when f_mem reaches a level, in units of n, geometric me
 # %% [markdown]
 # Under Adam at a learning rate of {glue:text}`cond-lr` the exponent of $\tau_\mathrm{mem}$ is {glue:text}`cond-adam`
 # without labels and {glue:text}`cond-labels` with them; $\tau_\mathrm{mem}$ itself is {glue:text}`cond-factor` times as
-# long with labels as without. So it is the optimiser, and not the labels, that lowers the exponent. Nor does one
-# exponent describe these runs: at larger $n$ the first copies come earlier in $\tau/n$, and the fraction then rises
-# more slowly, so the curves do not have the same shape. The rest of this page uses the runs under Adam, which need far
-# fewer steps.
+# long with labels as without. So it is the optimiser, and not the labels, that lowers the exponent. A single exponent
+# does not describe these runs, however. At larger $n$ the first copies come earlier in $\tau/n$, and the fraction then
+# rises more slowly, so the curves do not have the same shape. The rest of this page uses the runs under Adam, which
+# need far fewer steps.
 #
-# How can Adam change the exponent? It divides every step by the running size of the gradient. Late in training this
-# size is mostly the noise of the drawn times and Gaussians, which is $\sigma/\sqrt m$ for a gradient averaged over $m$
-# draws, where the mean gradient is far smaller. The steps keep their length, but their component along the mean
-# gradient is larger by a factor of $\sqrt m$. With full batches $m = n$, so each step on a larger set makes more
-# progress. If equal progress in each step gives $\tau_\mathrm{mem} \propto n$, this gives $n/\sqrt n$: an exponent of
-# 1/2 where the gradient is all noise, and of 1 where there is no noise.
+# How can Adam change the exponent? It divides every step by the running size of the gradient. Late in training the mean
+# gradient is far smaller than the noise of the drawn times and Gaussians, so this size is mostly noise. If a single
+# draw has the noise $\sigma$, a gradient averaged over $m$ draws has the noise $\sigma/\sqrt m$. The steps keep their
+# length, but their component along the mean gradient is larger by a factor of $\sqrt m$. With full batches $m = n$, so
+# each step on a larger set makes more progress. If equal progress in each step gives $\tau_\mathrm{mem} \propto n$,
+# this gives $n/\sqrt n$: an exponent of 1/2 where the gradient is all noise, and of 1 where there is no noise.
 #
 # ## Classes that differ
 #
@@ -136,7 +136,7 @@ frame("Adam with labels: when f_mem reaches a level, in units of n, geometric me
 # are not. We make the classes differ in two ways, at $n = 256$. In one, class 1 has a fifth of the points. In the
 # other, it has half of the points and half the standard deviation.
 
-# %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction of each class, $n = 256$: equal classes, class 1 with a fifth of the points, class 1 half as wide. Dotted: the level that defines $\\tau_\\mathrm{mem}$. Mean over seeds; bands as above.", "name": "fig-conditional-classes"}, "image": {"alt": "Three panels of two curves each against training time: equal classes rise together, and classes that differ rise at different times or to different heights."}} tags=["remove-input"]
 equal = [r for r in with_adam if r.config["n"] == 256]
 share, spread = sweep_results("conditional-share"), sweep_results("conditional-spread")
 figure, table = draw.by_class(
@@ -167,7 +167,7 @@ estimates(
 #
 # ## Guidance
 
-# %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. Left: divergence of class 0 from its true distribution (nearest neighbours). Right: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "Left: with stronger guidance the divergence from the distribution of the class is larger at every training time. Right: stronger guidance has more copies at every late time."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. First panel: divergence of class 0 from its true distribution (nearest neighbours). Second panel: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "First panel: with stronger guidance the divergence from the distribution of the class is larger at every training time. Second panel: stronger guidance has more copies at every late time."}} tags=["remove-input"]
 strengths = sorted({r.config["guidance"] for r in sweep_results("conditional-guidance")})
 groups = {w: estimate.guided_runs(w) for w in strengths}
 figure, table = draw.by_guidance(groups)

@@ -85,8 +85,8 @@ copying_measures(samples, train, held_out).round(2)
 # - **f_mem**, the paper's measure: the share of samples that are much nearer to one training point than to any other.
 # - **Authenticity** {cite:p}`alaa2022`: the share of samples that are farther from the nearest training point than this one
 #   is from its own nearest neighbour.
-# - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? A rank test in several
-#   regions of the data, as a standard score: far below zero is copying.
+# - **C_T** {cite:p}`meehan2020`: are samples nearer to the training set than held-out data are? The measure is the
+#   standard score of a rank test in several regions of the data, and a value far below zero indicates copying.
 # - **Precision** and **recall** {cite:p}`kynkaanniemi2019`, **density** and **coverage** {cite:p}`naeem2020`: how much of the samples lies
 #   among the held-out data, and how much of the held-out data among the samples. They were not made for copies, and are
 #   often read as if a model with both near one could not copy.

@@ -41,7 +41,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # are exact: at each milestone, the losses of the current weights are averaged over noise and population by
 # {eq}`eq-rf-mehler`.
 
-# %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). Left: distance to the exact score. Middle: test minus train loss. Right: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Random features trained by Adam, $\\psi_p = 64$, $d = 32$, $t = 0.1$, three seeds (mean and range). First panel: distance to the exact score. Second panel: test minus train loss. Third panel: the same against steps/$n$.", "name": "fig-rf-adam"}, "image": {"alt": "The score error falls at a number of steps that does not depend on psi_n, and rises later. The gap of the losses grows later for larger psi_n; against steps/n the curves lie close together."}} tags=["remove-input"]
 runs = sweep_results("rfnn-adam")
 figure, table = draw.adam(runs)
 plt.show()
@@ -76,5 +76,5 @@ frame(
 claims.show([c for c in claims.load(chapter="random features") if c.id == "rfnn-adam"])
 
 # %% [markdown]
-# **Next.** [Your own data](your-data.ipynb) leaves theory: one command tells how long you may train on a small data set
-# of your own.
+# **Next.** [Your own data](your-data.ipynb) turns from theory to practice: one command estimates how long you may train
+# on a small data set of your own.

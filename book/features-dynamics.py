@@ -39,7 +39,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # %% [markdown]
 # ## The model
 #
-# The score is read from $p$ random features of $x \in \mathbb R^d$ (Eq. 7),
+# The score is a linear function of $p$ random features of $x \in \mathbb R^d$ (Eq. 7),
 #
 # ```{math}
 # :label: eq-rf
@@ -91,7 +91,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 # In the figure, the points come from one draw of features and data in $d = 100$, with 6400 features. The lines are the
 # [exact curves of the limit](score-error). Nothing is fitted.
 
-# %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). Left: test loss (filled points, full lines) and training loss (open points, dashed lines). Middle: distance to the exact score. Right: test minus training loss, against time in units of $\\tau_\\mathrm{mem} = \\psi_p/(\\Delta_t\\lambda)$, with $\\lambda$ the lower edge of the training set's bulk in the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Random features, $\\psi_p = 64$, $t = 0.1$, $d = 100$: exact dynamics of one draw (points) and the limit of large $d$ (lines). First panel: test loss (filled points, full lines) and training loss (open points, dashed lines). Second panel: distance to the exact score. Third panel: test minus training loss, against time in units of $\\tau_\\mathrm{mem} = \\psi_p/(\\Delta_t\\lambda)$, with $\\lambda$ the lower edge of the training set's bulk in the [spectrum](features-spectrum).", "name": "fig-rf-dynamics"}, "image": {"alt": "Points lie on the lines. Train and test loss fall together until tau near ten, then part, later for larger psi_n; in units of tau_mem the gaps rise together."}} tags=["remove-input"]
 runs = sweep_results("rfnn-n")
 figure, table = draw.dynamics(runs)
 plt.show()
@@ -110,7 +110,7 @@ record(runs, table, "rf-dynamics")
 # A mode of eigenvalue $\lambda$ relaxes in a time $\psi_p/(2\Delta_t\lambda)$. The eigenvalues that carry the population
 # depend little on $t$, so the time in which the score is learned should scale as $1/\Delta_t$:
 
-# %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Right: against $\\Delta_t\\tau$.", "name": "fig-rf-times"}, "image": {"alt": "Left: curves of t = 0.01, 0.1 and 0.5 fall at different times. Right: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Score error relative to its start for several diffusion times, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Second panel: against $\\Delta_t\\tau$.", "name": "fig-rf-times"}, "image": {"alt": "First panel: curves of t = 0.01, 0.1 and 0.5 fall at different times. Second panel: against Delta_t tau their first fall lies on one curve."}} tags=["remove-input"]
 by_time = sweep_results("rfnn-times")
 figure, table = draw.times_of_diffusion(by_time)
 plt.show()
@@ -121,7 +121,7 @@ record(by_time, table, "rf-times")
 # %% [markdown]
 # Does the prediction of $\tau_\mathrm{mem}$ hold for data of other variances as well?
 
-# %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). Left: score error. Right: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "Left: for both variances the score error falls near tau of order ten and rises later. Right: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Data of variance 0.5 and 2, $t = 0.1$, $d = 50$ (points) and limit (lines), $\\psi_n = 4$ (full) and 16 (dashed). First panel: score error. Second panel: gap between test and train loss, against time in units of the predicted $\\tau_\\mathrm{mem}$.", "name": "fig-rf-variance"}, "image": {"alt": "First panel: for both variances the score error falls near tau of order ten and rises later. Second panel: for each variance the gaps of psi_n = 4 and 16 rise at the predicted time."}} tags=["remove-input"]
 by_variance = sweep_results("rfnn-variance")
 figure, table = draw.variances(by_variance)
 plt.show()
@@ -181,7 +181,7 @@ record_live(
 # it. Do they? Take the time at which the gap is half of what it is at the end of training, in units of
 # $\tau_\mathrm{mem}$. If the curves collapse, it is the same for all $\psi_n$.
 
-# %% mystnb={"figure": {"caption": "The time of memorisation in the limit, for $\\psi_n$ from 4 to 32, against the number of features. Left: its exponent in $\\psi_n$ by three definitions; full lines $t = 0.1$, dotted $t = 0.01$. Right: the largest over the smallest time at which half of the final gap is there, in units of the inverse edge; 1 means that the curves collapse.", "name": "fig-rf-definitions"}, "image": {"alt": "Left: at few features the three exponents lie between 0.5 and 1.8 and disagree; with more features the edge and the half of the gap come to 1, and the fixed level stays near 1.2. Right: the factor falls from about four, and from eight at the smaller t, to nearly one."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The time of memorisation in the limit, for $\\psi_n$ from 4 to 32, against the number of features. First panel: its exponent in $\\psi_n$ by three definitions; full lines $t = 0.1$, dotted $t = 0.01$. Second panel: the time at which the gap reaches half of its final value, in units of the inverse edge; shown is the ratio of the largest to the smallest of these times, and 1 means that the curves collapse.", "name": "fig-rf-definitions"}, "image": {"alt": "First panel: at few features the three exponents lie between 0.5 and 1.8 and disagree; with more features the edge and the half of the gap come to 1, and the fixed level stays near 1.2. Second panel: the factor falls from about four, and from eight at the smaller t, to nearly one."}} tags=["remove-input"]
 by_definition = {t: exponents.exponents((64.0, 256.0, 1024.0, 4096.0, 16384.0), t=t) for t in (0.1, 0.01)}
 figure, table = draw.definitions(by_definition)
 figure.set_dpi(70)  # the notebook has room for no more

@@ -124,7 +124,7 @@ for name in ("masses", "losses"):
 #
 # ## Comparison with tanh features
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). Left: all eigenvalues except those of the delta, as a share per decade; the orange line marks the delta. Middle and right: the two bulks, as density per unit of $\\lambda$.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. Left, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Middle: the bulk of the training set, the same in both rows. Right: the bulk of the population, different in the two rows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). First panel: all eigenvalues except those of the delta, as a share per decade; the orange line marks the delta. The other two panels: the two bulks, as density per unit of $\\lambda$.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. First panels, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Second panel: the bulk of the training set, the same in both rows. Third panel: the bulk of the population, different in the two rows."}} tags=["remove-input"]
 runs = sweep_results("rfnn-spectrum")
 figure, table = draw.spectra(runs)
 plt.show()
@@ -149,16 +149,17 @@ frame("The spectrum in the limit", table.set_index(["variances", "part"]))
 # %% [markdown]
 # Read the spectrum from right to left, from fast to slow directions:
 #
-# - $\rho_2$, of mass $1/\psi_p$, in the top row from {glue:text}`rho2-low` to {glue:text}`rho2-high`: the directions of
-#   the data space. Its lower edge sets $\tau_\mathrm{gen} = \psi_p/(\Delta_t\lambda)$. It depends on the variances of
-#   the data (bottom row), and hardly on the number of data points.
-# - $\rho_1$, of the training set. Its left edge sets $\tau_\mathrm{mem}$. At fixed total variance it hardly depends on
-#   $\Sigma$.
-# - A smaller bulk next to the delta, again of mass $1/\psi_p$. Theorem 3.2 does not contain it, because the theorem
-#   holds to leading order for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It comes from the noise part
-#   $b^2YY^T$ of {eq}`eq-rf-gaussian` in the directions that the data leave free. These directions are the last in which
-#   the training loss decreases, so overfitting continues beyond $\tau_\mathrm{mem}$.
-# - The delta at $s^2$: directions that no data point touches. Nothing is learned there.
+# - The bulk $\rho_2$, of mass $1/\psi_p$, belongs to the directions of the data space. For data of one variance it
+#   extends from {glue:text}`rho2-low` to {glue:text}`rho2-high`. Its lower edge $\lambda$ sets $\tau_\mathrm{gen} =
+#   \psi_p/(\Delta_t\lambda)$. It depends on the variances of the data (bottom row), and hardly on the number of data
+#   points.
+# - The bulk $\rho_1$ belongs to the training set. Its lower edge sets $\tau_\mathrm{mem}$ in the same way. At fixed
+#   total variance it hardly depends on $\Sigma$.
+# - Next to the delta lies a smaller bulk, again of mass $1/\psi_p$. Theorem 3.2 does not contain it, because the
+#   theorem holds to leading order for $\psi_n \gg 1$, where this bulk merges with $\rho_1$. It comes from the noise
+#   part $b^2YY^T$ of {eq}`eq-rf-gaussian` in the directions that the data leave free. These directions are the last in
+#   which the training loss decreases, so overfitting continues beyond $\tau_\mathrm{mem}$.
+# - The delta at $s^2$ belongs to the directions that no data point touches, in which nothing is learned.
 #
 # Move $\psi_n$ and watch the times:
 
@@ -177,7 +178,7 @@ show(
 # regime II there is no delta, and $\rho_1$ holds all but $1/\psi_p$ of the eigenvalues and stays away from zero, so
 # that no mode is slow. Such a model has too few parameters to memorise, however long it trains.
 
-# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of four draws of tanh features, $d = 100$ (bars), and the limit (line), with more features than data (left) and fewer (right).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. Left: a delta, widened by finite dimension, and two bulks. Right: two bulks."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of four draws of tanh features, $d = 100$ (bars), and the limit (line), with more features than data (first panel) and fewer (second panel).", "name": "fig-rf-regimes"}, "image": {"alt": "Two histograms on log axes with the limit density over them. First panel: a delta, widened by finite dimension, and two bulks. Second panel: two bulks."}} tags=["remove-input"]
 cases = [{"psi_p": 8, "psi_n": 3, "t": 0.1}, {"psi_p": 3, "psi_n": 8, "t": 0.1}]
 figure, table = draw.small_spectra(cases)
 plt.show()

@@ -106,7 +106,7 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #
 # ## How many noises does a point need?
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score for points seen with $m$ frozen noises, $\\psi_p = 4$, $\\psi_n = 2$, $t = 0.3$; $m = \\infty$ is fresh noise. Left: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Right: against $m$, at the best time to stop and at the end of training; dotted, fresh noise; dashed, as many noisy points as features ($nm = p$).", "name": "fig-frozen-noises"}, "image": {"alt": "Left: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Right: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score for points seen with $m$ frozen noises, $\\psi_p = 4$, $\\psi_n = 2$, $t = 0.3$; $m = \\infty$ is fresh noise. First panel: against training time; lines are the limit, points exact dynamics at finite $d$, means over draws. Second panel: against $m$, at the best time to stop and at the end of training; dotted, fresh noise; dashed, as many noisy points as features ($nm = p$).", "name": "fig-frozen-noises"}, "image": {"alt": "First panel: curves for m from 1 to infinity fall together, are smallest between tau 3 and 8 and rise to different ends, highest for m = 2. Second panel: at the end of training E_score has a sharp peak at nm = p; at the best time it falls smoothly with m."}} tags=["remove-input"]
 many = np.unique(np.concatenate([np.geomspace(1, 100, 13), [1.7, 1.85, 1.95, 2.0, 2.05, 2.15, 2.3]]))
 figure, table = draw.noises(runs, many)
 plt.show()
@@ -157,7 +157,7 @@ frame(
 # So the number of features at which training to the end fails is of no concern to someone who stops in time. This holds
 # over the whole plane of $m$ and $\psi_p$:
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score against the number of noises for each point and the number of features, $\\psi_n = 2$, $t = 0.3$. Left: at the end of training. Right: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "Left: a bright ridge of large errors follows the dashed line nm = p. Right: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score against the number of noises for each point and the number of features, $\\psi_n = 2$, $t = 0.3$. First panel: at the end of training. Second panel: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "First panel: a bright ridge of large errors follows the dashed line nm = p. Second panel: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
 plane = 2 ** np.arange(0, 3.1, 0.5), 2 ** np.arange(0, 4.1, 0.5), c["psi_n"], c["t"]
 figure, table = draw.plane(*plane)
 plt.show()
@@ -168,10 +168,10 @@ record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table
 # %% [markdown]
 # ## Do frozen noise and weight decay change the window?
 #
-# Here we call the window the times at which the score error is within 10% of its smallest value. This can be read off
-# any curve, without the two times.
+# On this page, the window means the times at which the score error is within 10% of its smallest value. This definition
+# applies to any curve and does not need the two times.
 
-# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window as defined above, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. Left: for $m$ frozen noises. Right: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "Left: the window moves later and hardly widens as m grows. Right: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window as defined above, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. First panel: for $m$ frozen noises. Second panel: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "First panel: the window moves later and hardly widens as m grows. Second panel: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
 wide = {"psi_p": 64.0, "psi_n": 8.0, "t": 0.1}
 gammas = np.geomspace(1e-2, 1e2, 25)
 figure, table = draw.windows(np.geomspace(1, 100, 9), gammas, **wide)
@@ -200,7 +200,7 @@ glue("frozen-opens-cost", f"{at_opening['best'] / decayed['best'].iloc[0]:.2f}",
 # stopping ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377), [arXiv:2609.26392](https://arxiv.org/abs/2609.26392)).
 # Which of the two is better, and by how much?
 
-# %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. Left: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Right: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "Left: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Right: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. First panel: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Second panel: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "First panel: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Second panel: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
 with_ridge = sweep_results("rfnn-ridge")
 figure, table = draw.ridges(with_ridge, (4, 8, 16, 32), gammas)
 plt.show()
@@ -236,9 +236,9 @@ frame(
 # %% [markdown]
 # {glue:text}`frozen-verdict`. The best weight decay, which one would have to find first, gives
 # {glue:text}`frozen-ratio` times the error of the best stopping time. Weight decay at the edge of the bulk gives
-# {glue:text}`frozen-edge` times that error. The reason is the shape of the two filters. Of a mode with eigenvalue
-# $\lambda$, a training that is stopped has learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$, and a training
-# with weight decay the share $\lambda/(\lambda + \gamma)$. The first changes more sharply with $\lambda$, so it
+# {glue:text}`frozen-edge` times that error. The reason is the shape of the two filters. A training that is stopped has
+# learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$ of a mode with eigenvalue $\lambda$, while a training with
+# weight decay learns the share $\lambda/(\lambda + \gamma)$ of it. The first changes more sharply with $\lambda$, so it
 # separates better between the modes of the population, which should be learned, and those of the training set, which
 # should not. Weight decay does have one advantage: there is no time to stop that has to be chosen, only its strength.
 #
@@ -248,7 +248,7 @@ frame(
 # weight. The curves of the other pages have one or two atoms. Are a few atoms enough for a real data set? The figure
 # shows the digits of [](images.ipynb), at $16 \times 16$ pixels, with more and more atoms for their covariance:
 
-# %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. Left: score error relative to its start. Right: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls first, and rises highest afterwards; with more atoms the curves fall later and more gradually, and end lower. Those of sixteen atoms and of all eigenvalues lie on one another, and the points close to them."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Gaussian data with the covariance of the digits, $\\psi_p = \\psi_n = 4$, $t = 0.1$, scaled to unit mean variance, by the number of atoms that stand for 256 eigenvalues. First panel: score error relative to its start. Second panel: test minus train loss. Points: exact dynamics of one draw, $d = 256$.", "name": "fig-frozen-atoms"}, "image": {"alt": "The curve of one atom falls first, and rises highest afterwards; with more atoms the curves fall later and more gradually, and end lower. Those of sixteen atoms and of all eigenvalues lie on one another, and the points close to them."}} tags=["remove-input"]
 images = digits("train", 16)[0].double().flatten(1).numpy()
 images /= np.sqrt(images.var(0, ddof=1).mean())
 spread = np.linalg.eigvalsh(np.cov(images.T))

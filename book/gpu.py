@@ -71,9 +71,9 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 #    same end. The checks are made in {glue:text}`gpu-parts` processes at once; another process compiles meanwhile what
 #    the runs will use. This takes {glue:text}`gpu-checks` seconds at most. If compiled or stacked steps fail their
 #    check, no runs are made with them. If replayed steps fail theirs, runs make the same steps without replaying them.
-# 2. **A benchmark.** The different kinds of training step are timed beside each other and beside a plain loop, that of
-#    the runs first. The shortest time that the hardware allows, a profile of one step and the time of sampling are
-#    recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
+# 2. **A benchmark.** The different kinds of training step are timed in comparison with each other and with a plain
+#    loop, beginning with the kind that the runs use. The shortest time that the hardware allows, a profile of one step
+#    and the time of sampling are recorded as well. This takes {glue:text}`gpu-bench` seconds at most.
 # 3. **Runs.** The trainings of `config/gpu.toml` that are not yet stored are made, in the order of that file. A
 #    training that determines the number of steps of others comes before the first of these. Mixture networks of the
 #    same shape are trained together. If several processes share the GPU, their number is limited so that the states of
@@ -118,7 +118,7 @@ for name in ("device", "torch", "cuda", "python", "minutes", "commit"):
 # again, and the graph draws from them what a plain step would have drawn. The graph makes the same operations on the
 # same random numbers, so a replayed run should equal a plain one; on a GPU the check asks for this up to rounding. At a
 # milestone the network is asked in batches of one size, and this work is recorded too: a sample of the mixture takes a
-# thousand small steps. The arithmetic of the sampler between them is not.
+# thousand small steps. The arithmetic of the sampler between the calls of the network is not recorded.
 #
 # **Sums in a fixed order.** Some gradients on a GPU are added in the order in which threads happen to finish, so a run
 # that was interrupted would end with different last digits. Runs therefore ask torch for kernels that add in a fixed

@@ -77,7 +77,7 @@ glue("adam-swing-other", f"{estimate.swing(adam):.1f}", display=False)
 #
 # ## Under SGD
 
-# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, those of the largest n last."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$; dots mark where the curves reach them. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-adam-sgd"}, "image": {"alt": "Under SGD the Frechet distance falls with large swings; the memorised fraction rises the later the larger n, and against tau over n the rises begin nearly together, those of the largest n last."}} tags=["remove-input"]
 by_chance = baseline.by_chance([*sgd, *adam])
 figure, table = quality_and_memory(sgd, metrics=(distance, "f_mem"), good=estimate.GOOD[distance], fresh=by_chance)
 plt.show()
@@ -87,17 +87,17 @@ beside(SGD, lambda lower: quality_and_memory(lower, metrics=(estimate.quality(lo
 record(sgd, table, "adam-sgd")
 
 # %% [markdown]
-# On the right, against $\tau/n$, the first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to
-# the largest. They come nearly together, but somewhat later than in proportion to $n$ for the largest sets. In the
-# upper panels the distance swings: from one milestone to the next it changes by a factor of {glue:text}`adam-swing`
-# (one standard deviation), compared with {glue:text}`adam-swing-other` under Adam. These swings go together with swings
-# in brightness. Let the brightness error be the difference in mean brightness between the samples and their nearest
-# training digits. From milestone to milestone, its changes and those of the distance have a rank correlation of
-# {glue:text}`adam-brightness`. Because of the swings, we read $\tau_\mathrm{gen}$ off a running median of three
-# milestones, at the level {glue:text}`adam-good`. [](images-capacity.ipynb) gives a reason why brightness swings.
+# When time is divided by $n$, the first copies come at $\tau/n =$ {glue:text}`adam-mem-n`, from the smallest $n$ to the
+# largest. They come nearly together, but for the largest sets somewhat later than in proportion to $n$. The distance
+# swings: from one milestone to the next it changes by a factor of {glue:text}`adam-swing` (one standard deviation),
+# compared with {glue:text}`adam-swing-other` under Adam. These swings go together with swings in brightness. Let the
+# brightness error be the difference in mean brightness between the samples and their nearest training digits. From
+# milestone to milestone, its changes and those of the distance have a rank correlation of {glue:text}`adam-brightness`.
+# Because of the swings, we define $\tau_\mathrm{gen}$ as the time at which a running median of three milestones reaches
+# the level {glue:text}`adam-good`. [](images-capacity.ipynb) gives a reason why brightness swings.
 #
-# How far does it go? The clearest copies of these runs are those at $n =$ {glue:text}`adam-clear-n`, at whose end
-# {glue:text}`adam-clear` of the samples are copies:
+# How many samples become copies in the end? The run with the most is the one at $n =$ {glue:text}`adam-clear-n`, at the
+# end of which {glue:text}`adam-clear` of the samples are copies:
 
 # %% mystnb={"figure": {"caption": "Samples at the end of a training under SGD, each above the training digit nearest to it. Framed: copies.", "name": "fig-adam-grid"}, "image": {"alt": "Two rows of digits. Nearly every digit above is the same as the one below it, and is framed as a copy."}} tags=["remove-input"]
 clearest = max(sgd, key=lambda r: r.curve("f_mem")["value"].iloc[-1])
@@ -114,7 +114,7 @@ record([clearest], table, "adam-grid")
 #
 # Do copies come at the same time under both optimisers?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ under SGD and under Adam, the same training sets. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they begin to rise near one place, under Adam earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ under SGD and under Adam, the same training sets. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-adam-both"}, "image": {"alt": "Two panels of rising curves against tau over n. Under SGD they begin to rise near one place, under Adam earlier."}} tags=["remove-input"]
 panels = {f"SGD, learning rate {c['lr']:g}": sgd, f"Adam, learning rate {other['lr']:g}": adam}
 figure, table = compared(panels, fresh=by_chance)
 plt.show()

@@ -75,7 +75,7 @@ glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", 
 # they are few. The runs with $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on
 # one core.
 
-# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ on this page and $\\tau_\\mathrm{mem}$; dots mark where the memorised fractions reach theirs.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
 figure, table = draw.capacity(runs)
 plt.show()
 
@@ -167,7 +167,7 @@ frame("How often each image was seen until the first copies", draws.rename(colum
 #
 # ## Which sets are safe
 
-# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$ copy if it is trained on $n$ digits for a multiple of its own $\\tau_\\mathrm{gen}$? Squares: it makes copies. Discs: it makes none. Open circles: not known. Bars: the boundary, interpolated between sizes. Pale marks: networks of this width never reached $\\tau_\\mathrm{gen}$, and a lower bound is used instead. Below each $W$ stands the number of parameters $p$ in thousands.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$ copy if it is trained on $n$ digits for a multiple of its own $\\tau_\\mathrm{gen}$? Squares: it makes copies. Discs: it makes none. Open circles: not known. Bars: the boundary, interpolated between sizes. Pale marks: networks of this width never reached $\\tau_\\mathrm{gen}$, and a lower bound is used instead. The number below each $W$ is the number of parameters $p$ in thousands.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
 boundary = estimate.boundaries(runs, (1, 2, 4, 8))
 figure, table = draw.phases(runs, boundary, estimate.COPIES)
 plt.show()
@@ -228,7 +228,7 @@ frame(
 # error is neglected. One direction is easy to picture: an error that is the same in every pixel of every image is an
 # error of brightness. SGD with momentum $\beta$ diverges where $\eta > 2 (1 + \beta)/\lambda_\mathrm{max}$.
 
-# %% mystnb={"figure": {"caption": "Before training. Left: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Right: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "Left: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Right: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Before training. First panel: rates at which errors shrink, in units of the learning rate: their sum, the fastest, and that of brightness. Second panel: the learning rate above which SGD with momentum 0.95 diverges, by the fastest rate, with the rate of our SGD runs on the pages before, and the paper's. Points: seeds.", "name": "fig-curvature"}, "image": {"alt": "First panel: three rising lines against W; the fastest rate and that of brightness rise more steeply than the sum. Second panel: the highest learning rate falls steeply with W and crosses the laptop's rate."}} tags=["remove-input"]
 sides = {f"{own[0].config['side']} x {own[0].config['side']} pixels": own for own in (before, paper)}
 figure, table = draw.curvature(sides, {"SGD here": LAPTOP_RATE["sgd"], "the paper": LEARNING_RATE["sgd"]})
 plt.show()

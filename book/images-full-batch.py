@@ -72,7 +72,7 @@ glue("full-hours", f"{fsum(r.provenance['seconds'] for r in every[len(fixed) :])
 #
 # ## Full batches
 
-# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size (left) and in full batches (right): against training time divided by $n$ (top), and against how often each image was seen (bottom). For a fixed batch size, these two axes differ only by a constant factor. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction under SGD, in batches of a fixed size and in full batches: against training time divided by $n$ (top), and against how often each image was seen (bottom). For a fixed batch size, these two axes differ only by a constant factor. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-full-seen"}, "image": {"alt": "Four panels of rising curves. With fixed batches they rise nearly together in both rows. With full batches they are apart in both: against tau over n the largest set rises first, against the number of times seen the smallest."}} tags=["remove-input"]
 by_chance = baseline.by_chance([*fixed, *full])
 figure, table = compared({f"batches of {batch}": fixed, "full batches": full}, ("scaled", "seen"), by_chance)
 plt.show()
@@ -105,12 +105,12 @@ estimates("Exponents in n, SGD", shown)
 # %% [markdown]
 # The first copies are those at $f_\mathrm{mem} =$ {glue:text}`full-copies`. With full batches their time has the
 # exponent {glue:text}`full-mem` in $n$, and the curves collapse best in $\tau/n^a$ with $a =$
-# {glue:text}`full-collapse`. With batches of {glue:text}`full-batch` the exponent is {glue:text}`full-fixed-mem`.
-# Repetition alone would give 0 with full batches, and the paper has 1. Ours lies between, and it is not constant: from
-# each size to the next it is {glue:text}`full-local`. The runs of the [mixture](mixture.ipynb) have full batches, too,
-# and the exponent {glue:text}`full-mixture`.
+# {glue:text}`full-collapse`. With batches of {glue:text}`full-batch` the exponent is {glue:text}`full-fixed-mem`. With
+# full batches, repetition alone would give the exponent 0, and the paper reports 1. Our exponent lies between these two
+# values and is not constant: from each size to the next it is {glue:text}`full-local`. The runs of the
+# [mixture](mixture.ipynb) have full batches, too, and the exponent {glue:text}`full-mixture`.
 
-# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level of the first copies. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Full batches: Fr\u00e9chet distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-full-curves"}, "image": {"alt": "With full batches the Frechet distance falls with large swings, to a lower level for larger n; the memorised fractions rise later for larger n, by less than n."}} tags=["remove-input"]
 figure, table = quality_and_memory(full, metrics=(estimate.quality(full), "f_mem"), fresh=by_chance)
 plt.show()
 
@@ -126,7 +126,7 @@ glue("full-first-step", str(first.index[0]), display=False)
 # %% [markdown]
 # The distances swing, as on the page before, and one of them begins low: {glue:text}`full-first` at step
 # {glue:text}`full-first-step`. Those samples are scribbles whose brightness happens to be right. Under SGD a single
-# small distance therefore says little, and we read no time of generation off these curves.
+# small distance therefore means little, and we do not derive $\tau_\mathrm{gen}$ from these curves.
 #
 # (sec-looks)=
 # ## Averaging out the noise, or taking the steps?
@@ -141,12 +141,12 @@ glue("full-first-step", str(first.index[0]), display=False)
 # $n$. To change $m$ without changing $n$, further runs use every image two or four times in each step, each time with
 # another noise.
 #
-# Another law describes the runs made before this test as well or better (see the table below). In it, copies wait only
-# for noise, but averaging over more draws helps less: $\tau_\mathrm{mem} = A' n/\sqrt m$. We have no derivation of this
-# law. At large $m$ the two laws differ. So we wrote down what each of them predicts for $n =$ {glue:text}`full-test-n`
-# images that are drawn {glue:text}`full-test-draws` times each in a step, which makes $m =$ {glue:text}`full-most`, and
-# then made the run. (We also planned two runs with as many draws and more images, and three at a tenth of the learning
-# rate. Those that have been made are [below](sec-slow).)
+# Another law, $\tau_\mathrm{mem} = A' n/\sqrt m$, describes our first runs as well or better (see the table below). In
+# this law only the noise delays copies, but averaging over more draws helps less. We have no derivation of it. At large
+# $m$ the two laws differ, so one more run can test them. Before making it, we wrote down what each law predicts for $n
+# =$ {glue:text}`full-test-n` images that are drawn {glue:text}`full-test-draws` times each in a step, which makes $m =$
+# {glue:text}`full-most`. (We also planned two runs with as many draws and more images, and three at a tenth of the
+# learning rate. Those that have been made are [below](sec-slow).)
 
 # %% tags=["remove-input"]
 RECORDED = {
@@ -263,11 +263,12 @@ estimates("The fit", shown)
 #
 # How certain is this law? The table compares four laws by Akaike's criterion; a lower value means a better fit for the
 # number of constants, and differences below 2 or 3 mean nothing. The evidence for a delay $T$ is a single run, the one
-# with {glue:text}`full-most` draws: without that run, $A' n/\sqrt m$ alone describes the others best. Nor do the runs
-# decide what has to be added to $T$. $A' n/\sqrt m$ does as well as $A n/m + B n$, and the two differ for large sets in
-# large batches, so only such runs can tell whether full batches of thousands of images are copied after a time
-# proportional to $n$, as in the paper, or to $\sqrt n$. And all four laws miss that copies in batches of a fixed size
-# come a little later than in proportion to $n$, with the exponent {glue:text}`full-fixed-mem`.
+# with {glue:text}`full-most` draws: without that run, $A' n/\sqrt m$ alone describes the others best. The runs also do
+# not decide what has to be added to $T$: the term $A' n/\sqrt m$ describes them as well as $A n/m + B n$. These two
+# terms differ for large sets in large batches. Only runs of that kind can show whether, in full batches of thousands of
+# images, $\tau_\mathrm{mem}$ is proportional to $n$, as in the paper, or to $\sqrt n$. All four laws miss one more
+# observation: in batches of a fixed size, copies come a little later than in proportion to $n$, with the exponent
+# {glue:text}`full-fixed-mem`.
 
 # %% tags=["remove-input"]
 frame(
@@ -286,11 +287,11 @@ frame(
 # (sec-slow)=
 # ## A tenth of the learning rate
 #
-# Is it really noise that small full batches wait for? Suppose first that steps count in proportion to the rate. Then at
-# a tenth of the rate the first copies would take ten times as many steps. Suppose next that copies wait until the noise
-# that the steps leave in the weights is small enough. That noise is proportional to the rate divided by $m$, so at a
-# tenth of the rate there is much less of it to wait for. (If only the number of draws counted, the rate would make no
-# difference.) We had written down the step that either case expects, before these runs:
+# Is it really noise that delays copies in small full batches? Suppose first that the progress of a step is proportional
+# to the rate. Then at a tenth of the rate the first copies would take ten times as many steps. Suppose next that copies
+# appear only when the noise that the steps leave in the weights is small enough. That noise is proportional to the rate
+# divided by $m$, so at a tenth of the rate there is much less of it to average out. (If only the number of draws
+# counted, the rate would make no difference.) Before these runs we wrote down the step that each case predicts:
 
 # %% tags=["remove-input"]
 sign = {"interpolated": "", "censored": "> "}

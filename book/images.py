@@ -17,8 +17,8 @@
 # %% [markdown]
 # # Images: training-set size
 #
-# **What you will see.** A U-Net learns images. The curves of the distance between its samples and real images fall
-# together for all numbers $n$ of training images, although too few runs reach a strict level to put a number to that.
+# **What you will see.** A U-Net learns images. The distance between its samples and real images falls at the same time
+# for all numbers $n$ of training images, although too few runs reach a strict level for us to measure this precisely.
 # Copies appear at a time that grows with $n$, and before them the held-out loss separates from the training loss. The
 # smallest training sets have no window in which samples are good and new; for larger ones the window opens and widens.
 # A stricter judge, which looks at the samples one by one, sees them become good later when the training set is larger.
@@ -101,7 +101,7 @@ record([example], table, "images-grid")
 #
 # ## Both times
 
-# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n. The memorised fraction rises later for larger n; against tau over n the rises come closer, and larger n still rises somewhat later."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "A U-Net learns digits: Fr\u00e9chet distance to held-out digits (top) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$; dots mark where the curves reach them. Dashed: the share of unseen data that meet the criterion of copies by chance. Bands: the 95% interval of each measurement.", "name": "fig-images"}, "image": {"alt": "The Frechet distance falls at the same training time for every n. The memorised fraction rises later for larger n; against tau over n the rises come closer, and larger n still rises somewhat later."}} tags=["remove-input"]
 fresh = baseline.fresh_shares(runs)
 figure, table = quality_and_memory(
     runs, metrics=(distance, "f_mem"), good=estimate.GOOD[distance], fresh=fresh["1/3"].max()
@@ -113,10 +113,10 @@ beside(estimate.SWEEP, lambda lower: quality_and_memory(lower, metrics=(estimate
 record(runs, table, "images")
 
 # %% [markdown]
-# On the left, the distances of all $n$ fall together, while the memorised fraction rises later for each larger $n$.
-# From $n =$ {glue:text}`images-window-from` on there is a window between the two, in which the samples are good and
-# new. On the right, against $\tau/n$, the rises would coincide if $\tau_\mathrm{mem}$ were exactly proportional to $n$.
-# The exponent below says how nearly they do.
+# Against training time, the distances of all $n$ fall together, while the memorised fraction rises later for each
+# larger $n$. From $n =$ {glue:text}`images-window-from` on there is a window between the two, in which the samples are
+# good and new. Against $\tau/n$, the rises would coincide if $\tau_\mathrm{mem}$ were exactly proportional to $n$. The
+# exponent below shows how nearly they do.
 
 # %% mystnb={"figure": {"caption": "The three times of every run: samples become good ($\\tau_\\mathrm{gen}$), held-out and training loss separate ($\\tau_\\mathrm{overfit}$), and first copies appear ($\\tau_\\mathrm{mem}$). Filled: measured. An open triangle is a bound: it points up where the run ended before that time, and down where the level was already passed at the first milestone. Shaded: what the network makes in each region of $n$ and training time, where both of its limits were measured.", "name": "fig-images-times"}, "image": {"alt": "Times against n: tau_overfit and tau_mem rise with n, and tau_mem is the later of the two. tau_gen is measured for the larger n only, for the smaller ones there are lower bounds."}} tags=["remove-input"]
 figure, table = times(scaling.sizes(runs), {name: f(runs) for name, f in estimate.TIMES.items()})
@@ -232,15 +232,16 @@ frame("Exponent of tau_gen in n, by level", by_level) if by_level is not None el
 # {glue:text}`images-strict-sgd` under SGD, so it grows with $n$. Compare these two with the exponents of the table,
 # which belong to the set of samples as a whole. Part of the difference may be that the judge's threshold is stricter:
 # at the distance {glue:text}`images-good` it recognises only {glue:text}`images-share-of-real` of its share for real
-# digits. Two other explanations are possible. Larger training sets may be learned more slowly. Or all training sets may
-# follow the same path, which reaches good single samples late, and small sets leave this path early towards their
-# copies, which are digits as well. [](same-noise.ipynb) compares what two networks make of the same noise.
+# digits. Two other explanations are possible. Larger training sets may be learned more slowly. Or training may follow
+# the same path for every $n$, and single samples may become good only late on this path. With a small set the network
+# then leaves the path early and makes copies, which are recognised as digits as well. [](same-noise.ipynb) compares
+# what two networks make of the same noise.
 #
 # ## The losses separate first
 #
 # Is there a sign of copies before they appear? The figure has the losses of the same runs.
 
-# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), against training time (left) and against training time divided by $n$ (right); means over five noises for each digit.", "name": "fig-images-losses"}, "image": {"alt": "Left: for each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n. Right: against tau over n, the places where it leaves lie near each other."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out digits (full lines) and on training digits (dashed), against training time and against training time divided by $n$. Dots on the held-out loss: $\\tau_\\mathrm{gen}$ (blue) and $\\tau_\\mathrm{mem}$ (orange); means over five noises for each digit.", "name": "fig-images-losses"}, "image": {"alt": "First panel: for each n the held-out loss follows the training loss down, then leaves it and rises, later for larger n. Second panel: against tau over n, the places where it leaves lie near each other."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 
@@ -252,7 +253,7 @@ record(runs, table, "images-losses")
 # {glue:text}`images-parted` of the held-out loss. It comes well before anything is copied:
 # $\tau_\mathrm{mem}/\tau_\mathrm{overfit} =$ {glue:text}`images-lag`. Its exponent in $n$ is
 # {glue:text}`images-overfit`. The gap between the losses is an early warning that needs no samples. For small $n$ it is
-# no good rule for stopping, because there the losses separate before the samples are good.
+# not a good rule for stopping, because there the losses separate before the samples are good.
 #
 # ## Look at the samples
 #
@@ -277,7 +278,7 @@ record([example], example.curves, "images-scrubber")
 # A sample counts as a copy when its nearest training image is less than $k$ times as far away as the second nearest.
 # Does the choice of $k$ change the result?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dotted: the largest share of unseen digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ for three thresholds of $d_1/d_2$. Dashed: the largest share of unseen digits that meet the criterion by chance.", "name": "fig-images-k"}, "image": {"alt": "Three panels, k = 1/4, 1/3, 1/2: curves of all n rise together in tau over n, higher for larger k."}} tags=["remove-input"]
 figure, table = thresholds(runs, fresh)
 plt.show()
 

@@ -79,8 +79,8 @@ record(pair, table, "first-characters")
 #
 # **I am in a hurry.** Read [](one-dimension), where both times are seen in a single picture. It takes five minutes.
 # Then look at the table of [claims](claims.ipynb), which sets each of {glue:text}`first-claims` statements of the paper
-# beside what these runs measured. Of these, {glue:text}`first-counts`. Another table leads [from each figure of the
-# paper](sec-paper-figures) to ours.
+# beside what these runs measured. Of these, {glue:text}`first-counts`. Another table lists, for [each figure of the
+# paper](sec-paper-figures), the figure of ours that redraws it.
 #
 # **I know the theory.** [](live-theory.md) computes the exact learning curves of the random-features model in your
 # browser while you move its sliders. [](score-error.ipynb) and [](frozen-noise.ipynb) treat questions that the paper
@@ -108,12 +108,12 @@ record(pair, table, "first-characters")
 # divergence falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when
 # time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not
 # the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks
-# how far the sampler may be shortened before it changes what is measured. With a U-Net on [images](images.ipynb), here
-# digits, copies again appear later for larger $n$ (and on [characters](characters.ipynb) you see at a glance which
-# samples are copies), and the held-out loss separates from the training loss before anything is copied. Whether
-# $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged. [](images-adam.ipynb) trains the
-# network with both optimisers. [](images-full-batch.ipynb) shows every image in every step, and finds that on these
-# images repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network, as
+# how far the sampler may be shortened before it changes what is measured. A U-Net on [images](images.ipynb) of digits
+# again makes copies later for larger $n$, and the held-out loss separates from the training loss before anything is
+# copied. Whether $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged. On
+# [characters](characters.ipynb) you see at a glance which samples are copies. [](images-adam.ipynb) trains the network
+# with both optimisers. [](images-full-batch.ipynb) shows every image in every step, and finds that on these images
+# repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network, as
 # [](mixture-width.ipynb) does for the mixture.
 #
 # **What theory adds.** For random features in high dimension the whole history of training can be computed exactly. The
@@ -131,9 +131,9 @@ record(pair, table, "first-characters")
 # [their code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)). It was written independently of them.
 #
 # Figures are drawn when the book is built, most of them from stored training runs, the others from stored simulations
-# or from the theory. Each has a folded block under it that says which runs, on which device, in what time, and the
-# command that makes them again. Its numbers can be downloaded. Where the paper's text and its code differ, or both
-# leave a choice open, the page of [deviations](deviations) says what we chose.
+# or from the theory. A folded block under each figure names the runs behind it, the device, the time that they took,
+# and the command that makes them again. The numbers of each figure can be downloaded. Where the paper's text and its
+# code differ, or both leave a choice open, the page of [deviations](deviations) says what we chose.
 #
 # The runs come in **tiers**: `smoke` takes seconds and serves the tests, `laptop` takes minutes to hours on a CPU core and
 # is what the stored results hold, and `gpu` and `paper` are for larger machines. The code is the same, the numbers differ,

@@ -77,9 +77,8 @@ record_stored("make simulations", "diffmemlib.companion.coverage.coverage", tabl
 # exponent is repeated. The intervals contain the true exponent in {glue:text}`coverage-sweeps-low` to
 # {glue:text}`coverage-sweeps-high` of the repetitions. In one of these simulations a good part of the scatter is common
 # to all runs of a seed, as it is in the runs of the mixture. The seeds are the same at every $n$ there, so what is
-# common to a seed does not tilt the line. One source of error is not in the interval: what the interpolation between
-# milestones adds to a time. It matters where runs scatter little and milestones are far apart, as in the conditional
-# sweep.
+# common to a seed does not tilt the line. The interval leaves out one source of error, the interpolation of a time
+# between milestones. It matters where runs scatter little and milestones are far apart, as in the conditional sweep.
 #
 # **Exponents, means and predictions of times.** Here we simulate experiments of the sizes that people make, from three
 # runs at three sizes to fifteen runs, some of them with unequal numbers of runs at each size. The logarithms of the

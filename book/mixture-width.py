@@ -44,7 +44,7 @@ glue("good-width", f"{estimate.KL_GOOD_WIDTH:g}", display=False)
 # At fixed $n$, how do the times depend on $W$? The paper leaves $\tau_\mathrm{mem}$ open. In our runs, wider networks
 # reach both times earlier.
 
-# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence and memorised fraction for four widths $W$ at $n = 64$, against training time and against $W$ times training time. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-mixture-width"}, "image": {"alt": "Four panels: for wider networks the divergence falls earlier and the memorised fraction rises earlier."}} tags=["remove-input"]
 wide = estimate.sweep_width(64)
 figure, table = quality_and_memory(wide, key="width", scale=-1, fresh=baseline.by_chance(wide))
 plt.show()
@@ -74,21 +74,21 @@ shown[f"tau_mem at f_mem = {scaling.F_MEM:g}, n = 64"] = estimate.tau_mem_width_
 estimates("Exponents in W", shown)
 
 # %% [markdown]
-# An exponent of $-1$ would be the paper's $1/W$, and 0 no gain from width. Compare the row that leaves the largest
-# width out with the first one: where "good" is defined strictly, does the last step of the width still bring a gain? If
-# it does not, the limit is no longer the width but $n$, or the noise of the gradient, since each step draws a single
-# noise for each point. For the right panel of its Fig. 9 the paper states neither the threshold nor $n$. The claims
-# table uses {glue:text}`good-width` nats, which is our choice, and all four widths. Widths other than 128 were measured
-# with 500 samples.
+# An exponent of $-1$ would agree with the paper's $1/W$, and an exponent of 0 would mean that width brings no gain.
+# Where "good" is defined strictly, does the last increase of the width still bring a gain? To see this, compare the
+# first row with the row that omits the largest width. If there is no gain, the time is no longer limited by the width
+# but by $n$, or by the noise of the gradient, since each step draws a single noise for each point. For the right panel
+# of its Fig. 9 the paper states neither the threshold nor $n$. The claims table uses {glue:text}`good-width` nats,
+# which is our choice, and all four widths. Widths other than 128 were measured with 500 samples.
 #
 # ## At which level does 1/W hold?
 #
 # There is a reason to expect $1/W$ at the beginning. A wide network hardly moves its weights at first, so it behaves
 # like a model that is linear in them, and its rate of learning grows with the number of weights that act together.
-# Later the weights do move. Is $1/W$ then a law of the first phase? Further runs, of $W$ from 32 to 512, are measured
-# from the first step on. In one set of runs the network sees the same {glue:text}`early-n` points in every step, and in
-# the other a batch of as many out of {glue:text}`fresh-n`, so that a point comes back only every
-# {glue:text}`fresh-every` steps.
+# Later the weights do move. Does $1/W$ then hold only in the first phase of training? To answer this, further runs with
+# $W$ from 32 to 512 are measured from the first step on. In one set of runs the network sees the same
+# {glue:text}`early-n` points in every step. In the other, each step takes a batch of the same size out of
+# {glue:text}`fresh-n` points, so that a point is seen again only every {glue:text}`fresh-every` steps.
 
 # %% mystnb={"figure": {"caption": "Exponent in $W$ of the time at which the score gap falls below a level, against the level; training goes on to the right. Bars: 95% intervals. Dashed: the paper's $-1$; shaded: within 0.2 of it.", "name": "fig-mixture-width-levels"}, "image": {"alt": "Two sets of intervals, of runs on few points and on many, against the divergence on a log axis that falls to the right."}} tags=["remove-input"]
 early, fresh = (sweep_results(f"mixture-width-{name}") for name in ("early", "fresh"))
@@ -136,8 +136,8 @@ glue("width-overlap", f"{len(overlapping)} of {len(together)}", display=False)
 # {glue:text}`width-fresh-steepest`. It lies within 0.2 of $-1$ {glue:text}`width-early-agree` on few points and
 # {glue:text}`width-fresh-agree` on many. At {glue:text}`width-last-level` nats it is {glue:text}`width-early-last` and
 # {glue:text}`width-fresh-last`. If few points were what limits the gain from width, the two sets of runs would differ;
-# their intervals overlap at {glue:text}`width-overlap` of the levels. All these networks have one learning rate and one
-# form of the first weights; with a rate that changes with $W$, the exponent would be another.
+# their intervals overlap at {glue:text}`width-overlap` of the levels. All these networks have the same learning rate
+# and the same kind of initial weights. With a learning rate that depends on $W$, the exponent would be different.
 #
 # ## Claims
 

@@ -119,10 +119,10 @@ frame("The runs", estimate.overview(runs))
 # %% [markdown]
 # ## Two times
 #
-# Does either time depend on the number of training points? Read the left column of the figure first, and then the right
-# one, where time is divided by $n$.
+# Does either time depend on the number of training points? In the figure, look first at the panels against training
+# time, and then at those in which time is divided by $n$.
 
-# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Dotted: the levels at which $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$ are read below. Dashed: the share of unseen data that meet the criterion of copies by chance. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$; dots mark where the curves reach them. Dashed: the share of unseen data that meet the criterion of copies by chance. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
 fresh = baseline.fresh_shares(runs)
 figure, table = quality_and_memory(runs, good=estimate.KL_GOOD, fresh=fresh["1/3"].max())
 plt.show()
@@ -132,9 +132,9 @@ beside("mixture-n", quality_and_memory)
 record(runs, table, "mixture-n")
 
 # %% [markdown]
-# On the left, the divergence falls at nearly the same time for every $n$ (top), while the memorised fraction rises later
-# for larger $n$ (bottom). On the right, where time is divided by $n$, the rises lie on one curve and the falls no longer
-# do. The time between the fall and the rise is the window in which to stop.
+# Against training time, the divergence falls at nearly the same time for every $n$, while the memorised fraction rises
+# later for larger $n$. When time is divided by $n$, the rises lie on one curve and the falls no longer do. The time
+# between the fall and the rise is the window in which to stop.
 #
 # ## How the times scale
 #
@@ -142,8 +142,8 @@ record(runs, table, "mixture-n")
 # the learned and the exact score, is below {glue:text}`good` nats. Strictly, this is the time at which the score has
 # become good; [below](sec-kl) it is compared with an estimate from the samples. Call $\tau_\mathrm{mem}$ the time at
 # which $f_\mathrm{mem}$ reaches {glue:text}`copies`. Between them lies $\tau_\mathrm{overfit}$, the first time after
-# which the test loss exceeds the training loss by more than {glue:text}`parted` of the test loss. Both losses are taken
-# at diffusion time $t = 0.01$.
+# which the held-out loss exceeds the training loss by more than {glue:text}`parted` of the held-out loss. Both losses
+# are taken at diffusion time $t = 0.01$.
 
 # %% mystnb={"figure": {"caption": "The three times of every run against $n$. Filled points: single runs. Open triangles: lower bounds, from runs that ended before the time was reached. Lines: geometric means over seeds. Shaded: what the network makes in each region of $n$ and training time.", "name": "fig-mixture-times"}, "image": {"alt": "Log-log plot of three times against n. The time of generation is flat; the times of overfitting and of memorisation are parallel lines of slope one, memorisation higher. Between the times of generation and memorisation a region of new samples widens with n; above it is the region of copies."}} tags=["remove-input"]
 measured = {
@@ -202,7 +202,7 @@ frame("Run by run", estimate.run_by_run(runs))
 # ```{admonition} What "good" means decides $\tau_\mathrm{gen}$
 # :class: note
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It continues to a level that is lower for larger $n$
-# ({numref}`fig-mixture-n`, upper left), because more data teach the network more. A threshold that even the smallest
+# ({numref}`fig-mixture-n`), because more data teach the network more. A threshold that even the smallest
 # training set can pass gives a time that depends only weakly on $n$. A stricter threshold can be passed only with more
 # data, and gives a time that falls with $n$. A level of {glue:text}`good` nats of the score gap is mild. It must not be
 # compared with the divergences of simple distributions, because while the divergence falls the score gap is far larger
@@ -226,7 +226,7 @@ frame(
 #
 # Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
 
-# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dotted: the largest share of unseen data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dashed: the largest share of unseen data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = thresholds(runs, fresh)
 plt.show()
 
@@ -329,11 +329,11 @@ record(chosen, table, "mixture-kl")
 # All three rise again together when copies come. While they fall, they differ. At step {glue:text}`start` the score gap
 # is {glue:text}`start-gap` nats and the nearest-neighbour estimate is {glue:text}`start-neighbours`. The score gap
 # counts errors of the score at all noised samples, whether or not the sampler's own path meets them. It lies above the
-# nearest-neighbour estimate at {glue:text}`above` of the milestones of the runs with $W = 128$. So a time read off the
-# score gap is the time at which the *score* has become good. The first two estimates are means of squares, which a
-# single sample far away can dominate. The peak of $W = 32$ in [the figure of the widths](fig-mixture-width) is an
-# example: it comes from one milestone of one run, where the interval of the score gap reaches below zero and the
-# nearest neighbours see nothing unusual.
+# nearest-neighbour estimate at {glue:text}`above` of the milestones of the runs with $W = 128$. So a time that is
+# defined by the score gap is the time at which the *score* has become good. The first two estimates are means of
+# squares, which a single sample far away can dominate. The peak of $W = 32$ in [the figure of the
+# widths](fig-mixture-width) is an example: it comes from one milestone of one run, where the interval of the score gap
+# reaches below zero and the nearest neighbours see nothing unusual.
 #
 # ## Does the divergence come down to zero?
 #
@@ -371,21 +371,21 @@ glue("least-neighbours", str(estimate.kl_at_smallest("kl_knn")), display=False)
 # %% [markdown]
 # The smallest divergence falls as a power of $n$, with the exponent {glue:text}`least-exponent`. From the runs up to
 # $n$ = {glue:text}`least-below`, the power law predicts {glue:text}`least-foretold` nats at $n$ =
-# {glue:text}`least-largest`, and {glue:text}`least-gap` was measured. By the power law of all runs, the divergence
-# passes {glue:text}`least-margin` nats, which the claim counts as about zero, at $n$ = {glue:text}`least-n`, and is
-# {glue:text}`least-paper` nats at the paper's largest $n$, 4096. The divergence that remains at the best time to stop
-# is the price of a finite training set.
+# {glue:text}`least-largest`, and {glue:text}`least-gap` was measured. According to the power law fitted to all runs,
+# the divergence falls to {glue:text}`least-margin` nats, the value that the claim counts as about zero, at $n$ =
+# {glue:text}`least-n`. At the paper's largest $n$, 4096, it is {glue:text}`least-paper` nats. The divergence that
+# remains at the best time to stop is the price of a finite training set.
 #
-# We read the times and this claim off the score gap, because it varies smoothly and, once the score is good, is nearly
-# exact. The nearest-neighbour estimate is shown beside it.
+# We use the score gap for the times and for this claim, because it varies smoothly and is nearly exact once the score
+# is good. The nearest-neighbour estimate is shown for comparison.
 #
 # ## What differs from the paper
 #
 # - **Size.** The paper goes to $n = 4096$ and 4 million steps with 10,000 samples a milestone, on a GPU. These runs
 #   have $n$ = {glue:text}`n-first` to {glue:text}`n-last`, up to {glue:text}`seeds` seeds, and {glue:text}`samples`
 #   samples at each milestone. Together they took {glue:text}`hours` hours of one CPU core.
-# - **Last sampling step.** Euler-Maruyama ends with the mean $\mathbb E[x_0|x_{t_1}]$ at the first diffusion time
-#   $t_1 = 1.1\cdot 10^{-4}$, so that no fresh noise is left on the samples.
+# - **Last sampling step.** Euler-Maruyama ends with the mean $\mathbb E[x_0|x_{t_1}]$ at the first diffusion time $t_1
+#   = 1.1\cdot 10^{-4}$, so that no fresh noise remains on the samples.
 # - **The divergence** that defines $\tau_\mathrm{gen}$ is {eq}`eq-kl-gap`, not {eq}`eq-kl-paper`, for the reason above.
 # - **Width.** The paper does not say at which $n$ the right panel of its Fig. 9 was made; ours are at $n = 64$ and $n =
 #   256$.

@@ -104,7 +104,7 @@ glue("stop-share", f"{said['f_mem then'].min():.0%} to {said['f_mem then'].max()
 # of each of {glue:text}`stop-looks` milestones, and {glue:text}`stop-held-out` held-out points, of which
 # {glue:text}`stop-held-out-copies` meet the criterion.
 
-# %% mystnb={"figure": {"caption": "A run of the mixture as the monitor sees it. Top: share of copies among the samples with 95% intervals, and of held-out data (grey). Middle: the evidence that samples are copies more often, and the level at which the monitor says stop. Bottom: losses at $t = 0.01$. Dotted: the step at which it says stop.", "name": "fig-monitor"}, "image": {"alt": "Three panels over training steps. The share of copies is zero until late and then rises steeply. The evidence sinks slowly below one, then leaps over the level of twenty at the second look with copies. The held-out loss has turned upwards before, while the training loss keeps falling."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "A run of the mixture as the monitor sees it. Top: share of copies among the samples with 95% intervals, and of held-out data (grey). Second panel: the evidence that samples are copies more often, and the level at which the monitor says stop. Bottom: losses at $t = 0.01$. Dotted: the step at which it says stop.", "name": "fig-monitor"}, "image": {"alt": "Three panels over training steps. The share of copies is zero until late and then rises steeply. The evidence sinks slowly below one, then leaps over the level of twenty at the second look with copies. The held-out loss has turned upwards before, while the training loss keeps falling."}} tags=["remove-input"]
 figure, table = history(watched)
 plt.show()
 
@@ -120,11 +120,11 @@ record([example], table, "monitor")
 # measures at which noise level the two losses separate first, and at which level their separation best predicts when
 # copies will appear.
 #
-# Does it stop in time? The next table has every run behind the first figure of [](mixture). The monitor said stop in
-# {glue:text}`stop-said` of {glue:text}`stop-runs` runs, when {glue:text}`stop-share` of all samples of the run were
-# copies. Of the runs without a stop, {glue:text}`stop-unsaid` in all, copies appeared only in the last fifth of the
-# steps in {glue:text}`stop-late`. The milestones of these runs are a factor of {glue:text}`stop-factor` apart. More
-# frequent looks, and more samples at each, stop sooner.
+# Does it stop in time? The next table lists every run behind the first figure of [](mixture). The monitor said stop in
+# {glue:text}`stop-said` of {glue:text}`stop-runs` runs. At that step, {glue:text}`stop-share` of all its samples were
+# copies. The number of runs without a stop is {glue:text}`stop-unsaid`, and in {glue:text}`stop-late` of them copies
+# appeared only in the last fifth of the steps. The milestones of these runs are a factor of {glue:text}`stop-factor`
+# apart. More frequent looks, and more samples at each, stop sooner.
 
 # %% tags=["remove-input"]
 shown = stops.assign(
@@ -154,8 +154,8 @@ frame("The share of copies that one look detects", shown)
 record_live("companion.estimators.monitored.detectable", told.reset_index(), "monitor-power")
 
 # %% [markdown]
-# Where some held-out data meet the criterion by chance, it takes more of them, and more looks. The next table says how
-# often the monitor stops within one, two, three and four looks of {glue:text}`power-samples` samples if
+# Where some held-out data meet the criterion by chance, the monitor needs more held-out data and more looks. The next
+# table says how often the monitor stops within one, two, three and four looks of {glue:text}`power-samples` samples if
 # {glue:text}`power-share` of the samples are copies and no looks went before. It was computed from
 # {glue:text}`power-trainings` simulated trainings. With 1,000 held-out points of which five meet the criterion, their
 # true rate is known poorly, and four looks stop in {glue:text}`power-few` of the trainings. With fifty times as many

@@ -98,14 +98,14 @@ plt.show()
 record([run], table, "one-dimension")
 
 # %% [markdown]
-# Early, the learned score resembles neither of the two. The middle panel is taken where the generated histogram is
-# nearest to the population, at step {glue:text}`between`. There the network has not yet learned the swings of its own
-# training set: its score runs along that of the population, and what it generates is new. Late, at step
+# Early, the learned score resembles neither of the two. The second time is step {glue:text}`between`, where the
+# generated histogram is nearest to the population. At that step the network has not yet learned the swings of its own
+# training set: its score follows that of the population, and the points that it generates are new. Late, at step
 # {glue:text}`last`, it follows every swing, and generates training points. How near is the histogram to the population?
 # We measure this by the distance in total variation: the share of samples that would have to be moved to make the two
-# agree. It is {glue:text}`variation-first` in the first panel, {glue:text}`variation-between` in the second and
-# {glue:text}`variation-last` in the third. Even {glue:text}`samples` samples drawn from the population itself would be
-# at a distance of {glue:text}`variation-chance`, by chance.
+# agree. It is {glue:text}`variation-first` at the first of the three times, {glue:text}`variation-between` at the
+# second and {glue:text}`variation-last` at the third. Even {glue:text}`samples` samples drawn from the population
+# itself would be at a distance of {glue:text}`variation-chance`, by chance.
 #
 # ## Move through the training
 
@@ -127,8 +127,8 @@ record([run], run.curves, "one-dimension-scrubber")
 # measure the mean of $\Delta_t\,|s - s'|^2$. For the score of the population, the mean is over noised new points of the
 # population; for that of the training set, it is over noised training points. For comparison, a network that always
 # predicts zero noise, and so has the score zero, has the error {glue:text}`none-population` against the population and
-# {glue:text}`none-training` against the training set. These two values are dotted: a curve below its dotted line has
-# learned something.
+# {glue:text}`none-training` against the training set. The dotted lines mark these two values. Where a curve lies below
+# its dotted line, the network has learned something.
 
 # %% mystnb={"figure": {"caption": "Error of the learned score against the score of the population and against the score of the training set. Dotted: the same errors of a network that predicts no noise. Bands: 95% intervals.", "name": "fig-one-dimension-errors"}, "image": {"alt": "The error to the population falls early, is below its dotted line for a while, then rises far above it. The error to the training set falls a little early, and much later to nearly nothing."}} tags=["remove-input"]
 figure, table = draw.two_gaps(run)
@@ -139,12 +139,13 @@ record([run], table, "one-dimension-errors")
 
 # %% [markdown]
 # The error against the population is smallest at step {glue:text}`best`, where it is {glue:text}`best-error`. This is
-# earlier than the middle panel above, because a sample depends on the score at all $t$, and this error only on that at
-# $t$ = {glue:text}`t`. At the end it is {glue:text}`last-population`, while the error against the training set has
-# fallen to {glue:text}`last-error`. From step {glue:text}`learned-from` to {glue:text}`learned-to` the error against
-# the population (blue) is below its dotted line, and for most of this time the error against the training set stays far
-# above its final value. This is the window in which the model has learned the distribution but not yet the points. The
-# rest of this book is about that window: how it widens with $n$ ([](mixture)), and where it comes from.
+# earlier than the second time in the figure above, because a sample depends on the score at all $t$, while this error
+# depends only on the score at $t$ = {glue:text}`t`. At the end it is {glue:text}`last-population`, while the error
+# against the training set has fallen to {glue:text}`last-error`. From step {glue:text}`learned-from` to
+# {glue:text}`learned-to` the error against the population (blue) is below its dotted line, and for most of this time
+# the error against the training set stays far above its final value. This is the window in which the model has learned
+# the distribution but not yet the points. The rest of this book is about that window: how it widens with $n$
+# ([](mixture)), and where it comes from.
 #
 # **Next.** [The Gaussian mixture](mixture.ipynb) asks how the two times depend on $n$, with a distribution that is
 # known exactly.

@@ -68,9 +68,9 @@ glue("questions-sizes", listed(sizes), display=False)
 # the same points of the true distribution, at eight diffusion times. The exact prediction is known there: it is
 # $-\sqrt{\Delta_t}$ times the score.
 #
-# What we expected was written into the table of runs, `config/laptop.toml`, before any of them was made. It stands at
-# the end of this page, beside what came. The nearness of samples in the first question was added later, and so were the
-# further strengths of the cures.
+# What we expected was written into the table of runs, `config/laptop.toml`, before any of them was made. The end of
+# this page lists these expectations beside the results. The nearness of samples in the first question was added later,
+# and so were the further strengths of the cures.
 #
 # ## Is the minimum of the held-out loss already too late?
 #
@@ -80,12 +80,12 @@ glue("questions-sizes", listed(sizes), display=False)
 #
 # How near should samples lie? That paper compares two networks that were trained on different data. Here we compare the
 # training set with other sets of its size, which the network has not seen. Take a sample, and ask whether it is nearer
-# to the training set than to such a set. If the samples knew nothing of the particular training points, the answer
-# would be yes in half of all cases, and for exact copies it is always yes. This share need not be estimated by drawing
+# to the training set than to such a set. If the samples did not depend on the particular training points, the answer
+# would be yes in half of all cases. For exact copies it is always yes. This share need not be estimated by drawing
 # sets. If $r$ of $F$ unseen points are nearer to the sample than its nearest training point, then a share
 # $\binom{F-r}{n}/\binom{F}{n}$ of all sets of $n$ unseen points contain none of those $r$.
 
-# %% mystnb={"figure": {"caption": "How often a sample is nearer to its own training set than to unseen data of the same number, against training time in units of the time of the least held-out loss (dashed). Dotted: chance. Points: milestones; lines: means of five of them. Left: the mixture, where the loss is the mean over eight diffusion times. Right: digits, under Adam, with the loss at $t = 0.01$.", "name": "fig-questions-nearness"}, "image": {"alt": "In both panels the share stays near one half for a long time, is clearly above it where the held-out loss is least, and rises to nearly one afterwards."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "How often a sample is nearer to its own training set than to unseen data of the same number, against training time in units of the time of the least held-out loss (dashed). Dotted: chance. Points: milestones; lines: means of five of them. First panel: the mixture, where the loss is the mean over eight diffusion times. Second panel: digits, under Adam, with the loss at $t = 0.01$.", "name": "fig-questions-nearness"}, "image": {"alt": "In both panels the share stays near one half for a long time, is clearly above it where the held-out loss is least, and rises to nearly one afterwards."}} tags=["remove-input"]
 biased = {
     "mixture": proximity.over_seeds(proximity.biases((estimate.SWEEP,), averaged=True)),
     "digits": proximity.over_seeds(proximity.biases(proximity.DIGITS[:1])),
@@ -120,15 +120,16 @@ frame("Nearness to the training set at the least held-out loss", pd.DataFrame({
 # At the least held-out loss, samples of digits are nearer to their own training set in
 # {glue:text}`questions-near-digits` of the comparisons, and samples of the mixture in
 # {glue:text}`questions-near-mixture` of them. Each value is a mean over runs with its 95% interval. From each we have
-# subtracted by how much the share of unseen data exceeds one half. A particular training set can lie nearer to
-# everything by chance, and for the digits the share of unseen images is {glue:text}`questions-near-real`. On digits the
-# loss is that at $t = 0.01$, which on the mixture turns later than the mean over diffusion times; and their runs share
-# training images, so that interval is too narrow.
+# subtracted the amount by which the same share, computed for unseen data, exceeds one half. A particular training set
+# can lie nearer to everything by chance, and for the digits the share for unseen images is
+# {glue:text}`questions-near-real`. The loss on digits is the one at $t = 0.01$, which on the mixture reaches its
+# minimum later than the mean over diffusion times does. The runs on digits also share training images, so their
+# interval is too narrow.
 #
-# This is a weak bias, and no sample need be a copy for it: copies appear at {glue:text}`questions-near-before` times
-# the step of the least held-out loss. So stopping at the least held-out loss does not make samples independent of the
-# training points. `diffmemlib.nearer_to_training` gives the nearness of every sample. A value near one half is no proof
-# of privacy: other tests may still tell which data were used.
+# This bias is weak, and samples can have it without being copies: copies appear at {glue:text}`questions-near-before`
+# times the step at which the held-out loss is lowest. So stopping at the least held-out loss does not make samples
+# independent of the training points. `diffmemlib.nearer_to_training` gives the nearness of every sample. A value near
+# one half is no proof of privacy: other tests may still tell which data were used.
 #
 # ### What networks have in common
 #
@@ -189,18 +190,19 @@ frame("Steps of the turning points", shown.rename(columns={
 # the samples are better at the minimum of the loss than where the common error turns. Copies are still some way off at
 # either: the loss at $t = 0.01$ turns at {glue:text}`questions-loss-share` of $\tau_\mathrm{mem}$.
 #
-# The lower row of the figure compares the predictions of two networks directly. At small diffusion times their cosine
+# The cosine in the figure compares the predictions of two networks directly. At small diffusion times their cosine
 # falls almost from the beginning, while the samples still improve: there the exact prediction is a small number, and
 # two predictions can be nearly right and still differ in direction.
 #
 # ## At which noise does overfitting show first?
 #
 # [arXiv:2603.13419](https://arxiv.org/abs/2603.13419) finds that the gap between the two losses is most pronounced at
-# intermediate noise. So it is here: halfway to the copies, the difference itself (not in units of the loss, as in the
-# figure) is largest at $t =$ {glue:text}`questions-widest`. The gap is cheap to measure, since it needs no sampling.
-# Which time of diffusion warns first, and which one tells when copies will come?
+# intermediate noise. We find the same: halfway to the copies, the difference itself (not in units of the loss, as in
+# the figure) is largest at $t =$ {glue:text}`questions-widest`. The gap is cheap to measure, since it needs no
+# sampling. At which diffusion time does it give the first warning, and at which one does it best predict when copies
+# will come?
 
-# %% mystnb={"figure": {"caption": "Left: held-out loss minus training loss, in units of the former, at eight diffusion times, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Right: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the diffusion time.", "name": "fig-questions-gaps"}, "image": {"alt": "Left: the gaps rise one after another, those at diffusion times near 0.4 first and those at the smallest times last, and those at the two largest times never. Right: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "First panel: held-out loss minus training loss, in units of the former, at eight diffusion times, against training time in units of $\\tau_\\mathrm{mem}$; dotted, the level at which the gap counts as seen. Second panel: when it is seen, in units of $\\tau_\\mathrm{mem}$, against the diffusion time; grey, the 95% interval over all runs.", "name": "fig-questions-gaps"}, "image": {"alt": "First panel: the gaps rise one after another, those at diffusion times near 0.4 first and those at the smallest times last, and those at the two largest times never. Second panel: the share of tau_mem at which the gap is seen falls from about 0.65 at t = 0.003 to about 0.15 at t = 0.4, for three sizes."}} tags=["remove-input"]
 figure, table = draw.gaps(sizes[1], gaps)
 plt.show()
 
@@ -257,7 +259,7 @@ best = spread.iloc[int(spread["factor"].argmin())]
 kernels = sweep_results(estimate.KERNEL)
 some = [r for r in kernels if r.config["n"] in (64, 256) and r.config["width"] == 128 and r.config["seed"] == 0]
 
-# %% mystnb={"figure": {"caption": "Left: eigenvalues of the tangent kernel's Gram matrix, for one output of the network, at the training points with four noises each; dotted, first weights; solid, near $\\tau_\\mathrm{gen}$; dot, rank $n$. Right: $\\tau_\\mathrm{mem}$ of networks trained by SGD in full batches, against the time predicted from the eigenvalue of rank $n$, multiplied by the one constant that makes the largest error smallest; grey, within a factor of 1.5 of the prediction.", "name": "fig-questions-kernels"}, "image": {"alt": "Left: four spectra that fall over seven decades, with a steep step after rank 9 and no step at the dots, which mark rank n. Right: measured against predicted times for several sizes and widths, which scatter about the diagonal."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "First panel: eigenvalues of the tangent kernel's Gram matrix, for one output of the network, at the training points with four noises each; dotted, first weights; solid, near $\\tau_\\mathrm{gen}$; dot, rank $n$. Second panel: $\\tau_\\mathrm{mem}$ of networks trained by SGD in full batches, against the time predicted from the eigenvalue of rank $n$, multiplied by the one constant that makes the largest error smallest; grey, within a factor of 1.5 of the prediction.", "name": "fig-questions-kernels"}, "image": {"alt": "First panel: four spectra that fall over seven decades, with a steep step after rank 9 and no step at the dots, which mark rank n. Second panel: measured against predicted times for several sizes and widths, which scatter about the diagonal."}} tags=["remove-input"]
 figure, table = draw.kernels(some, told, int(best["steps"]), float(best["t"]))
 plt.show()
 
@@ -290,8 +292,9 @@ frame("The largest factor by which the predicted time is wrong, with one constan
 }).set_index("t"))  # fmt: skip
 
 # %% [markdown]
-# The spectrum has a steep step, but after rank {glue:text}`questions-ranks`: the network's output is, to begin with, a
-# linear function of its $d$ inputs and a constant, which makes $d + 1$ large eigenvalues. At rank $n$ there is none.
+# The spectrum does have a steep step, but it comes after rank {glue:text}`questions-ranks`. To begin with, the
+# network's output is a linear function of its $d$ inputs and a constant, which gives $d + 1$ large eigenvalues. At rank
+# $n$ there is no step.
 #
 # The eigenvalue of rank $n$ can be tried all the same. The runs have $n =$ {glue:text}`questions-kernels-n` and $W =$
 # {glue:text}`questions-kernels-w`. With one constant for all of them, the predicted time is wrong by a factor of up to
@@ -313,7 +316,7 @@ frame("The largest factor by which the predicted time is wrong, with one constan
 # that training point, by the strength times the distance between them. Each cure was tried at several strengths, for as
 # long as the plain training, well past its copies.
 
-# %% mystnb={"figure": {"caption": "Divergence of the samples from the truth against the share of copies. Line: the plain training as it goes on, from the upper left downwards and then to the upper right. Symbols: trainings with a cure, at the end of training; the number beside a symbol is the strength of the cure, and the bars are 95% intervals of the divergence. Dotted, the share of copies that defines $\\tau_\\mathrm{mem}$.", "name": "fig-questions-cures"}, "image": {"alt": "The line of the plain training falls to its smallest divergence at hardly any copies and then rises to the right with more copies. Symbols of dropout and of noise on the data lie near the line, those of weight decay and guidance mostly above it."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence of the samples from the truth against the share of copies. Line: the plain training as it goes on, from the upper left downwards and then to the upper right. Symbols: trainings with a cure, at the end of training; the numbers are the strengths at the two ends of a line, and the bars are 95% intervals of the divergence. Dotted, the share of copies that defines $\\tau_\\mathrm{mem}$.", "name": "fig-questions-cures"}, "image": {"alt": "The line of the plain training falls to its smallest divergence at hardly any copies and then rises to the right with more copies. Symbols of dropout and of noise on the data lie near the line, those of weight decay and guidance mostly above it."}} tags=["remove-input"]
 cured = estimate.cures()
 figure, table = draw.cures(cured)
 plt.show()
@@ -379,7 +382,7 @@ frame("Each cure at the end of the training", pd.DataFrame({
 # copies. A value above 1 means that stopping is better. The smallest value is {glue:text}`questions-beside`. In the
 # figure, dropout and noise on the data lie close to the line: their samples are much like those of a plain training
 # that was stopped too late. A sample that is no longer a copy is not yet a good one. Guidance away removes copies one
-# by one, but what it leaves was drawn from a network that knows little more than its training points.
+# by one, but the samples that remain were drawn from a network that has learned little more than its training points.
 #
 # ## What was expected, and what came
 
@@ -402,17 +405,17 @@ frame("What we expected before the runs; where the words left the criterion open
 claims.show(claims.later(), whose="In their paper")
 
 # %% [markdown]
-# Each row tests a sentence in our setting, which is not the one that its paper had. A contradiction here says that the
-# sentence is not general, and no more.
+# Each row tests a statement in our setting, which is not the setting of its paper. A contradiction here shows only that
+# the statement does not hold in general.
 #
 # ## What this cannot say
 #
-# These are small networks on vectors, trained by Adam at one rate (by SGD in the third question). The digits
-# answer the first question only. There, {glue:text}`questions-kept` samples were kept of each milestone, the loss was
-# kept at one diffusion time, and training sets of one seed contain each other. Four trainings of each size leave
-# the turning points uncertain: without one of the four, that of the loss at {glue:text}`questions-least-sure` moves
-# between {glue:text}`questions-sure-low` and {glue:text}`questions-sure-high` steps. Each cure was tried alone; a
-# combination may do better.
+# These are small networks on vectors, trained by Adam at one rate (by SGD in the third question). The digits answer the
+# first question only. There, {glue:text}`questions-kept` samples were kept of each milestone, the loss was kept at one
+# diffusion time, and training sets of one seed contain each other. With only four trainings of each size, the turning
+# points remain uncertain. If one of the four is omitted, the minimum of the loss at {glue:text}`questions-least-sure`
+# lies between steps {glue:text}`questions-sure-low` and {glue:text}`questions-sure-high`, depending on which one. Each
+# cure was tried alone; a combination may do better.
 #
 # **Next.** [Random features: the dynamics](features-dynamics.ipynb) turns from experiments to a model that can be
 # solved: where do the two times come from?

@@ -62,10 +62,10 @@ for when, step in (("early", 754), ("late", 3000)):
 # correlation of {glue:text}`images-early-same`, and two pictures from different noises {glue:text}`images-early-other`:
 # from the same noise, the two networks make much the same picture. At step {glue:text}`images-late` the correlations
 # are {glue:text}`images-late-same` and {glue:text}`images-late-other`. The second number has risen because most samples
-# are digits by then, and any two digits have much in common. What the noise determines is the excess of the first
-# number over the second, which is {glue:text}`images-early-excess` early and {glue:text}`images-late-excess` late. As
-# the two networks move apart, it falls. In this pair, what is learned first hardly depends on the number of training
-# images.
+# are digits by then, and any two digits have much in common. The excess of the first number over the second therefore
+# measures how much of a picture the noise determines. It is {glue:text}`images-early-excess` early and
+# {glue:text}`images-late-excess` late, so it falls as the two networks move apart. In this pair, what is learned first
+# hardly depends on the number of training images.
 #
 # **Next.** [Adam and SGD](images-adam.ipynb) asks what the optimiser changes: the times themselves, or also how they
 # grow with $n$?

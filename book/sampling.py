@@ -80,12 +80,12 @@ frame("tau_mem/n by sampler and its steps", by_steps)
 # intervals. Euler-Maruyama needs {glue:text}`enough-euler_maruyama`. Too few stochastic steps leave noise on the
 # samples. Copies are then too far from their originals to count, and **memorisation is underestimated**.
 #
-# Even with all steps the two samplers do not agree. With the exact score they would. With a learned score, the noise of
-# Euler-Maruyama keeps pulling a sample back to where the score is good, while DDIM carries every early error to the
-# end, so that early in training its divergence is several times larger. Values of $f_\mathrm{mem}$ or of the divergence
-# from different samplers should therefore not be compared. Times such as $\tau_\mathrm{mem}$ can be compared, roughly.
-# The runs of the mixture use the paper's sampler, Euler-Maruyama with all its steps, because fewer would change what is
-# measured.
+# Even with all steps the two samplers do not agree, although they would with the exact score. With a learned score, the
+# noise of Euler-Maruyama keeps pulling a sample back to where the score is good, while DDIM carries every early error
+# to the end. Early in training, the divergence of DDIM is therefore several times larger. Values of $f_\mathrm{mem}$ or
+# of the divergence from different samplers should therefore not be compared. Times such as $\tau_\mathrm{mem}$ can be
+# compared, roughly. The runs of the mixture use the paper's sampler, Euler-Maruyama with all its steps, because fewer
+# would change what is measured.
 #
 # ## Images
 #

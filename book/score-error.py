@@ -65,7 +65,7 @@ from diffmemlib.companion.sweeps.tables import sweep_results
 #
 # ## The curves
 
-# %% mystnb={"figure": {"caption": "Exact learning curves in the limit of high dimension, $\\psi_p = 64$, $t = 0.1$. Left: test loss (solid) and training loss (dashed). Right: distance to the exact score; the dot is the best time to stop.", "name": "fig-rf-curves"}, "image": {"alt": "Left: train and test loss fall together and then part, later for larger psi_n. Right: the score error falls, is smallest near tau of order ten, and rises again at a time that grows with psi_n; its minimum is lower for larger psi_n."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Exact learning curves in the limit of high dimension, $\\psi_p = 64$, $t = 0.1$. First panel: test loss (solid) and training loss (dashed). Second panel: distance to the exact score; the dot is the best time to stop.", "name": "fig-rf-curves"}, "image": {"alt": "First panel: train and test loss fall together and then part, later for larger psi_n. Second panel: the score error falls, is smallest near tau of order ten, and rises again at a time that grows with psi_n; its minimum is lower for larger psi_n."}} tags=["remove-input"]
 tau = np.geomspace(0.5, 1e6, 300)
 figure, table = draw.curves(64, (4, 8, 16, 32), 0.1, tau)
 plt.show()
@@ -76,9 +76,10 @@ record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, t
 # %% [markdown]
 # Train and test loss fall together and then separate. Up to a constant, the score error is the test loss divided by
 # $\Delta_t$ ([](features-dynamics.ipynb)), so both are smallest at the same time. This is the best time to stop. It is
-# marked on the right; on the linear axis of the left panel the minimum cannot be seen. It comes well before the losses
-# have visibly separated: within the window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, the score is best at
-# the beginning. [](live-theory.md) draws these curves for any $\psi_p$, $\psi_n$ and $t$ that you choose.
+# marked in the panel of the score error; on the linear axis of the losses the minimum cannot be seen. It comes well
+# before the losses have visibly separated: within the window between $\tau_\mathrm{gen}$ and $\tau_\mathrm{mem}$, the
+# score is best at the beginning. [](live-theory.md) draws these curves for any $\psi_p$, $\psi_n$ and $t$ that you
+# choose.
 #
 # ## Is it a power law?
 #
@@ -86,7 +87,7 @@ record_live("diffmemlib.companion.figures.rfnn.curves(64, (4, 8, 16, 32), 0.1, t
 # leaves the theory open. The figure shows the exact minimum, and the slope of its logarithm between neighbouring
 # $\psi_n$:
 
-# %% mystnb={"figure": {"caption": "The best that training can reach, $t = 0.1$. Left: smallest score error against $\\psi_n$. Middle: its local exponent, with the paper's 0.59 (dashed). Right: the time at which to stop. Shaded: $\\psi_n$ from 4 to 32, the range of Fig. 5 of the paper.", "name": "fig-rf-exponent"}, "image": {"alt": "Three panels against psi_n for psi_p = 64, 512 and 4096. The local exponent crosses 0.59 inside the shaded range, goes on growing, nears one for large psi_p and falls again for psi_p = 64."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The best that training can reach, $t = 0.1$. First panel: smallest score error against $\\psi_n$. Second panel: its local exponent, with the paper's 0.59 (dashed). Third panel: the time at which to stop. Shaded: $\\psi_n$ from 4 to 32, the range of Fig. 5 of the paper.", "name": "fig-rf-exponent"}, "image": {"alt": "Three panels against psi_n for psi_p = 64, 512 and 4096. The local exponent crosses 0.59 inside the shaded range, goes on growing, nears one for large psi_p and falls again for psi_p = 64."}} tags=["remove-input"]
 psi_n = np.geomspace(1, 1024, 16)
 figure, table = draw.exponents((64, 512, 4096), psi_n, 0.1, 0.59, (4, 32))
 plt.show()
@@ -137,7 +138,7 @@ frame(
 # $\psi_p = 64$, $t = 0.1$ and $d =$ {glue:text}`eta-d`, with {glue:text}`eta-seeds` draws of features and data for each
 # $\psi_n$.
 
-# %% mystnb={"figure": {"caption": "SGD with steps of several sizes. Left: the smallest score error against $\\psi_n$, mean over draws; dashed: gradient flow in high dimension. Right: the exponent $\\eta$ over $\\psi_n = 4$ to $32$ with its 95% interval.", "name": "fig-rf-rates"}, "image": {"alt": "Left: the larger the step, the larger is the smallest score error, at every psi_n; it falls with psi_n. Right: the exponent for each size of a step with an interval, beside dashed lines for gradient flow and for the paper."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "SGD with steps of several sizes. First panel: the smallest score error against $\\psi_n$, mean over draws; dashed: gradient flow in high dimension. Second panel: the exponent $\\eta$ over $\\psi_n = 4$ to $32$ with its 95% interval.", "name": "fig-rf-rates"}, "image": {"alt": "First panel: the larger the step, the larger is the smallest score error, at every psi_n; it falls with psi_n. Second panel: the exponent for each size of a step with an interval, beside dashed lines for gradient flow and for the paper."}} tags=["remove-input"]
 descents = sweep_results("rfnn-rates")
 figure, table = draw.rates(descents, 0.59, estimate.best_stops((64.0,), (4, 8, 16, 32), 0.1))
 plt.show()

@@ -122,9 +122,10 @@ glue("knobs-copies", f"{scaling.F_MEM:g}", display=False)
 # estimator, the score gap, and another level, so its $\tau_\mathrm{gen}$ is not the same.) For comparison, a single
 # Gaussian with the right mean and covariance has a divergence of {glue:text}`knobs-gaussian` nats, and the unchanged
 # trainings reach {glue:text}`knobs-best` nats at their best. So the level is a loose one, which all of them pass. Does
-# it decide what widens the window? At {glue:text}`knobs-strict` nats instead, {glue:text}`knobs-strict-same` of the
-# {glue:text}`knobs-strict-of` changes whose window is known at both levels have an interval on the same side of 1, or
-# around it. The others are: {glue:text}`knobs-strict-other`.
+# the choice of level decide which changes widen the window? We repeated the comparison at {glue:text}`knobs-strict`
+# nats. Of the {glue:text}`knobs-strict-of` changes whose window is known at both levels, {glue:text}`knobs-strict-same`
+# give the same answer at both: the interval of the factor lies on the same side of 1, or contains 1. The others are:
+# {glue:text}`knobs-strict-other`.
 
 # %% mystnb={"figure": {"caption": "The factor by which each change multiplies $\\tau_\\mathrm{gen}$, $\\tau_\\mathrm{mem}$ and their ratio, and the nats that it adds to the smallest divergence of a training, with 95% intervals. The rows are sorted by the factor on $\\tau_\\mathrm{mem}$, the smallest on top. Grey: the interval contains 1 (in the last column 0), so no change was seen. Not reached: at most one of the changed trainings reached that time. Arrow: the interval continues beyond the axis.", "name": "fig-knobs"}, "image": {"alt": "Four columns of dots with intervals, a row for each changed setting: factors on tau_gen, on tau_mem and on their ratio, and the difference of the smallest divergence. Rows are sorted by the factor on tau_mem."}} tags=["remove-input"]
 figure, shown = draw.factors(table)
@@ -147,12 +148,12 @@ record(runs, shown, "knobs")
 # **Better samples.** The last column shows by how many nats a change raises or lowers the smallest divergence that a
 # training reaches. That divergence becomes smaller with: {glue:text}`knobs-better`.
 #
-# **Another law?** Does a change alter how $\tau_\mathrm{mem}$ grows with $n$? The table has the exponent $a$ of
+# **Another exponent?** Does a change alter how $\tau_\mathrm{mem}$ grows with $n$? The table has the exponent $a$ of
 # $\tau_\mathrm{mem} \sim n^a$ between the two sizes, and what the change adds to it, from pairs of the same seed. These
 # changes make the exponent larger: {glue:text}`knobs-steeper`. These make it smaller: {glue:text}`knobs-flatter`. With
-# so many rows, one or two of these would be named by chance. The column of theory has what gradient flow predicts for
-# the rate and the batch, and what the paper's $\tau_\mathrm{mem} \sim n/W$ predicts for the width. Neither was derived
-# for Adam.
+# so many rows, one or two of these would be named by chance. The column of theoretical values gives the factor that
+# gradient flow predicts for the rate and the batch, and the factor that the paper's $\tau_\mathrm{mem} \sim n/W$
+# predicts for the width. Neither prediction was derived for Adam.
 
 # %% tags=["remove-input"]
 for key, longer, name in (("mem", True, "mem-later"), ("mem", False, "mem-sooner"),
@@ -233,12 +234,12 @@ glue(
 #
 # The paper expects its results to hold for flow matching too. There the network sees points on straight lines between
 # data and noise, and predicts the difference of the two ends. Two things are changed at once, the path and the target.
-# In the figure each also stands alone. A third thing changes wherever the path does: such networks are sampled by DDIM,
-# without noise, and not by Euler–Maruyama. The row "sampled by DDIM" has what this does to the unchanged training. With
-# all three changes, flow matching multiplies $\tau_\mathrm{mem}$ by {glue:text}`knobs-flow-mem` and $\tau_\mathrm{gen}$
-# by {glue:text}`knobs-flow-gen`; the target alone, on the paper's path, by {glue:text}`knobs-target-mem` and
-# {glue:text}`knobs-target-gen`; the path, with its sampler and with the noise as the target, by
-# {glue:text}`knobs-path-mem` and {glue:text}`knobs-path-gen`.
+# The figure also shows each of the two alone. A third thing changes with the path: such networks are sampled by DDIM,
+# without noise, and not by Euler–Maruyama. The row "sampled by DDIM" shows what this does to the unchanged training.
+# With all three changes, flow matching multiplies $\tau_\mathrm{mem}$ by {glue:text}`knobs-flow-mem` and
+# $\tau_\mathrm{gen}$ by {glue:text}`knobs-flow-gen`; the target alone, on the paper's path, by
+# {glue:text}`knobs-target-mem` and {glue:text}`knobs-target-gen`; the path, with its sampler and with the noise as the
+# target, by {glue:text}`knobs-path-mem` and {glue:text}`knobs-path-gen`.
 #
 # Why do the samples become good at another time? A network that predicts the noise implies a prediction of the data, in
 # which the error of the noise is multiplied by the ratio of noise to signal. At large diffusion times this ratio is
@@ -285,11 +286,11 @@ frame(
 # Why do copies come sooner? The change of target is really two changes, since the loss changes with what the network
 # predicts. These two can be taken apart. On the linear path $x = (1-s)\,x_0 + s\,\xi$, an error $e$ in the predicted
 # noise is an error $e/(1-s)$ in the predicted difference $\xi - x_0$. So the loss of flow matching is that of noise
-# prediction with the weight $1/(1-s)^2$: it counts large $s$, much noise, far more. A network that predicts the
-# difference can also be trained on the error of the noise that its prediction implies. Then only what it predicts has
-# changed, and not the weights. Before these runs we wrote down two expectations for this network. If the weights are
-# the reason, its $\tau_\mathrm{mem}$ should be that of noise prediction on the linear path. If the target is the
-# reason, it should be that of flow matching.
+# prediction with the weight $1/(1-s)^2$: it gives far more weight to large $s$, where there is much noise. A network
+# that predicts the difference can also be trained on the error of the noise that its prediction implies. Then only what
+# it predicts has changed, and not the weights. Before these runs we wrote down two expectations for this network. If
+# the weights are the reason, its $\tau_\mathrm{mem}$ should be that of noise prediction on the linear path. If the
+# target is the reason, it should be that of flow matching.
 
 # %% tags=["remove-input"]
 parts = knobs.flow_parts()
@@ -378,10 +379,11 @@ frame(
 )  # fmt: skip
 
 # %% [markdown]
-# Some lines of this table need care. Flips of images are not among the changes, since digits and letters do not bear
-# them. Widening a U-Net is not the same change as widening an MLP, and Adam's learning rate was not adjusted to the
-# width. And SGD has another rate for images than for the mixture, so the first line compares two recipes. Most of the
-# other changes have not been made on images; the [campaign for a GPU](gpu.ipynb) has runs for some of them.
+# Some lines of this table need care. Flips of images are not among the changes, since a flipped digit or letter is in
+# general no longer a digit or letter. Widening a U-Net is not the same change as widening an MLP, and Adam's learning
+# rate was not adjusted to the width. And SGD has another rate for images than for the mixture, so the first line
+# compares two recipes. Most of the other changes have not been made on images; the [campaign for a GPU](gpu.ipynb) has
+# runs for some of them.
 #
 # ## What to do
 #

@@ -122,12 +122,12 @@ glue("proof-names", "; ".join(f"{report['source']}, {PROOFS[report['source']]}" 
 #
 # `DATA` can be a folder or zip of pictures, grey or in colour; an IDX file, the format of MNIST and Fashion-MNIST; a
 # file with an array of images or vectors (`.npy`, `.npz`, `.safetensors`); or a table of numbers (`.csv`, `.tsv`,
-# `.parquet`), of which `--column` chooses columns. Images in an array may have any number of channels and any range, as
-# measurements on a grid have. The command first says what it found, what it left out and how it
-# changed the rest. Then it trains a small network on parts of the data, several trainings at once, from few points to
-# more, until each makes copies or the minutes are over. From these trainings it reads when samples become good, and it
-# predicts when copies will appear in a training on *all* the data. You can interrupt it at any time: the same command
-# continues, and a call with more minutes adds to what was trained.
+# `.parquet`), of which `--column` chooses columns. Images in an array may have any number of channels and any range of
+# values, so you can also use measurements on a grid. The command first reports what it found, what it left out and how
+# it changed the rest. Then it trains a small network on parts of the data, several trainings at once, from few points
+# to more, until each makes copies or the minutes are over. From these trainings it reads when samples become good, and
+# it predicts when copies will appear in a training on *all* the data. You can interrupt it at any time: the same
+# command continues, and a call with more minutes adds to what was trained.
 #
 # You can follow this on {glue:text}`probe-n` letters, which the first of these two commands draws:
 #
@@ -226,9 +226,10 @@ frame(
 # {glue:text}`since-inside-90` inside one of 90% confidence, and {glue:text}`since-near` within a factor of
 # {glue:text}`proof-close` of the expected step.
 #
-# And when are the samples good? The probe expects that all the data need the same number of steps as the largest of
-# the small trainings did, since $\tau_\mathrm{gen}$ should not depend on $n$. Its interval allows more: that this time
-# goes on to grow with $n$, if it grew so far. The table has what the larger trainings needed.
+# And when are the samples good? The probe expects that all the data need the same number of steps as the largest of the
+# small trainings did, since $\tau_\mathrm{gen}$ should not depend on $n$. Its interval is wider: if this time grew with
+# $n$ in the small trainings, the interval allows it to continue to grow. The table shows how many steps the larger
+# trainings needed.
 
 # %% tags=["remove-input"]
 good = probed.tests_of_good(proofs)
@@ -415,7 +416,7 @@ frame("The fewest points with which no copies are made", pd.DataFrame({
 # **Copies** are counted as everywhere in this book: $\tau_\mathrm{mem}$ is the time when the memorised fraction reaches
 # {glue:text}`own-copies`.
 
-# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Dotted: the level of the first copies. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time and swings while it does; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to held-out images (top) and memorised fraction (bottom), against training time and against training time divided by $n$, a colour for each $n$. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Bands: 95% intervals of the measurements, the widest of all seeds.", "name": "fig-own"}, "image": {"alt": "The distance falls with training time and swings while it does; the memorised fraction rises at the end, later for larger n, and against tau over n its rises lie close together."}} tags=["remove-input"]
 figure, table = quality_and_memory(runs, metrics=(distance, "f_mem"))
 plt.show()
 
@@ -434,9 +435,9 @@ frame("Times of every run, in steps", window.windows(runs))
 #
 # ## How long with more images?
 #
-# Runs on few images are cheap. If one knows how $\tau_\mathrm{mem}$ grows with $n$, they tell where it will be with
-# many images. In the paper it is proportional to $n$; in this book it sometimes grows as another power, and sometimes
-# as $\tau_0 + C n$, which a few sizes can hardly tell from a power. The prediction therefore allows both forms, $C n^a$
+# Runs on few images are cheap. If we know how $\tau_\mathrm{mem}$ grows with $n$, they predict its value for many
+# images. In the paper it is proportional to $n$; in this book it sometimes grows as another power, and sometimes as
+# $\tau_0 + C n$, which a few sizes can hardly tell from a power. The prediction therefore allows both forms, $C n^a$
 # and $\tau_0 + C n$. Its interval should contain one more run, whichever of the two is true. Here it is made from the
 # runs below $n =$ {glue:text}`own-n-largest`; the ringed run was not used.
 
@@ -471,8 +472,8 @@ frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:,.0f}" if isinstan
 # {glue:text}`own-measured`, {glue:text}`own-verdict`. All runs together have the exponent {glue:text}`own-exponent` in
 # $n$. If you assume, with the paper, that the time is proportional to $n$, there is one parameter less to fit and the
 # interval is narrower (the second row). The last two rows say the same, from all runs, for $n =$ {glue:text}`own-more`.
-# The interval is as wide as it is because {glue:text}`own-runs` runs make it; more seeds at small $n$ cost minutes and
-# narrow it.
+# The interval is computed from {glue:text}`own-runs` runs, which is why it is so wide; more seeds at small $n$ cost
+# minutes and narrow it.
 #
 # **So: stop at the lower end of the interval, if the samples are good by then.** Here the lower end is
 # {glue:text}`own-lower` steps, and the samples are good from {glue:text}`own-good-from` on: {glue:text}`own-advice`.

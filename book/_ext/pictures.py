@@ -22,6 +22,9 @@ GREY = 0.02  # chroma, below which a colour is a grey
 BEND = 1.5  # of the scale of greys, so that one that can be read on white can be read on the dark page
 LIGHT, SLOPE = 0.92, 0.45  # lightness that a black colour would get, and how much less a white one gets
 COLOUR = re.compile(r"((?:fill|stroke|stop-color):\s*)(#[0-9a-fA-F]{6})\b")
+WIDEST = (
+    690.0  # points, of a figure as broad as the text; narrower ones are shown at the same scale, in one size of type
+)
 NARROW = "(max-width: 40rem)"  # windows in which figures are shown as for a phone; in companion.css too
 SVG = re.compile(r'<img\b(?P<before>[^>]*?)\bsrc="(?P<path>[^"]+)\.svg"(?P<after>[^>]*?)/?>')
 # From linear RGB to the responses of the eye's cones, and from their cube roots to lightness and two axes of colour:
@@ -67,10 +70,16 @@ def for_dark(svg: str) -> str:
     )
 
 
-def write_figures(light: Path) -> bool:
+def share_of_text(svg: str) -> int:
+    """Return how much of the width of the text a figure takes, in per cent."""
+    found = re.search(r'viewBox="\S+ \S+ ([\d.]+)', svg)
+    return min(100, round(100 * float(found[1]) / WIDEST)) if found else 100
+
+
+def write_figures(light: Path) -> tuple[bool, int]:
     """Write the figures that go with one: `-dark`, and where it carries one for phones, `-phone` and `-phone-dark`.
 
-    Return whether there is one for phones, which may be from an earlier build.
+    Return whether there is one for phones, which may be from an earlier build, and its `share_of_text`.
     """
     svg, phone = split(light.read_text(encoding="utf-8"))
     light.write_text(svg, encoding="utf-8")
@@ -81,14 +90,14 @@ def write_figures(light: Path) -> bool:
     for path in kept:  # a dark one of an earlier build may have other colours
         dark = for_dark(path.read_text(encoding="utf-8"))
         path.with_name(f"{path.stem}-dark.svg").write_text(dark, encoding="utf-8")
-    return len(kept) == 2
+    return len(kept) == 2, share_of_text(svg)
 
 
 def add_figures(app: Sphinx, exception: Exception | None) -> None:
     """Called by Sphinx at the end: write the other figures, and name them beside the first in every page."""
     if exception is not None or app.builder.format != "html":
         return
-    phones: dict[Path, bool] = {}
+    written: dict[Path, tuple[bool, int]] = {}
     for file in Path(app.outdir).rglob("*.html"):
         before = file.read_text(encoding="utf-8")
 
@@ -96,15 +105,16 @@ def add_figures(app: Sphinx, exception: Exception | None) -> None:
             light = (folder / f"{found['path']}.svg").resolve()
             if 'class="for-' in found[0] or "_static" in found["path"] or not light.exists():
                 return found[0]
-            if light not in phones:
-                phones[light] = write_figures(light)
+            if light not in written:
+                written[light] = write_figures(light)
+            phone, share = written[light]
             rest = re.sub(r'\bclass="[^"]*"', "", found["before"]), re.sub(r'\bclass="[^"]*"', "", found["after"])
             images = (("for-light", ""), ("for-dark dark-light", "-dark"))
             shown = ""
             for c, end in images:
-                image = f'<img class="{c}"{rest[0]}src="{found["path"]}{end}.svg"{rest[1]}>'
+                image = f'<img class="{c}" style="--share: {share}%"{rest[0]}src="{found["path"]}{end}.svg"{rest[1]}>'
                 narrow = f'<source media="{NARROW}" srcset="{found["path"]}-phone{end}.svg">'
-                shown += f"<picture>{narrow}{image}</picture>" if phones[light] else image
+                shown += f"<picture>{narrow}{image}</picture>" if phone else image
             return shown
 
         after = SVG.sub(named, before)

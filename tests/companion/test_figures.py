@@ -14,6 +14,7 @@ from scipy.stats import norm
 from diffmemlib.companion.estimators import scaling
 from diffmemlib.companion.figures import curves, gmm, one_dimension
 from diffmemlib.companion.figures.interactive import scrubber, show
+from diffmemlib.companion.figures.names import Names
 from diffmemlib.companion.figures.record import record
 from diffmemlib.companion.figures.style import shades
 from diffmemlib.experiments.one_dimension import BINS
@@ -32,6 +33,11 @@ def made(n: int, seed: int, tau_mem: float, complete: bool = True, steps: tuple[
         "threads": 1, "seconds": 30.0, "complete": complete,
     }  # fmt: skip
     return Result(None, {"n": n, "seed": seed, "tier": "smoke"}, curves, provenance)
+
+
+def names(axis) -> list[str]:
+    """What is written on the lines of a panel."""
+    return [text.get_text() for artist in axis.artists if isinstance(artist, Names) for text in artist.texts]
 
 
 def test_over_seeds_takes_mean_and_widest_interval():
@@ -64,7 +70,7 @@ def test_times_table_holds_every_run_and_marks_censored_ones():
     assert table["status"].tolist() == ["interpolated", "censored", "at first point"]
     shown = [(line.get_marker(), line.get_markerfacecolor() == "none") for line in figure.axes[0].lines[:3]]
     assert shown == [("o", False), ("^", True), ("v", True)]
-    assert figure.axes[0].get_legend().get_texts()[0].get_text() == r"$\tau_\mathrm{mem}$"
+    assert names(figure.axes[0]) == [r"$\tau_\mathrm{mem}$"]
 
 
 def test_regions_lie_between_the_mean_times_of_the_sizes_at_which_both_are_known():
@@ -128,7 +134,8 @@ def test_shades_grow_darker_with_size():
 def test_a_size_has_one_colour_whatever_stands_beside_it():
     assert shades([64])[64] == shades([16, 64, 1024])[64] != shades([32, 64], "width")[64]
     assert shades([4], "psi_n")[4] == shades([2, 4, 32], "psi_n")[4]
-    assert shades([32, 64], "width")[64] == shades([16, 32], "width")[32], "others by their rank"
+    assert shades([32], "width")[32] == shades([8, 32, 512], "width")[32]
+    assert shades([32, 64], "level")[64] == shades([16, 32], "level")[32], "others by their rank"
 
 
 @pytest.mark.parametrize(

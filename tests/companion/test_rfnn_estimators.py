@@ -96,7 +96,7 @@ def test_the_slider_holds_every_frame_and_the_times_move():
 
 
 def test_the_map_grows_with_features_and_shrinks_with_data():
-    _, table = draw.gap_map((2.0, 8.0, 32.0), 0.1, (1e3, 1e4), 0.1)
+    _, table = draw.gap_map((2.0, 4.0, 8.0, 32.0), 0.1, (1e3, 1e4), 0.1)
     late = table[table["tau"] == 1e4].pivot(index="psi_p", columns="psi_n", values="gap")
     assert (late.diff(axis=1).iloc[:, 1:] < 0).all(axis=None)
     assert late.loc[32, 2] > late.loc[2, 2]

@@ -8,6 +8,7 @@ import pytest
 
 from diffmemlib.companion.estimators import rfnn_rates
 from diffmemlib.companion.figures import rfnn as draw
+from diffmemlib.companion.figures.names import Names
 from diffmemlib.runs.store import Result
 
 
@@ -45,6 +46,5 @@ def test_the_figure_has_a_line_for_each_size_and_the_limit() -> None:
     limit = pd.DataFrame({"psi_n": [4.0, 8.0, 16.0], "score_error": [0.4, 0.25, 0.16]})
     figure, table = draw.rates(RUNS, 0.59, limit)
     assert len(table) == 12
-    assert [text.get_text() for text in figure.axes[0].get_legend().get_texts()] == [
-        "a step is 0.1", "a step is 1", "gradient flow, limit"
-    ]  # fmt: skip
+    (names,) = [artist for artist in figure.axes[0].artists if isinstance(artist, Names)]
+    assert [text.get_text() for text in names.texts] == ["a step is 0.1", "a step is 1", "gradient flow, limit"]

@@ -15,9 +15,11 @@ from ...metrics.curvature import max_stable_learning_rate
 from ...runs.store import Result
 from ...timescales.crossings import Timescale, times_and_bounds, value_at
 from ...timescales.power_laws import exponent
-from ..estimators.images import copied_so_far, curvatures, parameters_of, quality
+from ..estimators.images import EARLY, copied_so_far, curvatures, parameters_of, quality
 from ..estimators.scaling import sizes
-from .curves import PANEL, SHAPE, time_symbol
+from ..sweeps.tables import F_MEM
+from .curves import PANEL, SHAPE, mark_crossing, time_symbol
+from .names import NOTE, name_lines
 from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
 
 LINES = (":", "--", "-", "-.")  # one for each n, and again
@@ -38,6 +40,8 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
             rows = table[table["metric"] == metric]
             for axis, x in ((left, "step"), (right, scaled)):
                 axis.plot(rows[x], rows["value"], color=colors[width], linestyle=styles[n], lw=1.4)
+                if metric == "f_mem":
+                    mark_crossing(axis, rows[x], rows["value"], F_MEM)
         tables.append(table.assign(seed=c["seed"]))
     for row, metric, labels in zip(
         axes, metrics, ((r"$\tau$ (steps)", r"$W\tau$"), (r"$\tau$ (steps)", r"$W\tau/n$")), strict=True
@@ -48,6 +52,10 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
         row[0].set_ylabel(name)
     for axis in axes[1]:
         axis.set_ylim(top=1.1 * max(0.1, *(r.curve("f_mem")["value"].max() for r in runs)))
+        axis.axhline(F_MEM, color="#666666", ls=":", lw=1.4)
+    for axis in axes[0]:
+        if (level := EARLY.get(metrics[0])) is not None:
+            axis.axhline(level, color="#666666", ls=":", lw=1.4)
     for width in widths:
         axes[0, 1].plot([], [], color=colors[width], label=f"W = {width}")
     for n in ns:
@@ -88,7 +96,7 @@ def phases(runs: Sequence[Result], boundary: pd.DataFrame, copies_above: float) 
         axis.plot(known_boundary["width"], known_boundary["n"], color="0.3", marker="_", ms=16, lw=1.2)
         axis.set(title=rf"$\tau = {c:g}\,\tau_\mathrm{{gen}}(W)$", yscale="log")
         _width_axis(axis, list(parameters))
-        axis.set_xticks(axis.get_xticks(), [f"{w:g}\n{p}" for w, p in parameters.items()], fontsize=11)
+        axis.set_xticks(axis.get_xticks(), [f"{w:g}\n{p}" for w, p in parameters.items()], fontsize=NOTE)
         axis.set_xlabel("$W$, and $p$ below")
     ns = sorted({r.config["n"] for r in runs})
     axes[0].set_yticks(ns, [str(n) for n in ns])
@@ -119,16 +127,12 @@ def against_width(runs: Sequence[Result], times: Mapping[str, Sequence[Timescale
             if len(crossed) > 1:
                 centre = np.exp(np.log(crossed).mean(0))
                 x, fitted = np.array([min(widths), max(widths)]), np.sort(crossed[:, 0])[[0, -1]]
-                axis.plot(fitted, centre[1] * (fitted / centre[0]) ** slope, color=colors[n], lw=1.2)
+                axis.plot(fitted, centre[1] * (fitted / centre[0]) ** slope, color=colors[n], lw=1.2, label=f"n = {n}")
                 axis.plot(x, centre[1] * centre[0] / x, ":", color="0.6", lw=1, zorder=0)
         axis.set_title(time_symbol(name))
         _width_axis(axis, widths)
     axes[0].set(yscale="log", ylabel=r"$\tau$ (steps)")
-    for n, color in colors.items():
-        axes[0].plot([], [], "o-", color=color, lw=1.2, ms=6, label=f"n = {n}")
-    axes[0].plot([], [], ":", color="0.6", lw=1, label="$1/W$")
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    name_lines(axes[min(1, len(times) - 1)])
     return figure, pd.DataFrame(rows, columns=["time", "n", "width", "tau", "status"])
 
 

@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..claims import Claim
+from .names import NOTE
 from .style import subplots
 
 COLORS = {  # distinct without colour vision, one for each verdict on a number
@@ -69,7 +70,7 @@ def forest(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
             if abs(end) > WIDEST:
                 axis.plot(max(-WIDEST, min(WIDEST, end)), y, marker, color=color, ms=7)
         name = f"{mathtext(c.short)}  (paper: {paper:g})"
-        axis.text(-WIDEST, y + 0.27, name, fontsize=9, va="bottom", color=axis.yaxis.label.get_color())
+        axis.text(-WIDEST, y + 0.27, name, fontsize=NOTE, va="bottom", color=axis.yaxis.label.get_color())
         rows.append((c.id, e.value, e.low, e.high, e.kind, paper, c.tier, c.verdict))
     axis.axvline(0, color="black", lw=1)
     axis.set_yticks([])
@@ -77,7 +78,7 @@ def forest(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
     for verdict, color in COLORS.items():
         if any(c.verdict == verdict for c in shown):
             axis.plot([], [], "o-", color=color, lw=3, label=verdict)
-    figure.legend(loc="outside lower center", ncols=2, fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2)
     columns = ["claim", "value", "low", "high", "kind", "paper", "tier", "verdict"]
     return figure, pd.DataFrame(rows[::-1], columns=columns)
 
@@ -99,14 +100,14 @@ def by_level(claims: Sequence[Claim]) -> tuple[plt.Figure, pd.DataFrame]:
             rows.append((c.id, c.levels[0], level, e.value, e.low, e.high))
         middle, values = (c.lowest + c.highest) / 2, [e.value for e in c.by_level.values() if e is not None]
         axis.set(xscale="log", ylim=(min(middle - 1, *values) - 0.1, max(middle + 1, *values) + 0.1))
-        axis.set_title(mathtext(c.short), fontsize=10)
+        axis.set_title(mathtext(c.short), fontsize=NOTE)
         axis.set_xticks(_apart(list(c.by_level)))
         axis.set_xticklabels(
-            [f"{level:.2g}" if level < 10 else f"{level:g}" for level in axis.get_xticks()], fontsize=9
+            [f"{level:.2g}" if level < 10 else f"{level:g}" for level in axis.get_xticks()], fontsize=NOTE
         )
         axis.minorticks_off()
-        axis.tick_params(axis="y", labelsize=9)
-        axis.set_xlabel(LEVELS[c.levels[0]], fontsize=9)
+        axis.tick_params(axis="y", labelsize=NOTE)
+        axis.set_xlabel(LEVELS[c.levels[0]], fontsize=NOTE)
     for axis in axes.flat[len(shown) :]:
         axis.set_visible(False)
     return figure, pd.DataFrame(rows, columns=["claim", "level of", "level", "value", "low", "high"])

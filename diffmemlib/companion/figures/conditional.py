@@ -9,7 +9,9 @@ import pandas as pd
 
 from ...runs.store import Result
 from ..estimators.gmm import neighbour_metric
+from ..sweeps.tables import F_MEM
 from .curves import over_seeds
+from .names import name_lines
 from .style import MEMORY, QUALITY, band, shades, subplots
 
 CLASS = {0: MEMORY, 1: QUALITY}
@@ -17,16 +19,17 @@ CLASS = {0: MEMORY, 1: QUALITY}
 
 def by_class(groups: Mapping[str, Sequence[Result]]) -> tuple[plt.Figure, pd.DataFrame]:
     """f_mem of each class against tau, a panel for each kind of data: title -> runs of one n."""
-    figure, axes = subplots(1, len(groups), figsize=(10, 3.3), sharey=True, sharex=True)
+    figure, axes = subplots(1, len(groups), figsize=(9.5, 3.3), sharey=True, sharex=True)
     tables = []
     for axis, (title, runs) in zip(axes, groups.items(), strict=True):
         for label, color in CLASS.items():
             table = over_seeds(runs, f"f_mem_class_{label}", "n")
             band(axis, table, "step", color, f"class {label}")
             tables.append(table.assign(data=title, label=label))
+        axis.axhline(F_MEM, color="#666666", ls=":", lw=1.4)
         axis.set(title=title, xscale="log", xlim=(1000, None), ylim=(-0.02, 1), xlabel=r"training time $\tau$ (steps)")
     axes[0].set_ylabel(r"$f_\mathrm{mem}$")
-    axes[0].legend(loc="upper left")
+    name_lines(axes[0])
     return figure, pd.concat(tables)
 
 
@@ -43,7 +46,7 @@ def by_guidance(groups: Mapping[float, Sequence[Result]]) -> tuple[plt.Figure, p
             tables.append(table.assign(metric=metric, guidance=w))
     axes[0].set(ylabel="KL from the class (nats)", ylim=(0.1, 20))
     axes[1].set(ylabel=r"$f_\mathrm{mem}$", ylim=(-0.02, 1))
-    axes[1].legend(loc="upper left")
+    name_lines(axes[0])
     return figure, pd.concat(tables)
 
 

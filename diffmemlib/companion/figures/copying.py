@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from ..estimators import copying
+from .names import name_lines
 from .style import subplots
 
 # Colours that are distinct without colour vision, and a mark each.
@@ -29,5 +30,6 @@ def detection(found: dict[str, Any]) -> tuple[plt.Figure, pd.DataFrame]:
         axis.set(xscale="log", xlabel="share of copies", title=f"{kind}\n(noise {jitter:g})")
         axis.set_xticks([0.01, 0.1, 1], ["1%", "10%", "100%"])
     axes[0].set(ylabel="share of sets in which they are seen", ylim=(-0.03, 1.03))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+    for axis in axes:
+        name_lines(axis)
     return figure, rows

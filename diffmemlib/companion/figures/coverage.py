@@ -6,6 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from .names import NOTE
 from .style import QUALITY, subplots
 
 PROMISED = 0.95
@@ -25,7 +26,7 @@ def coverages(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         for place, row in zip(places, rows.itertuples(), strict=True):
             axis.plot([max(row.low, LEFT), max(row.high, LEFT)], [place, place], color=QUALITY, alpha=0.4, lw=1.5)
             axis.plot(max(row.held, LEFT), place, "o" if row.held > LEFT else "<", color=QUALITY, ms=4)
-        axis.text(LEFT, y + 0.22, name, fontsize=10, va="bottom", color=axis.yaxis.label.get_color())
+        axis.text(LEFT, y + 0.22, name, fontsize=NOTE, va="bottom", color=axis.yaxis.label.get_color())
     axis.axvline(PROMISED, color="black", lw=1.2)
     axis.set_yticks([])
     axis.set(xlabel="share of simulations in which the interval holds the truth", xlim=(LEFT - 0.005, 1.005))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,9 +11,11 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from ...runs.store import Result
-from ...timescales.crossings import Timescale
-from ..estimators.scaling import delays, draws_a_step, tau_mem
+from ...timescales.crossings import Timescale, first_crossing
+from ..estimators.images import tau_gen
+from ..estimators.scaling import by_size, delays, draws_a_step, tau_mem
 from ..sweeps.tables import F_MEM
+from .names import NOTE, name_lines
 from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
 SHAPE = {"interpolated": "o", "censored": "^", "at first point": "v"}
@@ -62,7 +65,8 @@ def quality_and_memory(
     """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
     key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right. good:
-    the level of quality at which tau_gen is read; it and that of tau_mem are dotted. fresh: f_mem of data that are not
+    the level of quality at which tau_gen is read; it and that of tau_mem are dotted, with a dot where a curve crosses
+    them. fresh: f_mem of data that are not
     in the training set, of `baseline.by_chance`.
     """
     figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
@@ -80,13 +84,16 @@ def quality_and_memory(
         for size, part in table.groupby(key):
             band(left, part, "step", colors[size], f"{symbol} = {size}")
             band(right, part.assign(scaled=part["step"] / float(size) ** scale), "scaled", colors[size])
+            if level is not None:
+                for axis, power in ((left, 0), (right, scale)):
+                    mark_crossing(axis, part["step"] / float(size) ** power, part["value"], level, metric == "f_mem")
         if metric == "f_mem":
             left.set_ylim(top=_top(table))
             _by_chance((left, right), fresh)
+        name_lines(left)
         tables.append(table.assign(metric=metric))
     axes[-1, 0].set_xlabel(r"training time $\tau$ (steps)")
     axes[-1, 1].set_xlabel(rf"$\tau / {symbol}$" if scale == 1 else rf"${symbol}\,\tau$")
-    axes[-1, 0].legend(loc="upper left" if len(metrics) > 1 else "upper right")
     return figure, pd.concat(tables)
 
 
@@ -107,14 +114,16 @@ def compared(
         table = over_seeds(runs, "f_mem", "n").assign(set=title)
         table["scaled"], table["seen"] = table["step"] / table["n"], table["step"] * table["n"].map(a_step)
         for axis, x in zip(column, against, strict=True):
+            axis.axhline(F_MEM, color="#666666", ls=":", lw=1.4)
             for n, part in table.groupby("n"):
                 band(axis, part, x, colors[n], f"n = {n}")
+                mark_crossing(axis, part[x], part["value"], F_MEM)
             axis.set(xscale="log", xlabel=AGAINST[x], ylim=PANEL["f_mem"][2])
             plain_ticks(axis.xaxis, (1, 2, 5) if len(sets) < 4 else (1,))  # the labels of narrow panels would meet
-        _by_chance(column, fresh)
         column[0].set_title(title)
-        column[0].legend(loc="upper left")
+        name_lines(column[0])
         tables.append(table)
+    _by_chance(rows.ravel(), fresh)
     joined = pd.concat(tables)
     for axis, x in zip(rows[:, 0], against, strict=True):
         axis.set_ylabel(PANEL["f_mem"][0])
@@ -124,11 +133,33 @@ def compared(
     return figure, joined
 
 
-def _by_chance(axes: Iterable[Axes], fresh: float | None) -> None:
+def _by_chance(axes: Any, fresh: float | None) -> None:
     """Draw what f_mem is of data that no network has seen: what a curve of it has to be above."""
     if fresh is not None:
         for axis in axes:
-            axis.axhline(fresh, color="0.4", ls="--", lw=1.2, label="unseen data")
+            axis.axhline(fresh, color="0.4", ls="--", lw=1.2)
+        axes[0].annotate("unseen data", (0.01, fresh), (0, 7), ("axes fraction", "data"), "offset points", color="0.3",
+                         fontsize=NOTE)  # fmt: skip
+
+
+def mark_crossing(axis: Axes, x: pd.Series, curve: pd.Series, level: float, rises: bool = True) -> None:
+    """Put a dot where a curve first crosses a level, in the colour of tau_mem where it rises, else of tau_gen."""
+    crossed = first_crossing(x.to_numpy(float), curve.to_numpy(float), level, rising=rises)
+    if crossed.status == "interpolated":
+        axis.plot(crossed.tau, level, "o", color=MEMORY if rises else QUALITY, ms=5.5, mec="white", mew=0.8, zorder=5)
+
+
+def mark_times(axis: Axes, runs: Sequence[Result], metric: str, scale: int = 0) -> None:
+    """Put a dot for tau_gen and one for tau_mem on the curve of a metric, joined over seeds, of each n.
+
+    scale: power of n by which the axis divides training time.
+    """
+    for times, color in ((tau_gen(runs), QUALITY), (tau_mem(runs), MEMORY)):
+        for n, tau in by_size(times, runs).items():
+            curve = over_seeds([r for r in runs if r.config["n"] == n], metric, "n")
+            if np.isfinite(tau):
+                at = np.interp(np.log(tau), np.log(curve["step"]), curve["value"])
+                axis.plot(tau / n**scale, at, "o", color=color, ms=5.5, mec="white", mew=0.8, zorder=5)
 
 
 def _top(table: pd.DataFrame) -> float:
@@ -149,12 +180,9 @@ def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     table = pd.DataFrame(rows, columns=["n", "draws", "tau", "status"])
     x = np.geomspace(table["draws"].min() / 1.5, table["draws"].max() * 1.5)
     for n, color in colors.items():
-        axis.plot(x, begin.value / n + a.value / x + b.value, color=color, lw=1.2)
-    axis.plot([], [], color="0.3", lw=1.2, label="$T/n + A/m + B$")
+        axis.plot(x, begin.value / n + a.value / x + b.value, color=color, lw=1.2, label=f"n = {n}")
     axis.plot(x, a.value / x, "--", color="0.5", lw=1, label="$A/m$: averaging out the noise")
     axis.plot(x, b.value + 0 * x, ":", color="0.5", lw=1.2, label="$B$: taking the steps")
-    for n, color in colors.items():
-        axis.plot([], [], "o", color=color, ms=7, label=f"n = {n}")
     low, high = (table["tau"] / table["n"]).agg(["min", "max"])
     axis.set(xscale="log", yscale="log", ylim=(low / 3, high * 2))
     axis.set(xlabel="draws in a step, $m$", ylabel=r"$\tau_\mathrm{mem}/n$ (steps)")
@@ -162,7 +190,7 @@ def visits(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set_xticks(ticks, [str(v) for v in ticks])
     axis.minorticks_off()
     plain_ticks(axis.yaxis)
-    figure.legend(loc="outside right upper")
+    name_lines(axis)
     return figure, table
 
 
@@ -196,7 +224,7 @@ def times(
     axis.minorticks_off()
     if regions:
         _regions(axis, table, key)
-    axis.legend(loc="upper left")
+    name_lines(axis)
     return figure, table
 
 
@@ -222,7 +250,7 @@ def _regions(axis: Axes, table: pd.DataFrame, key: str) -> None:
             at = gen.index[widest], (low.iloc[widest] * high.iloc[widest]) ** 0.5
             beside = "left" if widest == shown[0] else "right"
             axis.annotate(label, at, xytext=(6 if beside == "left" else -6, 0), textcoords="offset points", ha=beside,
-                          va="center", color="0.25", fontsize=10, fontstyle="italic")  # fmt: skip
+                          va="center", color="0.25", fontsize=NOTE, fontstyle="italic")  # fmt: skip
     axis.set_ylim(bottom, top)
 
 
@@ -244,12 +272,13 @@ def thresholds(results: Sequence[Result], fresh: pd.DataFrame) -> tuple[plt.Figu
         table = over_seeds(results, metric, "n").drop(columns=["low", "high"]).assign(k=title)
         for n, part in table.groupby("n"):
             axis.plot(part["step"] / n, part["value"], color=colors[n], label=f"n = {n}")
-        axis.axhline(fresh[title.removeprefix("k = ")].max(), color="0.4", ls=":", lw=1.2, label="unseen data")
+        share = fresh[title.removeprefix("k = ")].max()
+        axis.axhline(share, color="0.4", ls="--", lw=1.2)
         axis.set(title=title, xscale="log", xlabel=r"$\tau/n$", xlim=(10, None))
         plain_ticks(axis.xaxis)
         tables.append(table)
     axes[0].set_ylabel(r"$f_\mathrm{mem}$")
-    axes[0].legend(loc="upper left")
+    name_lines(axes[0])
     return figure, pd.concat(tables)
 
 

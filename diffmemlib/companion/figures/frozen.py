@@ -15,6 +15,7 @@ from ...rfnn.coefficients import Atoms
 from ...rfnn.learning_curves import learning_curves
 from ...runs.store import Result
 from ..estimators.frozen import at_the_end, ridge_against_stopping, stops, with_limit
+from .names import NOTE, name_lines
 from .style import MEMORY, QUALITY, as_picture, plain_ticks, shades, subplots
 
 
@@ -23,7 +24,7 @@ def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure
 
     Points: means over the draws of stored flows. many: the m of the lines on the right.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(10, 4))
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 4))
     curves, c = with_limit(results, "noises"), results[0].config
     colors = shades([m or 1000 for m in curves["noises"].unique()], "noises")
     for m in sorted(curves["noises"].unique(), key=lambda m: m or inf):
@@ -43,12 +44,12 @@ def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure
         right.axhline(fresh[name], color=color, ls=":", lw=1.2)
     right.axvline(c["psi_p"] / c["psi_n"], color="0.6", lw=1, ls="--")
     right.annotate("nm = p", (c["psi_p"] / c["psi_n"], 0.72), (12, 0), ("data", "axes fraction"), "offset points",
-                   color="0.4", fontsize=11)  # fmt: skip
+                   color="0.4", fontsize=NOTE)  # fmt: skip
     left.set(xscale="log", yscale="log", xlabel=r"training time $\tau$", ylabel=r"$E_\mathrm{score}$", ylim=(None, 60))
     right.set(xscale="log", yscale="log", xlabel="noises a point, m", ylabel=r"$E_\mathrm{score}$")
     plain_ticks(right.xaxis)
-    left.legend(ncols=2)
-    right.legend()
+    name_lines(left)
+    name_lines(right)
     return figure, curves
 
 
@@ -56,7 +57,7 @@ def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float)
     """E_score over (m, psi_p) at the end of training and at the best time, with the line nm = p."""
     cases = [{"noises": float(m)} for m in many]
     table = pd.concat([stops(cases, psi_p=p, psi_n=psi_n, t=t).assign(psi_p=p) for p in psi_p])
-    figure, axes = subplots(1, 2, figsize=(10, 4), sharey=True)
+    figure, axes = subplots(1, 2, figsize=(9.5, 4), sharey=True)
     norm, drawn = plt.matplotlib.colors.LogNorm(table["best"].min(), 10), list[Any]()
     for axis, name, title in zip(axes, ("late", "best"), ("at the end of training", "at the best time"), strict=True):
         grid = table.pivot(index="psi_p", columns="noises", values=name)
@@ -76,7 +77,7 @@ def windows(
     many: Sequence[float], ridges: Sequence[float], psi_p: float, psi_n: float, t: float
 ) -> tuple[plt.Figure, pd.DataFrame]:
     """The best time to stop and the window around it, against the noises a point and against the ridge."""
-    figure, axes = subplots(1, 2, figsize=(10, 3.8), sharey=True)
+    figure, axes = subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
     tables = []
     for axis, key, values, label in (
         (axes[0], "noises", many, "noises a point, m"),
@@ -108,9 +109,9 @@ def ridges(
     On the right for several psi_n: dashed, the smallest E_score without weight decay; rings, gamma at the left edge of
     rho_2.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(10, 4))
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 4))
     curves, c = with_limit(results, "ridge"), results[0].config
-    colors = dict(zip(sorted(curves["ridge"].unique()), plt.cm.plasma(np.linspace(0, 0.8, 4)), strict=True))
+    colors = shades(curves["ridge"].unique(), "ridge")
     for gamma, part in curves.groupby("ridge"):
         left.plot(part["tau"], part["limit"], color=colors[gamma], label=rf"$\gamma$ = {gamma:g}")
         left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=colors[gamma])
@@ -122,8 +123,8 @@ def ridges(
         right.plot(row.edge, row.by_edge, "o", ms=8, mfc="none", color=shade[row.psi_n])
     left.set(xscale="log", yscale="log", xlabel=r"training time $\tau$", ylabel=r"$E_\mathrm{score}$", ylim=(None, 20))
     right.set(xscale="log", yscale="log", xlabel=r"weight decay $\gamma$", ylabel=r"$E_\mathrm{score}$ at the end")
-    left.legend()
-    right.legend()
+    name_lines(left)
+    name_lines(right)
     return figure, table
 
 
@@ -132,23 +133,23 @@ def by_atoms(
 ) -> tuple[plt.Figure, pd.DataFrame]:
     """E_score and test less train loss against tau for several covariances, with exact dynamics (points) on the last.
 
-    named: atoms by their name in the legend. points: (3, times) of tau, E_score and L_gen at finite d.
+    named: atoms by the name of their line. points: (3, times) of tau, E_score and L_gen at finite d.
     """
-    figure, (left, right) = subplots(1, 2, figsize=(10, 3.8))
-    colors, tables = plt.cm.viridis(np.linspace(0.8, 0.05, len(named))), []
-    for (name, atoms), color in zip(named.items(), colors, strict=True):
+    figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.8))
+    colors, tables = shades(range(len(named)), "covariance"), []
+    for (name, atoms), color in zip(named.items(), colors.values(), strict=True):
         c = learning_curves(tau, psi_p=psi_p, psi_n=psi_n, t=t, covariance=atoms)
         left.plot(tau, c.score_error / c.score_error[0], color=color, label=name)
         right.plot(tau, c.test - c.train, color=color)
         columns = {"tau": tau, "score_error": c.score_error, "gap": c.test - c.train}
         tables.append(pd.DataFrame({"covariance": name, **columns}))
     start = tables[-1]["score_error"].iloc[0]
-    left.plot(points[0], points[1] / start, "o", ms=3.5, color=colors[-1])
-    right.plot(points[0], points[2], "o", ms=3.5, color=colors[-1])
+    left.plot(points[0], points[1] / start, "o", ms=3.5, color=color)
+    right.plot(points[0], points[2], "o", ms=3.5, color=color)
     for axis in (left, right):
         axis.set(xscale="log", yscale="log", xlabel=r"training time $\tau$")
     left.set(ylabel=r"$E_\mathrm{score}$, relative to its start")
     plain_ticks(left.yaxis)
     right.set(ylabel=r"$L_\mathrm{gen}$", ylim=(1e-3, None))
-    right.legend(*left.get_legend_handles_labels(), loc="lower right")
+    name_lines(left)
     return figure, pd.concat(tables)

@@ -18,6 +18,7 @@ from ..estimators import gmm
 from ..estimators.gmm import neighbour_metric
 from .curves import copies, over_seeds
 from .interactive import quality_and_copies, rounded, scrubber
+from .names import name_lines
 from .style import LEARNED, QUALITY, TRAINING, band, plain_ticks, subplots
 
 
@@ -26,14 +27,14 @@ def three_divergences(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFra
     neighbours = neighbour_metric(results)
     names = {"kl": "the paper's", "kl_fisher": "score gap", neighbours: "nearest neighbours"}
     colors = {"kl": "#999999", "kl_fisher": QUALITY, neighbours: "#009e73"}
-    figure, axis = subplots(figsize=(5, 3))
+    figure, axis = subplots(figsize=(6.5, 3.6))
     tables = {metric: over_seeds(results, metric, "n") for metric in names}
     for metric, table in tables.items():
         band(axis, table, "step", colors[metric], names[metric])
     axis.axhline(0, color="0.3", lw=0.8)
     axis.set_yscale("symlog", linthresh=1)
     axis.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="KL (nats)", ylim=(-2, 100))
-    axis.legend()
+    name_lines(axis)
     return figure, pd.concat(t.assign(metric=m) for m, t in tables.items())
 
 
@@ -58,7 +59,7 @@ def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.Da
     """Samples at chosen milestones in two dimensions, memorised ones joined to the training point they copy."""
     train, samples, near = projection(result)
     memorized, milestones = copies(result), list(result.samples["step"])
-    figure, panels = subplots(1, len(steps), figsize=(9.3, 3.2), sharex=True, sharey=True)
+    figure, panels = subplots(1, len(steps), figsize=(9.5, 3.2), sharex=True, sharey=True)
     rows = []
     for axis, step in zip(panels, steps, strict=True):
         i = milestones.index(step)
@@ -72,7 +73,8 @@ def three_times(result: Result, steps: Sequence[int]) -> tuple[plt.Figure, pd.Da
         )
         rows.append(pd.DataFrame({"step": step, "x": samples[i][:, 0], "y": samples[i][:, 1], "memorised": hit}))
     panels[0].set_ylabel("across")
-    panels[0].legend(loc="upper left")
+    handles, words = panels[0].get_legend_handles_labels()
+    figure.legend(handles[:3], words[:3], loc="outside lower center", ncols=3)
     return figure, pd.concat(rows).round(2)
 
 
@@ -134,14 +136,14 @@ def width_levels(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.Dat
         xscale="log", xlabel="divergence at which the time is read (nats)", ylabel="exponent in W", ylim=(-1.6, 0.3)
     )
     axis.invert_xaxis()
-    axis.legend(fontsize=10, loc="upper left")
+    axis.legend(loc="upper left")
     return figure, pd.concat(parts)
 
 
 def smallest(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """The smallest score gap of every run against n, and the fitted power law."""
     table = gmm.smallest_by_n(runs)
-    figure, axis = subplots(figsize=(5, 3))
+    figure, axis = subplots(figsize=(6.5, 3.6))
     error = [table["kl"] - table["low"], table["high"] - table["kl"]]
     axis.errorbar(table["n"], table["kl"], yerr=error, fmt="o", color=QUALITY, ms=6)
     fit = exponent(table["n"], table["kl"])
@@ -152,5 +154,5 @@ def smallest(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set_xticks(sizes, [str(size) for size in sizes])
     axis.minorticks_off()
     plain_ticks(axis.yaxis)
-    axis.legend()
+    name_lines(axis)
     return figure, table

@@ -18,8 +18,9 @@ from plotly.subplots import make_subplots
 from ...runs.store import Result
 from ..estimators import recognised
 from ..estimators.images import GOOD, quality
-from .curves import PANEL, copies, over_seeds
+from .curves import PANEL, copies, mark_times, over_seeds
 from .interactive import quality_and_copies, scrubber
+from .names import NOTE, name_lines
 from .style import MEMORY, QUALITY, band, plain_ticks, shades, subplots
 
 GAP = 2  # pixels of frame around an image, enlarged
@@ -55,7 +56,7 @@ def grid(result: Result, steps: Sequence[int], columns: int = 12) -> tuple[plt.F
         i = milestones.index(step)
         axis.imshow(tile(result, i, columns))
         axis.set(xticks=[], yticks=[])
-        axis.set_title(f"step {step:,}: {f_mem.loc[step]:.0%} copies among all samples", loc="left", fontsize=10)
+        axis.set_title(f"step {step:,}: {f_mem.loc[step]:.0%} copies among all samples", loc="left", fontsize=NOTE)
         axis.grid(False)
         axis.spines[:].set_visible(False)
         rows += [(step, j, *d.tolist(), bool(hits[i, j])) for j, d in enumerate(stored["distances"][i, :columns])]
@@ -71,7 +72,7 @@ def by_size(results: Sequence[Result], step: int, columns: int = 12) -> tuple[pl
         hits, f_mem = copies(result)[i, :columns], result.curve("f_mem")["value"].loc[step]
         axis.imshow(tile(result, i, columns))
         axis.set(xticks=[], yticks=[])
-        axis.set_title(f"n = {n}, step {step:,}: {f_mem:.0%} copies among all samples", loc="left", fontsize=11)
+        axis.set_title(f"n = {n}, step {step:,}: {f_mem:.0%} copies among all samples", loc="left", fontsize=NOTE)
         axis.grid(False)
         axis.spines[:].set_visible(False)
         rows += [
@@ -90,11 +91,11 @@ def losses(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
             band(left, part, "step", colors[n], f"n = {n}" if style == "-" else None, linestyle=style)
             band(right, part, "scaled", colors[n], linestyle=style)
         tables.append(table)
-    left.plot([], [], "k-", label="held out")
-    left.plot([], [], "k--", label="training")
-    left.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01")
+    left.set(xscale="log", xlabel=r"training time $\tau$ (steps)", ylabel="loss at t = 0.01 (dashed: training)")
     right.set(xscale="log", xlabel=r"$\tau/n$")
-    left.legend()
+    for axis, scale in ((left, 0), (right, 1)):
+        mark_times(axis, results, "loss_test", scale)
+    name_lines(left)
     return figure, pd.concat(tables)
 
 
@@ -117,11 +118,11 @@ def judged(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axis.set(xscale="log", ylim=(0, 0.9), xlabel="Fréchet distance", ylabel="share that is recognised")
     axis.invert_xaxis()
     plain_ticks(axis.xaxis)
-    axis.annotate("real digits", (0.02, real), xycoords=("axes fraction", "data"), va="bottom", fontsize=11)
+    axis.annotate("real digits", (0.02, real), xycoords=("axes fraction", "data"), va="bottom", fontsize=NOTE)
     axis.annotate(
-        "called good ", (GOOD["fd"], 0.02), xycoords=("data", "axes fraction"), ha="right", color=QUALITY, fontsize=11
+        "called good ", (GOOD["fd"], 0.02), xycoords=("data", "axes fraction"), ha="right", color=QUALITY, fontsize=NOTE
     )
-    axis.legend()
+    name_lines(axis)
     return figure, pd.concat(tables)
 
 
@@ -137,8 +138,8 @@ def same_noise(results: Sequence[Result], steps: Sequence[int], columns: int = 8
         bands = [np.split(tile(result, i, columns), 2)[0] for i in at]
         axis.imshow(np.concatenate(bands))
         axis.set(xticks=[], yticks=(np.arange(len(at)) + 0.5) * len(bands[0]) - 0.5)
-        axis.set_yticklabels([f"{step:,}" for step in result.samples["step"][at]], fontsize=10)
-        axis.set_title(f"n = {result.config['n']}", fontsize=11)
+        axis.set_yticklabels([f"{step:,}" for step in result.samples["step"][at]], fontsize=NOTE)
+        axis.set_title(f"n = {result.config['n']}", fontsize=NOTE)
         axis.grid(False)
         axis.spines[:].set_visible(False)
         hits = copies(result)

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from ..estimators import Estimate
+from .names import NOTE
 from .style import LEARNED, MEMORY, QUALITY, subplots
 
 GREY = "0.65"  # where the interval reaches what means no change
@@ -32,7 +33,7 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         none = 0.0 if key == "quality" else 1.0
         for y, (name, found) in enumerate(zip(table["name"], table[key], strict=True)):
             if found is None:
-                options = {"ha": "center", "va": "center", "fontsize": 9, "color": "0.4"}
+                options = {"ha": "center", "va": "center", "fontsize": NOTE, "color": "0.4"}
                 options["bbox"] = {"facecolor": "white", "edgecolor": "none", "pad": 1}
                 rows.append((name, key, *[np.nan] * 3, 0))
                 axis.text(0.5, y, "not reached", transform=axis.get_yaxis_transform(), **options)
@@ -43,12 +44,12 @@ def factors(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         axis.set(xlim=limits, xscale="linear" if key == "quality" else "log")
         axis.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axis.minorticks_off()
-        axis.set_title(title, fontsize=11, color=color)
-        axis.tick_params(axis="x", labelsize=9, top=True, labeltop=True)
+        axis.set_title(title, fontsize=NOTE, color=color)
+        axis.tick_params(axis="x", labelsize=NOTE, top=True, labeltop=True)
     for key in ("exponent", "steeper"):
         rows += [(name, key, e.value, e.low, e.high, len(e.runs))
                  for name, e in zip(table["name"], table[key], strict=True) if e is not None]  # fmt: skip
-    axes[0].set_yticks(range(len(table)), list(table["name"]), fontsize=10)
+    axes[0].set_yticks(range(len(table)), list(table["name"]), fontsize=NOTE)
     axes[0].set_ylim(len(table) - 0.4, -0.6)
     return figure, pd.DataFrame(rows, columns=["change", "of", "value", "low", "high", "pairs"])
 

@@ -11,6 +11,7 @@ from matplotlib.patches import FancyBboxPatch
 from torch import nn
 
 from ...nets.mlp import ResidualBlock, ResidualMLP
+from .names import NOTE
 from .style import POPULATION, TRAINING, subplots
 
 WIDTH, HEIGHT = 1.5, 0.8  # of a box
@@ -44,7 +45,7 @@ def residual_mlp(net: ResidualMLP) -> tuple[plt.Figure, pd.DataFrame]:
     _row(block, [0.9, *places, places[-1] + 2.0], ("in", "out"))
     block.plot([1.2, 1.2, places[4]], [0, 1.1, 1.1], color=TRAINING, lw=1.2)
     _arrow(block, (places[4], 1.1), (places[4], HEIGHT / 2), TRAINING)
-    block.text((1.2 + places[4]) / 2, 1.2, "skip", color=TRAINING, ha="center", fontsize=11)
+    block.text((1.2 + places[4]) / 2, 1.2, "skip", color=TRAINING, ha="center", fontsize=NOTE)
     for axis in (whole, block):
         axis.set(xlim=(0, max(ends[-1], places[-1] + 2.3)), ylim=(-0.6, 1.5), aspect="equal")
         axis.axis("off")
@@ -64,7 +65,7 @@ def _linear(layer: nn.Module) -> str:
 def _box(axis: Axes, x: float, y: float, text: str, color: str) -> None:
     corner = (x - WIDTH / 2, y - HEIGHT / 2)
     axis.add_patch(FancyBboxPatch(corner, WIDTH, HEIGHT, boxstyle="round,pad=0.08", fc="white", ec=color, lw=1.6))
-    axis.text(x, y, text, ha="center", va="center", fontsize=10)
+    axis.text(x, y, text, ha="center", va="center", fontsize=NOTE)
 
 
 def _row(axis: Axes, places: list[float], ends: tuple[str, str]) -> None:

@@ -19,6 +19,7 @@ from ...experiments.one_dimension import BINS, GRID, training_set
 from ...metrics.empirical import empirical_score
 from ...runs.store import Result
 from .interactive import rounded, scrubber
+from .names import name_lines
 from .style import LEARNED, POPULATION, TRAINING, band, subplots
 
 SCORES = (-9, 9)  # the axis of scores
@@ -114,8 +115,7 @@ def two_gaps(result: Result) -> tuple[plt.Figure, pd.DataFrame]:
         band(axis, table, "step", color, label)
         axis.axhline(nothing[metric], color=color, ls=":", lw=1.4)
         tables.append(table.assign(of_nothing=nothing[metric]))
-    axis.plot([], [], ":", color="0.3", label="of predicting no noise")
-    figure.legend(loc="outside upper center", ncols=2)
+    name_lines(axis)
     return figure, pd.concat(tables)
 
 

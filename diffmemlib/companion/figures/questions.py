@@ -12,6 +12,7 @@ import pandas as pd
 from ...runs.store import Result
 from ..estimators import questions as estimate
 from ..estimators.scaling import by_size, tau_mem
+from .names import NOTE, dark_enough, name_lines
 from .style import LEARNED, MEMORY, QUALITY, plain_ticks, shades, subplots
 
 BEST = "#009e73"  # where a curve has its minimum
@@ -41,20 +42,21 @@ def errors(table: pd.DataFrame, shown: Sequence[float]) -> tuple[plt.Figure, pd.
             axis.axvline(row.bias, color=QUALITY, ls=":", lw=1.5)
             axis.axvline(row.loss, color=BEST, ls="--", lw=1.5)
             axis.axvline(row.tau_mem, color=MEMORY, ls="-", lw=1)
-        top.set(title=f"n = {row.n}", xscale="log", yscale="log", xlim=(30, None), ylim=(2e-3, 1))
+        for name, when, side, color in (
+            ("bias ", row.bias, "right", QUALITY),
+            (" loss", row.loss, "left", BEST),
+            (r" $\tau_\mathrm{mem}$", row.tau_mem, "left", MEMORY),
+        ):
+            above, ink = top.get_xaxis_transform(), dark_enough(color)
+            top.text(when, 1.02, name, color=ink, transform=above, ha=side, fontsize=NOTE)
+        top.set_title(f"n = {row.n}", loc="left")
+        top.set(xscale="log", yscale="log", xlim=(30, None), ylim=(2e-3, 1))
         bottom.set(ylim=(0.4, 1.02), xlabel=r"training time $\tau$ (steps)")
         drawn.append(found.assign(n=row.n))
     axes[0][0].set_ylabel(f"error at t = {table['t'].iloc[0]:.2g}")
     axes[1][0].set_ylabel("cosine of two networks")
-    axes[0][0].legend(loc="upper left", fontsize=10)
-    axes[1][0].legend(loc="lower left", fontsize=10)
-    for name, x, color in (
-        ("bias", "bias", QUALITY),
-        ("loss", "loss", BEST),
-        (r"$\tau_\mathrm{mem}$", "tau_mem", MEMORY),
-    ):
-        axes[0][-1].text(table[x].iloc[-1], 0.004, f" {name}", color=color, rotation=90, va="bottom", ha="right",
-                         fontsize=10)  # fmt: skip
+    name_lines(axes[0][0])
+    name_lines(axes[1][0])
     return figure, pd.concat(drawn)
 
 
@@ -75,7 +77,7 @@ def nearness(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.DataFra
         axis.axvline(1, color=BEST, lw=1.5, ls="--")
         axis.set(xscale="log", xlim=(0.05, None), ylim=(0.3, 1.03), title=title,
                  xlabel="training time / time of the least held-out loss")  # fmt: skip
-        axis.legend(fontsize=10, loc="upper left")
+        name_lines(axis)
     axes[0].set_ylabel("nearer to their own training set")
     return figure, pd.concat([table.assign(panel=title) for title, table in tables.items()])
 
@@ -93,24 +95,24 @@ def gaps(n: int, table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         test, train = (pd.concat([r.curve(f"loss_{name}_{k}")["value"] for r in runs], axis=1)
                        for name in ("test", "train"))  # fmt: skip
         gap = ((test - train) / test).mean(axis=1)
-        left.plot(gap.index / copies, gap, color=colors[t], label=f"{t:.2g}")
+        left.plot(gap.index / copies, gap, color=colors[t], label=f"t = {t:.2g}")
         drawn.append(pd.DataFrame({"n": n, "t": t, "step": gap.index, "gap": gap.to_numpy()}))
     left.axhline(estimate.GAP, color="0.4", lw=1, ls=":")
     left.set(xscale="log", xlim=(0.01, None), ylim=(-0.05, 1), xlabel=r"$\tau/\tau_\mathrm{mem}$",
              ylabel="gap of the losses", title=f"n = {n}")  # fmt: skip
-    left.legend(title="t", fontsize=9, ncols=2, loc="upper left")
+    name_lines(left)
     seen = table[table["seen"] > 1]
     sizes = [name for name in table.columns if name.startswith("n = ")]
     by_n = shades([float(name[4:]) for name in sizes])
     low, high = ([getattr(e, end) for e in seen["of_tau_mem"]] for end in ("low", "high"))
-    right.fill_between(seen["t"], low, high, color="0.85", label="95%, all runs")
+    right.fill_between(seen["t"], low, high, color="0.85")
     for name in sizes:
         right.plot(seen["t"], seen[name], "o-", ms=4, color=by_n[float(name[4:])], label=name)
     right.axhline(1, color=MEMORY, lw=1)
     right.set(xscale="log", yscale="log", ylim=(0.05, 1.3), xlabel="time of diffusion t",
               ylabel=r"gap seen at $\tau/\tau_\mathrm{mem}$")  # fmt: skip
     plain_ticks(right.yaxis)
-    right.legend(fontsize=10, loc="lower left")
+    name_lines(right)
     return figure, pd.concat(drawn)
 
 
@@ -131,7 +133,7 @@ def kernels(runs: Sequence[Result], table: pd.DataFrame, steps: int, t: float) -
         drawn.append(pd.DataFrame({"n": c["n"], "steps": c["steps"], "rank": np.arange(1, len(values) + 1),
                                    "eigenvalue": values}))  # fmt: skip
     left.axvline(9.5, color="0.4", lw=1, ls="--")
-    left.text(10.5, 0.97, "rank d + 1", transform=left.get_xaxis_transform(), va="top", fontsize=10, color="0.3")
+    left.text(10.5, 0.97, "rank d + 1", transform=left.get_xaxis_transform(), va="top", fontsize=NOTE, color="0.3")
     left.set(xscale="log", yscale="log", ylim=(1e-7, None), xlabel="rank", ylabel="eigenvalue / number of points")
     part = table[(table["steps"] == steps) & (table["t"] == t)]
     constant = float(estimate.kernel_spread(part)["constant"].iloc[0])
@@ -145,7 +147,7 @@ def kernels(runs: Sequence[Result], table: pd.DataFrame, steps: int, t: float) -
               ylabel=r"$\tau_\mathrm{mem}$ (steps)")  # fmt: skip
     handles = [plt.Line2D([], [], marker=m, ls="", color="0.3", label=f"W = {w}") for w, m in markers.items()]
     handles += [plt.Line2D([], [], color=n_colors[n], label=f"n = {n}") for n in sorted(part["n"].unique())]
-    right.legend(handles=handles, fontsize=9, loc="upper left")
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)
     return figure, part
 
 
@@ -166,16 +168,17 @@ def cures(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
         if name == estimate.PLAIN:
             axis.plot(x, y, "-", color=LEARNED, marker=".", ms=5, label="stopping in time (a dot a milestone)")
             continue
-        axis.errorbar(x, y, [[max(e.value - e.low, 0) for e in part["kl"]], [e.high - e.value for e in part["kl"]]],
-                      fmt="o-", color=CURE[str(name)], ms=6, capsize=2, label=str(name))  # fmt: skip
-        for strength, at_x, at_y in zip(part["strength"], x, y, strict=True):
-            axis.annotate(f"{strength:g}", (at_x, at_y), (6, 5), textcoords="offset points", fontsize=9,
-                          color=CURE[str(name)])  # fmt: skip
+        color = CURE[str(name)]
+        axis.plot(x, y, "o-", color=color, ms=6, label=str(name))
+        axis.vlines(x, [e.low for e in part["kl"]], [e.high for e in part["kl"]], color=color, alpha=0.4, lw=1.5)
+        for end in (0, -1):
+            axis.annotate(f"{part['strength'].iloc[end]:g}", (x[end], y[end]), (6, 5), textcoords="offset points",
+                          fontsize=NOTE, color=dark_enough(color))  # fmt: skip
     axis.axvline(0.02, color=MEMORY, lw=1, ls=":")
     axis.set(xscale="log", yscale="log", xlim=(0.8 * FEWEST, 1), ylim=(0.3, 30), ylabel="KL divergence (nats)",
              xlabel=r"memorised fraction $f_\mathrm{mem}$")  # fmt: skip
     axis.set_xticks([FEWEST, 0.01, 0.1, 1], ["none", "0.01", "0.1", "1"])
     plain_ticks(axis.yaxis)
-    axis.legend(fontsize=10, loc="lower right")
+    name_lines(axis)
     columns = ["cure", "strength", "f_mem", "f_mem_low", "f_mem_high", "kl", "kl_low", "kl_high"]
     return figure, pd.DataFrame(rows, columns=columns)

@@ -8,12 +8,14 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from scipy.interpolate import RectBivariateSpline
 
 from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
 from ..estimators.rfnn import GAP, atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
+from .names import NOTE, name_lines
 from .style import MEMORY, as_picture, plain_ticks, shades, subplots
 
 
@@ -34,7 +36,7 @@ def curves(psi_p: float, psi_n: Sequence[float], t: float, tau: np.ndarray) -> t
         axis.set(xscale="log", xlabel=r"training time $\tau$")
     left.set(ylabel="loss (dashed: train)", ylim=(0, 2))
     right.set(ylabel=r"$E_\mathrm{score}$", yscale="log")
-    left.legend()
+    name_lines(left)
     return figure, pd.concat(tables)
 
 
@@ -46,7 +48,7 @@ def exponents(
     paper: the exponent of the paper, a dashed line. simulated: the range of psi_n that its runs covered, shaded.
     """
     table = best_stops(psi_p, psi_n, t)
-    figure, (left, middle, right) = subplots(1, 3, figsize=(10, 3.6))
+    figure, (left, middle, right) = subplots(1, 3, figsize=(9.5, 3.6))
     colors = shades(psi_p, "psi_p")
     for p, part in table.groupby("psi_p"):
         left.plot(part["psi_n"], part["score_error"], color=colors[p], label=rf"$\psi_p$ = {p:g}")
@@ -55,14 +57,14 @@ def exponents(
         right.plot(part["psi_n"], part["tau"], color=colors[p])
     middle.axhline(paper, color=MEMORY, ls="--", lw=1.2)
     middle.annotate(f"paper, {paper:g}", (0.98, paper), (0, 4), ("axes fraction", "data"), "offset points",
-                    ha="right", color=MEMORY, fontsize=9)  # fmt: skip
+                    ha="right", color=MEMORY, fontsize=NOTE)  # fmt: skip
     for axis in (left, middle, right):
         axis.axvspan(*simulated, color="0.9", zorder=0)
         axis.set(xscale="log", xlabel=r"$\psi_n = n/d$")
     left.set(yscale="log", ylabel=r"smallest $E_\mathrm{score}$")
     middle.set(ylabel="local exponent")
     right.set(yscale="log", ylabel=r"best time to stop $\tau$")
-    left.legend()
+    name_lines(left)
     return figure, table
 
 
@@ -82,13 +84,13 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
         right.errorbar([step], [eta.value], error, fmt="o", color=colors[step], capsize=3)
     left.plot(limit["psi_n"], limit["score_error"], "k--", label="gradient flow, limit")
     left.set(xscale="log", yscale="log", xlabel=r"$\psi_n = n/d$", ylabel=r"smallest $E_\mathrm{score}$")
-    left.legend(loc="lower left", fontsize=9)
+    name_lines(left)
     flow = -np.polyfit(np.log(limit["psi_n"]), np.log(limit["score_error"]), 1)[0]
     right.axhline(flow, color="k", ls="--", lw=1.4)
     right.axhline(paper, color=MEMORY, ls="--", lw=1.2)
     for name, value, color in (("gradient flow, limit", flow, "k"), (f"paper, {paper:g}", paper, MEMORY)):
         right.annotate(name, (0.98, value), (0, 4), ("axes fraction", "data"), "offset points",
-                       ha="right", color=color, fontsize=9)  # fmt: skip
+                       ha="right", color=color, fontsize=NOTE)  # fmt: skip
     right.set(xscale="log", xlabel=r"a step in units of $\tau$", ylabel=r"exponent $\eta$")
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         plain_ticks(axis)
@@ -97,7 +99,7 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
 
 def dynamics(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Losses, E_score and L_gen of stored flows (points, every fifth time) on the limit (lines), by psi_n (Fig. 5)."""
-    figure, axes = subplots(1, 3, figsize=(10, 3.6))
+    figure, axes = subplots(1, 3, figsize=(9.5, 3.6))
     colors, tables = shades([r.config["psi_n"] for r in results], "psi_n"), []
     for r in results:
         n = r.config["psi_n"]
@@ -110,15 +112,17 @@ def dynamics(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
             (axes[2], "tau/tau_mem", ("gap",)),
         ):
             for name in names:
-                axis.plot(table[x], table[f"{name} (limit)"], color=color, ls="--" if name == "train" else "-")
+                style = "--" if name == "train" else "-"
+                label = None if name == "train" else rf"$\psi_n$ = {n:g}"
+                axis.plot(table[x], table[f"{name} (limit)"], color=color, ls=style, label=label)
                 axis.plot(dots[x], dots[name], "o", ms=3.5, color=color, mfc="white" if name == "train" else color)
-        axes[0].plot([], [], "o-", ms=3.5, color=color, label=rf"$\psi_n$ = {n:g}")
     axes[0].set(ylabel="loss (open, dashed: train)", ylim=(0, 2), xlabel=r"$\tau$")
     axes[1].set(ylabel=r"$E_\mathrm{score}$", yscale="log", xlabel=r"$\tau$")
     axes[2].set(ylabel=r"$L_\mathrm{gen}$", ylim=(0, 1), xlim=(1e-4, 10), xlabel=r"$\tau/\tau_\mathrm{mem}$")
+    axes[2].axvline(1, color=MEMORY, ls=":", lw=1.4)
     for axis in axes:
         axis.set_xscale("log")
-    axes[0].legend()
+    name_lines(axes[0])
     return figure, pd.concat(tables)
 
 
@@ -180,7 +184,7 @@ def _on_limits(
             axis.plot(table[x], table[f"{y} (limit)"] / start, color=color, ls=style, label=label)
             axis.plot(table[x].iloc[2::5], table[y].iloc[2::5] / start, "o", ms=3, color=color)
             axis.set(xscale="log", yscale="log", ylim=(0.01, 3))
-    axes[0].legend()
+    name_lines(axes[0])
     return figure, axes
 
 
@@ -197,14 +201,15 @@ def gap_map(psi: Sequence[float], t: float, tau: Sequence[float], level: float) 
             c = learning_curves(tau, psi_p=p, psi_n=n, t=t)
             rows += [(p, n, when, gap) for when, gap in zip(tau, c.test - c.train, strict=True)]
     table = pd.DataFrame(rows, columns=["psi_p", "psi_n", "tau", "gap"])
-    figure, axes = subplots(1, len(tau), figsize=(4.8 * len(tau), 4), sharey=True)
+    figure, axes = subplots(1, len(tau), figsize=(9.5, 4), sharey=True)
     norm, drawn = plt.matplotlib.colors.LogNorm(1e-2, 3), list[Any]()
     for axis, when in zip(axes, tau, strict=True):
         grid = table[table["tau"] == when].pivot(index="psi_p", columns="psi_n", values="gap")
-        mesh = axis.pcolormesh(
-            grid.columns, grid.index, grid.clip(lower=1e-2), norm=norm, shading="gouraud", cmap="magma"
-        )
-        line = axis.contour(grid.columns, grid.index, grid, levels=[level], colors="white", linewidths=1.5)
+        between = RectBivariateSpline(np.log(grid.index), np.log(grid.columns), np.log(grid))  # smooth in logarithms
+        fine = np.geomspace(min(psi), max(psi), 121)
+        gaps = np.exp(between(np.log(fine), np.log(fine)))
+        mesh = axis.pcolormesh(fine, fine, gaps.clip(min=1e-2), norm=norm, shading="gouraud", cmap="magma")
+        line = axis.contour(fine, fine, gaps, levels=[level], colors="white", linewidths=1.5)
         drawn += [mesh, line]
         axis.set(xscale="log", yscale="log", xlabel=r"$\psi_n$", title=rf"$\tau$ = {when:,.0f}")
         axis.grid(False)
@@ -258,14 +263,14 @@ def definitions(tables: Mapping[float, pd.DataFrame]) -> tuple[plt.Figure, pd.Da
     right.set(xscale="log", yscale="log", xlabel=r"$\psi_p = p/d$",
               ylabel=r"largest / smallest $\tau_{50\%}/\tau_\mathrm{mem}$")  # fmt: skip
     plain_ticks(right.yaxis)
-    left.legend(fontsize=10)
-    right.legend(fontsize=10)
+    left.legend()
+    right.legend()
     return figure, pd.concat([table.assign(t=t) for t, table in tables.items()])
 
 
 def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """E_score against steps and L_gen against steps and steps/n of runs by Adam: mean over seeds and their range."""
-    figure, axes = subplots(1, 3, figsize=(10, 3.5))
+    figure, axes = subplots(1, 3, figsize=(9.5, 3.5))
     sizes = sorted({r.config["psi_n"] for r in results})
     colors, tables = shades(sizes, "psi_n"), []
     for n in sizes:
@@ -286,5 +291,5 @@ def adam(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     axes[2].set(ylabel=r"$L_\mathrm{gen}$", ylim=(0, 0.6))
     for axis, label in zip(axes, ("Adam steps", "Adam steps", "Adam steps / n"), strict=True):
         axis.set(xscale="log", xlabel=label)
-    axes[0].legend()
+    name_lines(axes[0])
     return figure, pd.concat(tables)

@@ -24,7 +24,7 @@ Case = dict[str, Any]  # the arguments of `spectrum`
 
 def spectra(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     """Eigenvalues of U of true tanh features (bars) on the limit (lines), a row each: all, and the two main bulks."""
-    figure, axes = subplots(len(results), 3, figsize=(10, 2.9 * len(results)), squeeze=False)
+    figure, axes = subplots(len(results), 3, figsize=(9.5, 2.9 * len(results)), squeeze=False)
     tables = []
     for row, r in zip(axes, results, strict=True):
         c = r.config
@@ -50,7 +50,7 @@ def spectra(results: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
 
 def small_spectra(cases: Sequence[Case], d: int = 100, draws: int = 4) -> tuple[plt.Figure, pd.DataFrame]:
     """The same for models small enough to be drawn here: a panel for each psi_p, psi_n, t (Fig. 14)."""
-    figure, axes = subplots(1, len(cases), figsize=(5 * len(cases), 3.4))
+    figure, axes = subplots(1, len(cases), figsize=(9.5, 3.4))
     tables = []
     for axis, case in zip(axes, cases, strict=True):
         eigenvalues = np.concatenate([sample_eigenvalues(d, seed, **case) for seed in range(draws)])

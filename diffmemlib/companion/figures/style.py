@@ -17,12 +17,14 @@ from matplotlib.axis import Axis
 from matplotlib.colorbar import Colorbar
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from .names import NOTE
 from .phone import carry, stack
 
 POPULATION, TRAINING, LEARNED = "#0072b2", "#d55e00", "#1a1a1a"  # distinct without colour vision
 QUALITY, MEMORY = "#0072b2", "#d55e00"
 
-SIZES = {"n": (16, 1024), "psi_n": (2, 64)}  # between which the colours of training points change
+POINTS = {"n": (16, 1024), "psi_n": (2, 64)}  # training points, and between which the colours of a setting change
+SIZES = {**POINTS, "width": (8, 512), "t": (0.01, 3)}
 
 _drawn: WeakKeyDictionary[plt.Figure, str] = WeakKeyDictionary()
 
@@ -31,8 +33,9 @@ RC: Any = {
     "savefig.dpi": 160,
     "svg.hashsalt": "diffmemlib",  # the same figure, the same file
     "figure.facecolor": "white",
-    "font.size": 13,  # on figures of 9.5 inches that a page shows at two thirds of their size
-    "legend.fontsize": 11,
+    "font.size": 13,  # shown as some 13 pixels, see `book/_ext/pictures.py`
+    "axes.titlesize": 13,
+    "legend.fontsize": NOTE,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.grid": True,
@@ -80,8 +83,8 @@ def subplots(*shape: int, **options: Any) -> tuple[plt.Figure, Any]:
 def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
     """A colour for each value, light for small and dark for large, readable on white.
 
-    of: "n" or "psi_n", training points, whose colours are the same on every page; anything else has its own ramp, by
-    rank.
+    of: "n" or "psi_n", training points, "width" or "t", whose colours are the same on every page; of anything else the
+    colours go by rank.
     """
     ordered = sorted(set(values))
     if of in SIZES:
@@ -89,7 +92,7 @@ def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
         positions = 0.8 - 0.76 * np.clip((np.log2(ordered) - low) / (high - low), 0, 1)
     else:
         positions = np.linspace(0.82, 0.05, len(ordered)) if len(ordered) > 1 else np.array([0.4])
-    ramp = plt.colormaps["viridis" if of in SIZES else "plasma"]
+    ramp = plt.colormaps["viridis" if of in POINTS else "plasma"]
     return {v: plt.matplotlib.colors.to_hex(ramp(p)) for v, p in zip(ordered, positions, strict=True)}
 
 
