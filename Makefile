@@ -138,6 +138,7 @@ bench: $(STAMP) ## Measure training speed on this machine
 # An hour and a half of a core, most of it the first.
 simulations: $(STAMP) ## Try the theory, the measures of copying and all intervals where the truth is known; stored for the book
 	$(BIN)/python -m diffmemlib simulate theory --out book/measured/theory-grid.json
+	$(BIN)/python -m diffmemlib simulate ridge --out book/measured/ridge.json
 	$(BIN)/python -m diffmemlib simulate copying --out book/measured/copying.json
 	$(BIN)/python -m diffmemlib simulate coverage --out book/measured/coverage.json
 	$(BIN)/python -m diffmemlib simulate precision --out book/measured/precision.json

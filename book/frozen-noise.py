@@ -24,6 +24,8 @@
 # **You need** [the model](features-dynamics) and [its score error](score-error). **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
+import json
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -35,6 +37,7 @@ from diffmemlib.companion.figures.record import record, record_live
 from diffmemlib.companion.figures.tables import frame
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.data.digits import digits
+from diffmemlib.places import checkout
 from diffmemlib.rfnn.coefficients import covariance_atoms
 from diffmemlib.rfnn.gradient_flow import GradientFlow
 
@@ -65,9 +68,11 @@ glue("frozen-peak", f"{peak:g}", display=False)
 #
 # and a model with enough features can memorise the noises as well as the points.
 #
-# {cite:t}`george2025` solved this model at the end of training, for $m = 1$ and for fresh noise, and
-# [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. This page has the solution for
-# any $m$, with weight decay, **at every training time**.
+# Who has solved what? {cite:t}`george2025` solved this model at the end of training, for $m = 1$ and for fresh noise,
+# and [arXiv:2609.26392](https://arxiv.org/abs/2609.26392) for any $m$ and with weight decay. With $m = 1$ it is a
+# regression on random features, for which [arXiv:2110.11805](https://arxiv.org/abs/2110.11805) has the losses at every
+# time of gradient flow. This page has them **for any $m$, with weight decay, at every training time**, together with
+# the distance to the exact score. We know of no earlier solution for $m > 1$.
 #
 # ## The equations
 #
@@ -100,9 +105,10 @@ glue("frozen-peak", f"{peak:g}", display=False)
 # ```
 #
 # Every value in the limit is computed by two contour rules that must agree within $10^{-9}$. At the end of training
-# with weight decay no contour is needed, and a computation with forty digits confirms the same nine digits. At finite
-# times a second solver, which evaluates every equation with $2 \times 2$ matrices as it stands in the derivation, gives
-# the same nine digits, also where $nm = p$.
+# with weight decay no contour is needed. A computation with forty digits confirms the same nine digits there, and a
+# test compares both losses with the published formulas of arXiv:2609.26392, which agree to eight digits (its training
+# loss includes the ridge term, ours does not). At finite times a second solver, which evaluates every equation with $2
+# \times 2$ matrices as it stands in the derivation, gives the same nine digits, also where $nm = p$.
 #
 # ## How many noises does a point need?
 
@@ -154,16 +160,31 @@ frame(
 # noises it is within one and a half times the error of fresh noise, and with {glue:text}`frozen-needed-1.1` within ten
 # per cent.
 #
+# How many noises are enough depends on the setting. With more features, and above all at smaller diffusion times, far
+# more are needed:
+
+# %% tags=["remove-input"]
+rows = []
+for psi_p, psi_n, t in ((c["psi_p"], c["psi_n"], c["t"]), (64.0, 8.0, 0.1), (64.0, 8.0, 0.01)):
+    counts = [{"noises": 2.0**k} for k in range(12)] + [{}]
+    tried = estimate.stops(counts, psi_p=psi_p, psi_n=psi_n, t=t)
+    need = [estimate.noises_needed(tried.iloc[:-1], tried["best"].iloc[-1], within) for within in (1.5, 1.1)]
+    rows.append([f"{psi_p:g}", f"{psi_n:g}", f"{t:g}", *(f"{m:,.0f}" for m in need)])
+frame("Noises a point that bring the best E_score within a factor of that of fresh noise", pd.DataFrame(
+    rows, columns=["psi_p", "psi_n", "t", "within 1.5 times", "within 1.1 times"]))  # fmt: skip
+
+# %% [markdown]
 # So the number of features at which training to the end fails is of no concern to someone who stops in time. This holds
 # over the whole plane of $m$ and $\psi_p$:
 
-# %% mystnb={"figure": {"caption": "Distance to the exact score against the number of noises for each point and the number of features, $\\psi_n = 2$, $t = 0.3$. First panel: at the end of training. Second panel: at the best time to stop. Dashed: as many noisy points as features.", "name": "fig-frozen-plane"}, "image": {"alt": "First panel: a bright ridge of large errors follows the dashed line nm = p. Second panel: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Distance to the exact score against the number of noises for each point and the number of features, $\\psi_n = 2$, $t = 0.3$. First panel: at the end of training. Second panel: at the best time to stop. Dashed: as many noisy points as features. The colour of a disc is the value of one simulation at $d = 100$.", "name": "fig-frozen-plane"}, "image": {"alt": "First panel: a bright ridge of large errors follows the dashed line nm = p. Second panel: the ridge is gone, and the error falls smoothly towards more noises."}} tags=["remove-input"]
 plane = 2 ** np.arange(0, 3.1, 0.5), 2 ** np.arange(0, 4.1, 0.5), c["psi_n"], c["t"]
-figure, table = draw.plane(*plane)
+flows = sweep_results("rfnn-plane")
+figure, table = draw.plane(flows, *plane)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table, "frozen-plane")
+record(flows, table, "frozen-plane")
 
 # %% [markdown]
 # ## Do frozen noise and weight decay change the window?
@@ -171,37 +192,44 @@ record_live("diffmemlib.companion.figures.frozen.plane(m, psi_p, 2, 0.3)", table
 # On this page, the window means the times at which the score error is within 10% of its smallest value. This definition
 # applies to any curve and does not need the two times.
 
-# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window as defined above, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. First panel: for $m$ frozen noises. Second panel: for fresh noise and weight decay.", "name": "fig-frozen-windows"}, "image": {"alt": "First panel: the window moves later and hardly widens as m grows. Second panel: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The time at which the score error is smallest, and the window as defined above, $\\psi_p = 64$, $\\psi_n = 8$, $t = 0.1$. First panel: for $m$ frozen noises. Second panel: for fresh noise and weight decay. Points and ticks: best times and ends of the window in simulations at $d = 50$.", "name": "fig-frozen-windows"}, "image": {"alt": "First panel: the window moves later and becomes shorter as m grows. Second panel: it does not change until gamma is about one, then widens and has no end above some gamma."}} tags=["remove-input"]
 wide = {"psi_p": 64.0, "psi_n": 8.0, "t": 0.1}
 gammas = np.geomspace(1e-2, 1e2, 25)
-figure, table = draw.windows(np.geomspace(1, 100, 9), gammas, **wide)
+with_ridge = sweep_results("rfnn-ridge")
+seen = [*sweep_results("rfnn-window"), *with_ridge]
+figure, table = draw.windows(seen, np.geomspace(1, 100, 9), gammas, **wide)
 plt.show()
 
 # %% tags=["remove-input"]
-record_live("diffmemlib.companion.figures.frozen.windows(m, gamma, 64, 8, 0.1)", table, "frozen-windows")
+record(seen, table, "frozen-windows")
 
 # %% tags=["remove-input"]
 decayed = table[table["noises"] == np.inf]
-opens = decayed.loc[np.isinf(decayed["high"]), "ridge"].min()
+opens = estimate.opening(**wide)
 glue("frozen-opens", f"{opens:.1f}", display=False)
-at_opening = decayed[decayed["ridge"] == opens].iloc[0]
-glue("frozen-opens-cost", f"{at_opening['best'] / decayed['best'].iloc[0]:.2f}", display=False)
+cost = estimate.stop(**wide, ridge=opens).best / estimate.stop(**wide).best
+glue("frozen-opens-cost", f"{cost:.2f}", display=False)
+by_noise = table[np.isfinite(table["noises"])].sort_values("noises")
+length = by_noise["high"] / by_noise["low"]
+glue("frozen-length-one", f"{length.iloc[0]:.1f}", display=False)
+glue("frozen-length-many", f"{length.iloc[-1]:.1f}", display=False)
+glue("frozen-length-m", f"{by_noise['noises'].iloc[-1]:g}", display=False)
 
 # %% [markdown]
-# Frozen noise moves the window, and hardly changes its length on the logarithmic axis. Weight decay does not change the
-# window as long as $\gamma$ is small compared with the eigenvalues of the population's bulk. From about $\gamma =$
-# {glue:text}`frozen-opens` on, the window has no end: the error stays within ten per cent of its smallest value for
-# ever. But that smallest value is {glue:text}`frozen-opens-cost` times the one that stopping reaches without weight
-# decay.
+# More noises for each point move the window later and make it shorter: its end is {glue:text}`frozen-length-one` times
+# its beginning for $m = 1$, and {glue:text}`frozen-length-many` times for $m =$ {glue:text}`frozen-length-m`. Weight
+# decay does not change the window as long as $\gamma$ is small compared with the eigenvalues of the population's bulk.
+# From about $\gamma =$ {glue:text}`frozen-opens` on, the window has no end: the error stays within ten per cent of its
+# smallest value for ever. But that smallest value is {glue:text}`frozen-opens-cost` times the one that stopping reaches
+# without weight decay.
 #
 # ## Weight decay instead of stopping?
 #
-# Weight decay as large as the smallest eigenvalue of the population's bulk has been proposed as a replacement for early
-# stopping ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377), [arXiv:2609.26392](https://arxiv.org/abs/2609.26392)).
-# Which of the two is better, and by how much?
+# Weight decay has been proposed as a replacement for early stopping: chosen so that it suppresses what lies below the
+# population's bulk ([arXiv:2609.35377](https://arxiv.org/abs/2609.35377)), or chosen optimally
+# ([arXiv:2609.26392](https://arxiv.org/abs/2609.26392)). Which of the two is better, and by how much?
 
-# %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. First panel: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Second panel: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "First panel: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Second panel: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
-with_ridge = sweep_results("rfnn-ridge")
+# %% mystnb={"figure": {"caption": "Weight decay with fresh noise, $\\psi_p = 64$, $t = 0.1$. First panel: score error against training time, $\\psi_n = 8$; lines are the limit, points exact dynamics at $d = 50$. Second panel: score error at the end of training against $\\gamma$; dashed, what stopping in time reaches without it; dots, simulations; rings, $\\gamma$ at the left edge of the population's bulk.", "name": "fig-frozen-ridge"}, "image": {"alt": "First panel: without weight decay the error falls below 0.05 and rises again; larger gamma raises the minimum and lowers the end. Second panel: for each psi_n the error at the end has a minimum in gamma, which lies above the dashed line of stopping; the rings lie to the right of the minima."}} tags=["remove-input"]
 figure, table = draw.ridges(with_ridge, (4, 8, 16, 32), gammas)
 plt.show()
 
@@ -213,9 +241,9 @@ ratio, edge = table["by_ridge"] / table["stop"], table["by_edge"] / table["stop"
 glue("frozen-ratio", f"{ratio.min():.2f} to {ratio.max():.2f}", display=False)
 better = int((table["stop"] < table["by_ridge"]).sum())
 verdict = (
-    "Stopping in time is better, at every size that we computed"
+    "Here stopping in time is better for every psi_n"
     if better == len(table)
-    else (f"Stopping in time is better for {better} of {len(table)} psi_n")
+    else (f"Here stopping in time is better for {better} of {len(table)} psi_n")
 )
 glue("frozen-verdict", verdict, display=False)
 glue("frozen-edge", f"{edge.min():.1f} to {edge.max():.1f}", display=False)
@@ -236,11 +264,43 @@ frame(
 # %% [markdown]
 # {glue:text}`frozen-verdict`. The best weight decay, which one would have to find first, gives
 # {glue:text}`frozen-ratio` times the error of the best stopping time. Weight decay at the edge of the bulk gives
-# {glue:text}`frozen-edge` times that error. The reason is the shape of the two filters. A training that is stopped has
-# learned the share $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$ of a mode with eigenvalue $\lambda$, while a training with
-# weight decay learns the share $\lambda/(\lambda + \gamma)$ of it. The first changes more sharply with $\lambda$, so it
-# separates better between the modes of the population, which should be learned, and those of the training set, which
-# should not. Weight decay does have one advantage: there is no time to stop that has to be chosen, only its strength.
+# {glue:text}`frozen-edge` times that error.
+#
+# These are four sizes with many features, little diffusion noise and fresh noise at every step. Does the answer hold
+# elsewhere? The next figure compares the two over many ratios, for three diffusion times, with one frozen noise a point
+# and with fresh noise:
+
+# %% mystnb={"figure": {"caption": "The smallest score error that the best weight decay reaches at the end of training, divided by the smallest that stopping reaches without weight decay. Blue: weight decay is better. Red: stopping is better. Black line: both are as good.", "name": "fig-frozen-which"}, "image": {"alt": "Six maps over psi_n and psi_p. With one frozen noise a point weight decay is better by little, except at large psi_n. With fresh noise stopping is better where there are more than about five features for each dimension, by up to a half, and weight decay by little where there are fewer."}} tags=["remove-input"]
+grid = json.loads((checkout() / "book" / "measured" / "ridge.json").read_text())["rows"]
+figure, compared = draw.which(pd.DataFrame(grid).fillna({"noises": np.inf}))
+plt.show()
+
+# %% tags=["remove-input"]
+record_live("diffmemlib.companion.ridge.ridge_grid()", compared, "frozen-which")
+
+# %% tags=["remove-input"]
+for name, m in (("one", 1.0), ("fresh", np.inf)):
+    part = compared[compared["noises"] == m]
+    glue(f"frozen-{name}-wins", f"{(part['ratio'] < 1).mean():.0%}", display=False)
+    glue(f"frozen-{name}-best", f"{part['ratio'].min():.2f}", display=False)
+    glue(f"frozen-{name}-worst", f"{part['ratio'].max():.2f}", display=False)
+many_features = compared[(compared["noises"] == np.inf) & (compared["psi_p"] >= 8 * compared["psi_n"])]
+glue("frozen-many-wins", f"{(many_features['ratio'] < 1).mean():.0%}", display=False)
+
+# %% [markdown]
+# So neither is better everywhere. With fresh noise, weight decay has the smaller error in
+# {glue:text}`frozen-fresh-wins` of these settings, mostly those with few features, and in {glue:text}`frozen-many-wins`
+# of those with at least eight times as many features as data. The ratio of the two errors lies between
+# {glue:text}`frozen-fresh-best` and {glue:text}`frozen-fresh-worst`. With one frozen noise a point weight decay is
+# better in {glue:text}`frozen-one-wins` of the settings, and the ratio lies between {glue:text}`frozen-one-best` and
+# {glue:text}`frozen-one-worst`.
+#
+# The two differ in their filter. A training that is stopped has learned the share
+# $1 - e^{-2\Delta_t\lambda\tau/\psi_p}$ of a mode with eigenvalue $\lambda$, while a training with weight decay learns
+# the share $\lambda/(\lambda + \gamma)$ of it. The first changes more sharply with $\lambda$, which helps where the
+# modes of the population, which should be learned, lie far above those of the training set, which should not. Where the
+# two overlap, a sharp filter has no advantage. Weight decay has one advantage in practice: there is no time to stop that
+# has to be chosen, only its strength.
 #
 # ## The covariance of real data
 #

@@ -34,7 +34,7 @@ from myst_nb import glue
 from scipy.stats import gmean
 
 from diffmemlib.companion import claims
-from diffmemlib.companion.estimators import images as estimate, scaling
+from diffmemlib.companion.estimators import baseline, images as estimate, scaling
 from diffmemlib.companion.figures import capacity as draw
 from diffmemlib.companion.figures.images import grid
 from diffmemlib.companion.figures.record import record
@@ -75,8 +75,8 @@ glue("width-hours", f"{fsum(r.provenance['seconds'] for r in new) / 3600:.1f}", 
 # they are few. The runs with $W = 16$ are those of [](images.ipynb); the others took {glue:text}`width-hours` hours on
 # one core.
 
-# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ on this page and $\\tau_\\mathrm{mem}$; dots mark where the memorised fractions reach theirs.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
-figure, table = draw.capacity(runs)
+# %% mystnb={"figure": {"caption": "Three widths by three training-set sizes, Adam: Fr\u00e9chet distance to held-out digits against $\\tau$ and against $W\\tau$ (top); memorised fraction against $\\tau$ and against $W\\tau/n$ (bottom). The colour shows $W$, the style of the line $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ on this page and $\\tau_\\mathrm{mem}$; dots mark where the memorised fractions reach theirs. Dashed: the share of unseen data that meet the criterion of copies by chance.", "name": "fig-capacity"}, "image": {"alt": "Distances of the two wider networks fall together against W tau, that of the narrowest stays high for long. Memorised fractions rise one n after the other, at much the same time for every width."}} tags=["remove-input"]
+figure, table = draw.capacity(runs, baseline.by_chance(runs))
 plt.show()
 
 # %% tags=["remove-input"]

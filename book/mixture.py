@@ -67,6 +67,9 @@ glue("parted", f"{scaling.LOSS_GAP:.0%}", display=False)
 glue("momentum", f"{runs[0].config['momentum']:g}", display=False)
 glue("lr", f"{runs[0].config['lr']:g}", display=False)
 glue("samples", runs[0].config["samples"], display=False)
+per_n = {n: tau / n for n, tau in scaling.by_size(scaling.tau_mem(runs), runs).items()}
+glue("first-per-n", f"{per_n[n_values[0]]:.0f}", display=False)
+glue("last-per-n", f"{per_n[n_values[-1]]:.0f}", display=False)
 glue("hours", f"{fsum(r.provenance['seconds'] for r in runs) / 3600:.1f}", display=False)
 
 # %% [markdown]
@@ -105,8 +108,9 @@ record_live(f"diffmemlib.companion.figures.network.residual_mlp({made})", table,
 # %% [markdown]
 # The network has {glue:text}`parameters` parameters at $W =$ {glue:text}`width`. It predicts the noise $\xi$; dividing
 # this prediction by $-\sqrt{\Delta_t}$ gives the learned score $s_\theta$. It is trained on full batches by SGD with
-# momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. At milestones spaced evenly in $\log\tau$ we
-# pause the training, generate samples by the Euler-Maruyama scheme over all diffusion steps, and measure two things:
+# momentum {glue:text}`momentum` at a learning rate of {glue:text}`lr`. Training time $\tau$ is the number of these
+# steps. At milestones spaced evenly in $\log\tau$ we pause the training, generate samples by the Euler-Maruyama scheme
+# over all diffusion steps, and measure two things:
 #
 # - **the memorised fraction** $f_\mathrm{mem}$: the share of samples whose nearest training point is less than
 #   $k = 1/3$ as far away as the second nearest (Eq. 6), with the 95% interval of Wilson {cite:p}`brown2001`;
@@ -122,7 +126,7 @@ frame("The runs", estimate.overview(runs))
 # Does either time depend on the number of training points? In the figure, look first at the panels against training
 # time, and then at those in which time is divided by $n$.
 
-# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$; dots mark where the curves reach them. Dashed: the share of unseen data that meet the criterion of copies by chance. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n all its curves coincide."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Divergence from the true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom) against training time, and against training time divided by $n$. Dotted: the levels that define $\\tau_\\mathrm{gen}$ and $\\tau_\\mathrm{mem}$; dots mark where the curves reach them. Dashed: the share of unseen data that meet the criterion of copies by chance. Lines: mean over seeds. Bands: from the lowest to the highest end of the seeds' own 95% intervals.", "name": "fig-mixture-n"}, "image": {"alt": "Four panels. The divergence falls near step 500 for every n and rises again later. The memorised fraction rises at a time that grows with n; against tau over n its curves nearly coincide."}} tags=["remove-input"]
 fresh = baseline.fresh_shares(runs)
 figure, table = quality_and_memory(runs, good=estimate.KL_GOOD, fresh=fresh["1/3"].max())
 plt.show()
@@ -133,8 +137,10 @@ record(runs, table, "mixture-n")
 
 # %% [markdown]
 # Against training time, the divergence falls at nearly the same time for every $n$, while the memorised fraction rises
-# later for larger $n$. When time is divided by $n$, the rises lie on one curve and the falls no longer do. The time
-# between the fall and the rise is the window in which to stop.
+# later for larger $n$. When time is divided by $n$, the rises lie nearly on one curve, and the falls no longer do: the
+# first copies appear at $\tau/n =$ {glue:text}`first-per-n` for $n =$ {glue:text}`n-first` and at
+# {glue:text}`last-per-n` for $n =$ {glue:text}`n-last`. The time between the fall and the rise is the window in which
+# to stop.
 #
 # ## How the times scale
 #
@@ -199,6 +205,30 @@ frame("Run by run", estimate.run_by_run(runs))
 # here. Every step uses the full batch, so after $\tau$ steps every training point has been seen exactly $\tau$ times,
 # whatever $n$ is, and copies still come later for larger $n$.
 #
+# ### Do the shares of the classes matter?
+#
+# In these runs the class of every point is drawn at random, so that one class can have 37 of 64 points, and training
+# sets of the same seed share points. The paper's code takes exactly half of the points from each class. Does that
+# change the times? Before we made further runs we wrote down what to expect: if neither the shares of the classes nor
+# the shared points matter, the exponents agree within their intervals. The further runs have equal classes and other
+# points for every $n$, and they last until $400\, n$ steps, well past the first copies.
+
+# %% tags=["remove-input"]
+shares = estimate.by_classes()
+now = shares.loc["tau_mem", "equal classes"]
+glue("equal-mem", str(now), display=False)
+glue("equal-gen", str(shares.loc["tau_gen", "equal classes"]), display=False)
+glue("equal-contains", "contains" if now.low <= 1 <= now.high else "does not contain", display=False)
+agree = [
+    a.low <= b.high and b.low <= a.high for a, b in zip(shares["classes drawn"], shares["equal classes"], strict=True)
+]
+glue("equal-agree", "agree" if all(agree) else "do not all agree", display=False)
+frame("Exponents in n, for the n that both sets of runs have", shares.rename_axis("exponent of").astype(str))
+
+# %% [markdown]
+# The exponents {glue:text}`equal-agree` within their intervals. With equal classes the exponent of $\tau_\mathrm{mem}$
+# is {glue:text}`equal-mem`, an interval that {glue:text}`equal-contains` the paper's 1.
+#
 # ```{admonition} What "good" means decides $\tau_\mathrm{gen}$
 # :class: note
 # The divergence does not stop falling at $\tau_\mathrm{gen}$. It continues to a level that is lower for larger $n$
@@ -224,7 +254,8 @@ frame(
 # %% [markdown]
 # ## The threshold k
 #
-# Eq. 6 calls a sample a copy when $d_1/d_2 < k$. Does its value change the scaling?
+# Eq. 6 calls a sample a copy when $d_1/d_2 < k$, where $d_1$ and $d_2$ are its distances to the nearest and the second
+# nearest training point. Does its value change the scaling?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against training time divided by $n$, for three thresholds $k$ (mean over seeds). Dashed: the largest share of unseen data that meet the criterion by chance.", "name": "fig-mixture-k"}, "image": {"alt": "Three panels for k of one quarter, one third and one half. In each, the curves for all n coincide."}} tags=["remove-input"]
 figure, table = thresholds(runs, fresh)

@@ -247,10 +247,12 @@ frame(f"A gap of {estimate.GAP:.0%} is seen at this share of tau_mem", pd.DataFr
 # [arXiv:2609.35377](https://arxiv.org/abs/2609.35377) looks at the **tangent kernel**: for two inputs, the inner
 # product of the gradients of the network's output with respect to its weights. Gradient descent learns the part of a
 # function that lies along an eigenvector of the kernel's Gram matrix at a rate given by its eigenvalue. The paper
-# expects the spectrum to have a gap at rank $n$: what is learned from the population lies above the gap, and what is
-# learned from single points below it. Then $\tau_\mathrm{mem}$ is $nm/(\eta\lambda)$ up to a constant, with $m$ noises
-# for each point, the learning rate $\eta$ and the eigenvalue $\lambda$ of rank $n$. (Momentum $\beta$ multiplies the
-# rate by $1/(1-\beta)$.) If so, no training is needed to predict it.
+# proves, for kernels that stay fixed during training and $n$ proportional to $d$, that the spectrum has a bulk of $d$
+# large eigenvalues, in which the population is learned, and far below it a second one, in which single points are
+# learned. On faces it finds the gap near rank $n$ instead. If the gap is at rank $n$ here too, $\tau_\mathrm{mem}$ is
+# $nm/(\eta\lambda)$ up to a constant, with $m$ noises for each point, the learning rate $\eta$ and the eigenvalue
+# $\lambda$ of rank $n$. (Momentum $\beta$ multiplies the rate by $1/(1-\beta)$.) If so, no training is needed to
+# predict it.
 
 # %% tags=["remove-input"]
 told = estimate.kernel_times()
@@ -292,9 +294,9 @@ frame("The largest factor by which the predicted time is wrong, with one constan
 }).set_index("t"))  # fmt: skip
 
 # %% [markdown]
-# The spectrum does have a steep step, but it comes after rank {glue:text}`questions-ranks`. To begin with, the
+# The spectrum has a steep step after rank {glue:text}`questions-ranks`, as the theorem says: to begin with, the
 # network's output is a linear function of its $d$ inputs and a constant, which gives $d + 1$ large eigenvalues. At rank
-# $n$ there is no step.
+# $n$ there is no step, in contrast to the paper's faces.
 #
 # The eigenvalue of rank $n$ can be tried all the same. The runs have $n =$ {glue:text}`questions-kernels-n` and $W =$
 # {glue:text}`questions-kernels-w`. With one constant for all of them, the predicted time is wrong by a factor of up to

@@ -394,7 +394,8 @@ frame(
 # 3. **Draw fresh noise at every step.** With noises that are kept, the smallest divergence grows by
 #    {glue:text}`knobs-frozen-1` nats for one noise a point, {glue:text}`knobs-frozen-8` for 8 and
 #    {glue:text}`knobs-frozen-64` for 64. Here each noise comes with its own diffusion time, so a few of them leave most
-#    times unseen. In [the theory](frozen-noise.ipynb), which has a single diffusion time, far fewer are enough.
+#    times unseen. Even at a single diffusion time, [the theory](frozen-noise.ipynb) asks for tens to hundreds of noises
+#    a point, and for more the smaller that time is.
 #
 # ## What this cannot say
 #

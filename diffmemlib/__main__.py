@@ -29,7 +29,9 @@ SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Leave out files that 
 Workers = Annotated[
     int | None, typer.Option(min=1, help="Trainings at once; one for each core, or one on a GPU, if not given.")
 ]
-SIMULATIONS = {"theory": 2048, "copying": 60, "coverage": 3000, "precision": 200, "prediction": 300}  # and how often
+SIMULATIONS = {  # and how often
+    "theory": 2048, "ridge": 8, "copying": 60, "coverage": 3000, "precision": 200, "prediction": 300,
+}  # fmt: skip
 Budget = Annotated[float | None, typer.Option(help="Seconds; the run then saves its state and ends.")]
 
 
@@ -373,11 +375,11 @@ def campaign(
 
 @app.command()
 def simulate(
-    what: Annotated[str, typer.Argument(help="theory, copying, coverage, precision or prediction.")],
+    what: Annotated[str, typer.Argument(help="theory, ridge, copying, coverage, precision or prediction.")],
     count: Annotated[
         int | None,
         typer.Option(
-            help="Number of points (theory), of samples (precision) or of repetitions; the book's if not given.",
+            help="Number of points, ratios (ridge), samples (precision) or repetitions; the book's by default.",
             min=1,
         ),
     ] = None,
@@ -385,7 +387,8 @@ def simulate(
 ) -> None:
     """Test the book's methods where the truth is known; print the results and write them as JSON.
 
-    theory: the spectrum and the learning curves, over a grid of ratios and times. copying: the measures of copying, on
+    theory: the spectrum and the learning curves, over a grid of ratios and times. ridge: weight decay against stopping
+    in time, in the exact limit. copying: the measures of copying, on
     samples of which a known share are copies. coverage: how often each interval holds the truth. precision: samples
     drawn in float32, TF32 and bfloat16. prediction: how near the predictions of a probe come, by its trainings.
     """
@@ -403,6 +406,10 @@ def simulate(
             from .bench.theory import theory_grid, theory_report as report
 
             found = theory_grid(count)
+        elif what == "ridge":
+            from .companion.ridge import ridge_grid, ridge_report as report
+
+            found = ridge_grid(count)
         elif what == "copying":
             from .bench.copying import copying_grid, copying_report as report
 

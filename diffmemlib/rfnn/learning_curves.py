@@ -1,4 +1,7 @@
-"""Losses at any training time in the limit d -> infinity, which the literature has for tau -> infinity only.
+"""Losses at any training time in the limit d -> infinity, for any number of noises a point.
+
+At m = 1 this is regression on random features (arXiv:2110.11805); for other m the literature has the end of training
+(arXiv:2502.00336 for fresh noise, arXiv:2609.26392 for any m).
 
 Three averages over the spectrum are needed, with Y = W/sqrt(d) and R(z) = (U - z)^-1, U and V of the training set, U~
 of the population: X(z) = lim Tr[V^T R(z) V]/d, lim Tr[V^T R(z) b Y]/d and Q(z1, z2) = lim Tr[V^T R(z1) U~ R(z2) V]/d.

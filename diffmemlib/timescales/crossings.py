@@ -31,7 +31,9 @@ class Timescale:
     status: Status
 
 
-def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: bool = True) -> Timescale:
+def first_crossing(
+    tau: ArrayLike, value: ArrayLike, threshold: float, rising: bool = True, lasting: bool = False
+) -> Timescale:
     """Return when a curve first reaches a threshold, linearly interpolated in log tau between milestones.
 
     Parameters
@@ -44,6 +46,9 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
         What it crosses.
     rising
         Whether upwards or downwards.
+    lasting
+        Whether to leave out crossings from which the curve came back before its largest value, or its smallest where it
+        falls: of a curve that dips early and then returns, such a dip is not the fall.
 
     Raises
     ------
@@ -62,6 +67,9 @@ def first_crossing(tau: ArrayLike, value: ArrayLike, threshold: float, rising: b
     if not reached.any():
         return Timescale(float(tau[-1]), "censored")
     i = int(reached.argmax())
+    if lasting:
+        extreme = int((value if rising else -value).argmax())
+        i = int(np.flatnonzero(np.r_[True, ~reached[:extreme]])[-1])
     if i == 0:
         return Timescale(float(tau[0]), "at first point")
     share = (threshold - value[i - 1]) / (value[i] - value[i - 1])

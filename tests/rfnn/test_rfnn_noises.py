@@ -76,6 +76,66 @@ def test_the_end_of_training_with_a_ridge_is_right_to_nine_digits(psi_p, psi_n, 
     assert float(found.test) == pytest.approx(test, abs=1e-9 * max(1, test))
 
 
+def as_published(psi_p: float, psi_n: float, m: float, t: float, ridge: float) -> tuple[float, float, float]:
+    """Train loss with its ridge term, test loss, and the ridge term over the ridge, as arXiv:2609.26392 has them.
+
+    All at the end of training: Eqs. 9, 10, 114, 115, 124, 125, 133 and 137 of that paper, in its symbols, with tanh
+    features of Gaussian data.
+    """
+    a, b, v2, s2 = coefficients_in_thirty_digits(t)  # of the features' linear part, and of what data and noise share
+    delta = 1 - mp.exp(-2 * mp.mpf(t))
+    mu_1, mu_star2 = b / mp.sqrt(delta), v2 + s2
+    kappa, m, lam = v2 / mu_star2, mp.mpf(m), mp.mpf(ridge)
+    assert mp.almosteq(mu_1, a), "data of variance 1: one slope for signal and noise"
+
+    def lengths(q, r):
+        part = psi_p / (psi_n * m)
+        first = 1 + part * (mu_1**2 * r * (mp.exp(-2 * mp.mpf(t)) * m + delta) + mu_star2 * q * (1 + (m - 1) * kappa))
+        return first, 1 + part * (mu_1**2 * r * delta + mu_star2 * q * (1 - kappa))
+
+    def solve(z, zeta, start):
+        def equations(q, r):
+            one, two = lengths(q, r)
+            of_r = mu_1**2 * psi_p * ((mp.exp(-2 * mp.mpf(t)) + delta / m) / one + (m - 1) * delta / (m * two))
+            of_q = mu_star2 * psi_p / m * ((1 + (m - 1) * kappa) / one + (m - 1) * (1 - kappa) / two)
+            return 1 + psi_p * zeta * r - r * (1 / q + of_r), (1 - psi_p) * q - r + q**2 * (of_q - psi_p * z)
+
+        return tuple(mp.findroot(equations, start, tol=mp.mpf(10) ** -60, maxsteps=100))
+
+    z, start = -mp.mpf(1000), (mp.mpf("1e-3"),) * 2
+    while z < -lam:  # continued from far left of the spectrum
+        start = solve(z, 0, start)
+        z *= mp.mpf("0.7")
+
+    def traces(z, zeta):
+        q, r = solve(z, zeta, start)
+        one, two = lengths(q, r)
+        trace = 1 / one + (m - 1) / two
+        both = psi_p / m * mu_1 * mp.sqrt(delta) * r * trace
+        return 1 - trace / m + mu_1**2 * psi_p * delta * r * trace**2 / m**2, both
+
+    step = mp.mpf(10) ** -15
+    T_1, T_2 = traces(-lam, 0)
+    T_4 = (traces(-lam, step)[0] - traces(-lam, -step)[0]) / (2 * step)
+    T_5 = (traces(-lam + step, 0)[0] - traces(-lam - step, 0)[0]) / (2 * step)
+    return float(1 - T_1), float(1 - 2 * mu_1 * mp.sqrt(delta) * T_2 + mu_1**2 * T_4 + mu_star2 * T_5), float(T_5)
+
+
+@pytest.mark.parametrize(
+    ("psi_p", "psi_n", "m", "t", "ridge"),
+    [(4, 2, 1, 0.3, 0.01), (4, 2, 2, 0.3, 1e-3), (16, 16, 16, 0.1, 1e-3), (64, 8, 3, 0.1, 4.33), (2, 4, 5, 0.01, 0.1),
+     (8, 4, 1e9, 0.1, 0.05)],
+)  # fmt: skip
+def test_the_end_of_training_is_what_the_literature_has(psi_p, psi_n, m, t: float, ridge: float):
+    """arXiv:2609.26392, Theorem 2.1; its training loss counts the ridge term, ours does not."""
+    with mp.workdps(40):
+        train, test, square = as_published(psi_p, psi_n, m, t, ridge)
+    noises = math.inf if m == 1e9 else m
+    found = learning_curves(np.inf, psi_p=psi_p, psi_n=psi_n, t=t, noises=noises, ridge=ridge)
+    assert float(found.train) == pytest.approx(train - ridge * square, abs=1e-8)
+    assert float(found.test) == pytest.approx(test, abs=1e-8 * max(1, test))
+
+
 @pytest.mark.parametrize(("m", "ridge"), [(1, 0.0), (2, 0.0), (3, 0.0), (3, 0.02)])
 def test_finite_dimension_approaches_the_limit_as_one_over_d(m: int, ridge: float):
     """Extrapolated in 1/d, the mean over draws is the limit within its error, even at nm = p, where the loss grows."""

@@ -34,6 +34,19 @@ def test_falling_curves_cross_downwards():
     assert t.tau == pytest.approx(10 * 10**0.5)
 
 
+def test_a_dip_that_the_curve_takes_back_is_not_the_fall():
+    tau, dips = [1, 10, 100, 1000, 10_000], [8, 2, 8, 2, 6]
+    assert first_crossing(tau, dips, 5, rising=False).tau == pytest.approx(10**0.5)
+    lasting = {"rising": False, "lasting": True}
+    deeper = first_crossing(tau, [8, 2, 8, 1, 6], 5, **lasting)
+    assert deeper.tau == pytest.approx(100 * 10 ** (3 / 7)), "before its smallest value"
+    assert first_crossing(tau, [8, 6, 4, 2, 6], 5, **lasting) == first_crossing(tau, [8, 6, 4, 2, 6], 5, rising=False)
+    assert first_crossing(tau, [4, 3, 2, 2, 6], 5, **lasting) == Timescale(1.0, "at first point")
+    assert first_crossing(tau, [4, 6, 2, 2, 6], 5, **lasting).tau == pytest.approx(10 * 10**0.25)
+    assert first_crossing(tau, dips, 1, **lasting) == Timescale(10_000.0, "censored")
+    assert first_crossing(tau, [0, 3, 0, 4, 1], 2, lasting=True).tau == pytest.approx(100 * 10**0.5)
+
+
 def test_censored_and_early_runs_are_told_apart():
     assert first_crossing([1, 10], [0, 0.05], 0.1) == Timescale(10.0, "censored")
     assert first_crossing([1, 10], [0.2, 0.3], 0.1) == Timescale(1.0, "at first point")

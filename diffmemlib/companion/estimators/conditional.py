@@ -11,7 +11,7 @@ from ...runs.store import Result
 from ..sweeps.tables import sweep_results
 from . import Estimate
 from .gmm import neighbour_metric
-from .scaling import ratio, sizes, t_interval, tau_mem
+from .scaling import by_size, ratio, sizes, t_interval, tau_mem
 
 F_MEM = 0.05  # tau_mem of one class: 25 of its 500 samples are copies
 
@@ -22,25 +22,20 @@ def guided_runs(strength: float) -> list[Result]:
 
 
 def times_by_level(runs: Sequence[Result], levels: Sequence[float] = (0.02, 0.05, 0.1, 0.2)) -> pd.DataFrame:
-    """Time at which f_mem reaches each level, over n, geometric mean over seeds: a row for each n, a column a level.
+    """Time at which f_mem reaches each level, over n, mean over seeds (`by_size`): a row for each n, a column a level.
 
-    NaN where a seed does not get there.
+    NaN where no seed gets there.
     """
-    columns = {
-        level: [
-            t.tau / n if t.status == "interpolated" else np.nan
-            for t, n in zip(tau_mem(runs, level), sizes(runs), strict=True)
-        ]
-        for level in levels
-    }
-    logs = np.log(pd.DataFrame(columns).assign(n=sizes(runs)).set_index("n"))
-    return np.exp(logs.groupby("n").agg(lambda v: v.mean(skipna=False)))
+    reached = {level: by_size(tau_mem(runs, level), runs) for level in levels}
+    sized = sorted(set(sizes(runs)))
+    columns = {level: [at.get(n, np.nan) / n for n in sized] for level, at in reached.items()}
+    return pd.DataFrame(columns, index=pd.Index(sized, name="n"))
 
 
-def class_ratio(sweep: str) -> Estimate:
+def class_ratio(sweep: str, f_mem: float = F_MEM) -> Estimate:
     """tau_mem of class 1 over that of class 0, geometric mean over the seeds of a sweep."""
     runs = sweep_results(sweep)
-    first, second = (tau_mem(runs, F_MEM, f"f_mem_class_{label}") for label in (0, 1))
+    first, second = (tau_mem(runs, f_mem, f"f_mem_class_{label}") for label in (0, 1))
     return ratio(second, first, runs)
 
 

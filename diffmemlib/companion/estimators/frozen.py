@@ -56,6 +56,16 @@ def stop(psi_p: float, psi_n: float, t: float, noises: float = inf, ridge: float
     return Stop(best, tau, low.tau, high.tau if high.status == "interpolated" else inf, float(error[-1]))
 
 
+def opening(psi_p: float, psi_n: float, t: float) -> float:
+    """Return the weight decay from which on the window has no end: the last error is within 10% of the smallest."""
+
+    def beyond(log_ridge: float) -> float:
+        reached = stop(psi_p, psi_n, t, ridge=float(np.exp(log_ridge)))
+        return reached.late / (NEAR * reached.best) - 1
+
+    return float(np.exp(optimize.brentq(beyond, np.log(1e-2), np.log(1e2), xtol=1e-4)))
+
+
 def stops(cases: Sequence[dict[str, float]], *, psi_p: float, psi_n: float, t: float) -> pd.DataFrame:
     """`stop` of each case of arguments `noises` and `ridge`, which are the first columns."""
     rows = [{"noises": inf, "ridge": 0.0, **case, **stop(psi_p, psi_n, t, **case)._asdict()} for case in cases]
@@ -94,10 +104,10 @@ def ridge_against_stopping(psi_n: Sequence[float], grid: Sequence[float], *, psi
     return pd.DataFrame(rows, columns=["psi_n", "stop", "tau", "ridge", "by_ridge", "edge", "by_edge"])
 
 
-@lru_cache(maxsize=1024)
-def at_the_end(ridge: float, psi_p: float, psi_n: float, t: float) -> float:
-    """E_score at tau = inf with fresh noise and weight decay."""
-    return float(learning_curves(inf, psi_p=psi_p, psi_n=psi_n, t=t, ridge=ridge).score_error)
+@lru_cache(maxsize=4096)
+def at_the_end(ridge: float, psi_p: float, psi_n: float, t: float, noises: float = inf) -> float:
+    """E_score at tau = inf with weight decay."""
+    return float(learning_curves(inf, psi_p=psi_p, psi_n=psi_n, t=t, noises=noises, ridge=ridge).score_error)
 
 
 def noises_needed(table: pd.DataFrame, fresh: float, within: float) -> float:

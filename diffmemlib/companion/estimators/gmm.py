@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -16,8 +16,9 @@ from ...timescales.crossings import Timescale, first_crossing, times_and_bounds
 from ...timescales.power_laws import exponent
 from ..sweeps.tables import is_stored, sweep_results
 from . import Estimate
-from .scaling import crossings, exponent_of, ratio, sizes, t_interval, tau_mem
+from .scaling import crossings, exponent_of, ratio, sizes, t_interval, tau_mem, tau_overfit
 
+BALANCED = "mixture-balanced"  # as in the paper's code: equal classes; and other points for every n
 LARGER = "mixture-large"  # the sweep on more points than those of Fig. 9 left here
 KL_GOOD = 3.0  # tau_gen: the first time that the score gap is below 3 nats; n = 64 never gets below 1.5
 KL_GOOD_WIDTH = 1.2  # the same for the dependence on W, at n = 256, where the gap falls further
@@ -44,9 +45,9 @@ def neighbour_metric(runs: Sequence[Result]) -> str:
     return "kl_nn" if all((r.curves["metric"].str.startswith("kl_nn")).any() for r in runs) else "kl_knn"
 
 
-def tau_gen(runs: Sequence[Result], kl: float = KL_GOOD) -> list[Timescale]:
-    """First time that the score gap falls to 3 nats."""
-    return crossings(runs, "kl_fisher", kl, rising=False)
+def tau_gen(runs: Sequence[Result], kl: float = KL_GOOD, lasting: bool = False) -> list[Timescale]:
+    """First time that the score gap falls to 3 nats; with `lasting`, the last time before its smallest value."""
+    return crossings(runs, "kl_fisher", kl, rising=False, lasting=lasting)
 
 
 def tau_kl_rise(runs: Sequence[Result], rise: float = KL_RISE) -> list[Timescale]:
@@ -68,10 +69,23 @@ def largest_n(runs: Sequence[Result]) -> list[Result]:
     return [r for r in runs if r.config["n"] == n]
 
 
-def tau_gen_exponent(kl: float = KL_GOOD) -> Estimate:
+def tau_gen_exponent(kl: float = KL_GOOD, sweep: str = "mixture-n") -> Estimate:
     """Slope of log tau_gen against log n."""
-    runs = sweep_n()
+    runs = sweep_results(sweep)
     return exponent_of(tau_gen(runs, kl), runs)
+
+
+def by_classes() -> pd.DataFrame:
+    """Exponents in n of three times, with classes that are drawn and with equal ones, over the n that both have."""
+    equal = sweep_results(BALANCED)
+    drawn = [r for r in sweep_n() if r.config["n"] in sizes(equal)]
+    times: dict[str, Callable[[Sequence[Result]], list[Timescale]]] = {
+        "tau_mem": tau_mem, "tau_overfit": tau_overfit, "tau_gen": tau_gen,
+    }  # fmt: skip
+    sets = {"classes drawn": drawn, "equal classes": equal}
+    return pd.DataFrame(
+        {label: {name: exponent_of(time(runs), runs) for name, time in times.items()} for label, runs in sets.items()}
+    )
 
 
 def tau_gen_width_exponent(
@@ -82,14 +96,15 @@ def tau_gen_width_exponent(
     return exponent_of(tau_gen(runs, kl), runs, "width")
 
 
-def width_by_level(sweep: str, levels: Sequence[float] = WIDTH_LEVELS) -> pd.DataFrame:
+def width_by_level(sweep: str, levels: Sequence[float] = WIDTH_LEVELS, lasting: bool = True) -> pd.DataFrame:
     """Exponent in W of the time at which the score gap falls below each level; a row for each that two widths reach.
 
-    Columns: level; exponent, an `Estimate`.
+    Columns: level; exponent, an `Estimate`. lasting: as of `tau_gen`. The gap of wide networks dips within ten steps
+    and comes back, so that some levels are crossed twice by them and once by narrow ones.
     """
     runs, rows = sweep_results(sweep), []
     for level in levels:
-        times = tau_gen(runs, level)
+        times = tau_gen(runs, level, lasting)
         seen = {r.config["width"] for r, time in zip(runs, times, strict=True) if time.status == "interpolated"}
         if len(seen) > 1:
             rows.append((level, exponent_of(times, runs, "width")))
@@ -231,7 +246,7 @@ def exponents_by_level(runs: Sequence[Result], gaussian: float) -> pd.DataFrame:
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("time")
 
 
-def window() -> Estimate:
+def window(kl: float = KL_GOOD) -> Estimate:
     """tau_mem / tau_gen at the largest n."""
     runs = largest_n(sweep_n())
-    return ratio(tau_mem(runs), tau_gen(runs), runs)
+    return ratio(tau_mem(runs), tau_gen(runs, kl), runs)

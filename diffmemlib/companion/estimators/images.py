@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -18,9 +19,9 @@ from ...runs.store import Result
 from ...timescales import censored
 from ...timescales.crossings import Timescale, first_crossing, phase_boundary, times_and_bounds
 from ...timescales.power_laws import exponent
-from ..sweeps.tables import sweep_results
+from ..sweeps.tables import F_MEM, sweep_results
 from . import Estimate
-from .scaling import crossings, exponent_of, in_common, ratio, sizes, tau_mem, tau_overfit
+from .scaling import crossings, exponent_of, in_common, ratio, ratio_exponent, sizes, tau_mem, tau_overfit
 
 SWEEP = "images-n"  # the runs of every n: Adam, W = 16, batches of 32
 CAPACITY = "images-width"  # the same at several W
@@ -169,14 +170,20 @@ def boundaries(runs: Sequence[Result], c: Sequence[float]) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["width", "c", "tau", "tau_seen", "n", "status"])
 
 
-def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP) -> Estimate:
+def longer(sweep: str, time: str = "tau_mem", than: str = SWEEP, f_mem: float = F_MEM) -> Estimate:
     """A time of the runs of one sweep over that of another's, at the same n and seed; geometric mean.
 
-    time: tau_early or one of TIMES.
+    time: tau_early or one of TIMES. f_mem: at which tau_mem is taken.
     """
     runs, others = in_common(sweep_results(sweep), sweep_results(than))
-    times = (TIMES | {"tau_early": tau_early})[time]
+    times = (TIMES | {"tau_early": tau_early, "tau_mem": partial(tau_mem, f_mem=f_mem)})[time]
     return ratio(times(runs), times(others), runs)
+
+
+def longer_exponent(sweep: str, than: str = SWEEP) -> Estimate:
+    """Slope against log n of the logarithm of tau_mem of one sweep over that of another, at the same n and seed."""
+    runs, others = in_common(sweep_results(sweep), sweep_results(than))
+    return ratio_exponent(tau_mem(runs), tau_mem(others), runs)
 
 
 def brightness_correlation(runs: Sequence[Result]) -> float:

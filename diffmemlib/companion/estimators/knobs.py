@@ -200,6 +200,12 @@ def clock(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["change", "said", "seen", "power", "low", "high"])
 
 
+def clock_power(change: str) -> Estimate:
+    """The exponent of the rate, or of the batch, in tau_mem that one change stands for; see `clock`."""
+    row = clock(factors()).set_index("change").loc[change]
+    return Estimate(row["power"], row["low"], row["high"], row["seen"].runs)
+
+
 def flow_exponent(sweep: str = "mixture-flow", f_mem: float = F_MEM) -> Estimate:
     """Slope of log tau_mem against log n in flow matching, by the paper's optimiser in full batches."""
     runs = sweep_results(sweep)

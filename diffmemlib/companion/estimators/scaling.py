@@ -48,10 +48,12 @@ def by_size(times: Sequence[Timescale], runs: Sequence[Result]) -> dict[float, f
     return dict(zip(seen, np.exp(fitted.coefficients).tolist(), strict=True))
 
 
-def crossings(runs: Sequence[Result], metric: str, threshold: float, rising: bool = True) -> list[Timescale]:
-    """First crossing of a threshold by one metric, in every run."""
+def crossings(
+    runs: Sequence[Result], metric: str, threshold: float, rising: bool = True, lasting: bool = False
+) -> list[Timescale]:
+    """First crossing of a threshold by one metric, in every run; with `lasting`, none that the curve takes back."""
     curves = [r.curve(metric)["value"] for r in runs]
-    return [first_crossing(c.index.to_numpy(), c.to_numpy(), threshold, rising) for c in curves]
+    return [first_crossing(c.index.to_numpy(), c.to_numpy(), threshold, rising, lasting) for c in curves]
 
 
 def tau_mem(runs: Sequence[Result], f_mem: float = F_MEM, metric: str = "f_mem") -> list[Timescale]:
@@ -103,10 +105,10 @@ def overfit_exponent(sweep: str, gap: float = LOSS_GAP) -> Estimate:
     return exponent_of(tau_overfit(runs, gap), runs)
 
 
-def overfitting_lag(sweep: str) -> Estimate:
+def overfitting_lag(sweep: str, f_mem: float = F_MEM) -> Estimate:
     """tau_mem / tau_overfit over the runs where both were seen."""
     runs = sweep_results(sweep)
-    return ratio(tau_mem(runs), tau_overfit(runs), runs)
+    return ratio(tau_mem(runs, f_mem), tau_overfit(runs), runs)
 
 
 def fit_collapse(runs: Sequence[Result]) -> Collapse:
@@ -158,22 +160,36 @@ def ratio(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[
     return product([(top, 1), (bottom, -1)], runs)
 
 
+def ratio_exponent(top: Sequence[Timescale], bottom: Sequence[Timescale], runs: Sequence[Result]) -> Estimate:
+    """Slope of the logarithm of a ratio of times against log n; the runs of `product`."""
+    values, side, told = _products([(top, 1), (bottom, -1)])
+    chosen = [r for r, one in zip(runs, told, strict=True) if one]
+    fit = exponent(sizes(chosen), values, side)
+    return Estimate(fit.value, fit.low, fit.high, tuple(chosen))
+
+
 def product(factors: Sequence[tuple[Sequence[Timescale], int]], runs: Sequence[Result]) -> Estimate:
     """Geometric mean over runs of a product of times and of their inverses, with its interval.
 
     factors: times, one for each run, and 1, or -1 for their inverses. Where a time is a bound, so is the product, and
     it enters as one; where bounds point both ways it may tell nothing, and the run is left out.
     """
-    log_value, above, below = np.zeros(len(runs)), np.zeros(len(runs), bool), np.zeros(len(runs), bool)
+    values, side, told = _products(factors)
+    value, low, high = geometric_mean(values, side)
+    return Estimate(value, low, high, tuple(r for r, one in zip(runs, told, strict=True) if one))
+
+
+def _products(factors: Sequence[tuple[Sequence[Timescale], int]]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The products that tell something, whether each is a bound (1: a lower, -1: an upper one), and of which runs."""
+    count = len(factors[0][0])
+    log_value, above, below = np.zeros(count), np.zeros(count, bool), np.zeros(count, bool)
     for times, sign in factors:
         tau, bound = times_and_bounds(times)
         log_value += sign * np.log(tau)
         above |= sign * bound > 0
         below |= sign * bound < 0
     told = ~(above & below)
-    side = above.astype(int) - below.astype(int)
-    value, low, high = geometric_mean(np.exp(log_value)[told], side[told])
-    return Estimate(value, low, high, tuple(r for r, one in zip(runs, told, strict=True) if one))
+    return np.exp(log_value)[told], (above.astype(int) - below.astype(int))[told], told
 
 
 def t_interval(values: Sequence[float]) -> tuple[float, float, float]:

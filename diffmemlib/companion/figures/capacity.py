@@ -25,8 +25,11 @@ from .style import MEMORY, QUALITY, plain_ticks, shades, subplots
 LINES = (":", "--", "-", "-.")  # one for each n, and again
 
 
-def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
-    """Quality against tau and W tau, f_mem against tau and W tau/n; colour: W, line: n (Fig. 3, left and middle)."""
+def capacity(runs: Sequence[Result], fresh: float | None = None) -> tuple[plt.Figure, pd.DataFrame]:
+    """Quality against tau and W tau, f_mem against tau and W tau/n; colour: W, line: n (Fig. 3, left and middle).
+
+    fresh: as of `curves.quality_and_memory`.
+    """
     widths, ns = (sorted({r.config[key] for r in runs}) for key in ("width", "n"))
     colors, styles = shades(widths, "width"), dict(zip(ns, cycle(LINES), strict=False))
     figure, axes = subplots(2, 2, figsize=(9.5, 6))
@@ -53,6 +56,8 @@ def capacity(runs: Sequence[Result]) -> tuple[plt.Figure, pd.DataFrame]:
     for axis in axes[1]:
         axis.set_ylim(top=1.1 * max(0.1, *(r.curve("f_mem")["value"].max() for r in runs)))
         axis.axhline(F_MEM, color="#666666", ls=":", lw=1.4)
+        if fresh is not None:
+            axis.axhline(fresh, color="0.4", ls="--", lw=1.2)
     for axis in axes[0]:
         if (level := EARLY.get(metrics[0])) is not None:
             axis.axhline(level, color="#666666", ls=":", lw=1.4)

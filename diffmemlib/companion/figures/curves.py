@@ -60,23 +60,23 @@ PANEL = {  # name of the axis, its kind and its limits
 
 def quality_and_memory(
     results: Sequence[Result], key: str = "n", metrics: Sequence[str] = ("kl_fisher", "f_mem"), scale: int = 1,
-    good: float | None = None, fresh: float | None = None,
+    good: float | None = None, fresh: float | None = None, limits: tuple[float, float] | None = None,
 ) -> tuple[plt.Figure, pd.DataFrame]:  # fmt: skip
     """Quality and f_mem against tau (left) and against tau/n or W tau (right), a colour for each size (Fig. 9).
 
     key: "n" or "width". metrics: one row of panels each. scale: power of the size that divides tau on the right. good:
     the level of quality at which tau_gen is read; it and that of tau_mem are dotted, with a dot where a curve crosses
-    them. fresh: f_mem of data that are not
-    in the training set, of `baseline.by_chance`.
+    them. fresh: f_mem of data that are not in the training set, of `baseline.by_chance`. limits: of the axes of
+    quality, where they are not the usual ones.
     """
     figure, axes = subplots(len(metrics), 2, figsize=(9.5, 3 * len(metrics)), sharex="col", sharey="row", squeeze=False)
     colors, symbol = shades([r.config[key] for r in results], key), SYMBOL[key]
     tables = []
     for (left, right), metric in zip(axes, metrics, strict=True):
-        label, kind, limits = PANEL[metric]
+        label, kind, usual = PANEL[metric]
         level = F_MEM if metric == "f_mem" else good
         for axis in (left, right):
-            axis.set(xscale="log", yscale=kind, ylim=limits)
+            axis.set(xscale="log", yscale=kind, ylim=limits if limits and metric != "f_mem" else usual)
             if level is not None:
                 axis.axhline(level, color="#666666", ls=":", lw=1.4)
         left.set_ylabel(label)

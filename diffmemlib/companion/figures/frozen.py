@@ -14,9 +14,10 @@ from matplotlib.axes import Axes
 from ...rfnn.coefficients import Atoms
 from ...rfnn.learning_curves import learning_curves
 from ...runs.store import Result
-from ..estimators.frozen import at_the_end, ridge_against_stopping, stops, with_limit
+from ..estimators.frozen import NEAR, at_the_end, ridge_against_stopping, stops, with_limit
+from ..estimators.rfnn import lowest
 from .names import NOTE, name_lines
-from .style import MEMORY, QUALITY, as_picture, plain_ticks, shades, subplots
+from .style import MEMORY, QUALITY, as_picture, finer, plain_ticks, shades, subplots
 
 
 def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure, pd.DataFrame]:
@@ -53,8 +54,13 @@ def noises(results: Sequence[Result], many: Sequence[float]) -> tuple[plt.Figure
     return figure, curves
 
 
-def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float) -> tuple[plt.Figure, pd.DataFrame]:
-    """E_score over (m, psi_p) at the end of training and at the best time, with the line nm = p."""
+def plane(
+    results: Sequence[Result], many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float
+) -> tuple[plt.Figure, pd.DataFrame]:
+    """E_score over (m, psi_p) at the end of training and at the best time, with the line nm = p.
+
+    results: stored flows, whose value is the colour of a disc.
+    """
     cases = [{"noises": float(m)} for m in many]
     table = pd.concat([stops(cases, psi_p=p, psi_n=psi_n, t=t).assign(psi_p=p) for p in psi_p])
     figure, axes = subplots(1, 2, figsize=(9.5, 4), sharey=True)
@@ -63,6 +69,12 @@ def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float)
         grid = table.pivot(index="psi_p", columns="noises", values=name)
         mesh = axis.pcolormesh(grid.columns, grid.index, grid, norm=norm, shading="gouraud", cmap="magma")
         drawn += [mesh, *axis.plot(np.array(psi_p) / psi_n, psi_p, color="white", ls="--", lw=1.5)]
+        flows = [r.curve("score_error")["value"] for r in results]
+        seen = [curve.iloc[-1] if name == "late" else curve.min() for curve in flows]
+        at = [[r.config[key] for r in results] for key in ("noises", "psi_p")]
+        drawn.append(
+            axis.scatter(*at, c=seen, norm=norm, cmap="magma", s=70, edgecolors="white", clip_on=False, zorder=3)
+        )
         axis.set(xscale="log", yscale="log", xlabel="noises a point, m", title=title, xlim=(min(many), max(many)))
         axis.set_ylim(min(psi_p), max(psi_p))
         plain_ticks(axis.xaxis)
@@ -74,9 +86,13 @@ def plane(many: Sequence[float], psi_p: Sequence[float], psi_n: float, t: float)
 
 
 def windows(
-    many: Sequence[float], ridges: Sequence[float], psi_p: float, psi_n: float, t: float
+    results: Sequence[Result], many: Sequence[float], ridges: Sequence[float], psi_p: float, psi_n: float, t: float
 ) -> tuple[plt.Figure, pd.DataFrame]:
-    """The best time to stop and the window around it, against the noises a point and against the ridge."""
+    """The best time to stop and the window around it, against the noises a point and against the ridge.
+
+    results: stored flows, of which the mean over draws gives a point for the best time, and a tick at each end of the
+    window.
+    """
     figure, axes = subplots(1, 2, figsize=(9.5, 3.8), sharey=True)
     tables = []
     for axis, key, values, label in (
@@ -86,12 +102,26 @@ def windows(
         table = stops([{key: float(v)} for v in values], psi_p=psi_p, psi_n=psi_n, t=t)
         tables.append(table)
         _window(axis, table[key], table)
+        _windows_seen(axis, [r for r in results if r.config.get(key, 0)], key)
         axis.set(xscale="log", yscale="log", xlabel=label)
         axis.margins(x=0)
     axes[0].set(ylabel=r"training time $\tau$", ylim=(2, 1e3))
     axes[0].legend(loc="upper left")
     plain_ticks(axes[0].xaxis)
     return figure, pd.concat(tables)
+
+
+def _windows_seen(axis: Axes, results: Sequence[Result], key: str) -> None:
+    for x in sorted({r.config[key] for r in results}):
+        curves = [r.curve("score_error")["value"] for r in results if r.config[key] == x]
+        mean = pd.concat(curves, axis=1).mean(axis=1)
+        tau, best = lowest(mean.index.to_numpy(float), mean.to_numpy())
+        inside = mean.index[mean <= NEAR * best]
+        if inside[-1] < mean.index[-1]:
+            axis.plot(x, tau, "o", color=QUALITY, ms=5)
+            axis.plot([x, x], [inside[0], inside[-1]], "_", color=QUALITY, ms=9, mew=1.6)
+        else:  # the window has no end, and the error no minimum that matters
+            axis.plot(x, inside[0], "_", color=QUALITY, ms=9, mew=1.6)
 
 
 def _window(axis: Axes, x: pd.Series, table: pd.DataFrame) -> None:
@@ -115,6 +145,8 @@ def ridges(
     for gamma, part in curves.groupby("ridge"):
         left.plot(part["tau"], part["limit"], color=colors[gamma], label=rf"$\gamma$ = {gamma:g}")
         left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=colors[gamma])
+        if gamma:
+            right.plot(gamma, part["mean"].iloc[-1], "o", color=shades([c["psi_n"]], "psi_n")[c["psi_n"]], ms=5)
     table, shade = ridge_against_stopping(psi_n, gammas, psi_p=c["psi_p"], t=c["t"]), shades(psi_n, "psi_n")
     for row in table.itertuples():
         ends = [at_the_end(gamma, c["psi_p"], row.psi_n, c["t"]) for gamma in gammas]
@@ -125,6 +157,40 @@ def ridges(
     right.set(xscale="log", yscale="log", xlabel=r"weight decay $\gamma$", ylabel=r"$E_\mathrm{score}$ at the end")
     name_lines(left)
     name_lines(right)
+    return figure, table
+
+
+def which(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+    """Smallest E_score by weight decay over that by stopping, over (psi_n, psi_p): a row for each m, a column a t.
+
+    table: the rows of `companion.ridge.ridge_grid`, noises inf for fresh noise. White: where both are as good.
+    """
+    table = table.assign(ratio=table["by_ridge"] / table["by_stopping"])
+    noises, times = sorted(table["noises"].unique()), sorted(table["t"].unique())
+    figure, axes = subplots(len(noises), len(times), figsize=(9.5, 3.1 * len(noises)), sharex=True, sharey=True,
+                            squeeze=False)  # fmt: skip
+    norm, drawn = plt.matplotlib.colors.LogNorm(0.7, 1 / 0.7), list[Any]()
+    for row, m in zip(axes, noises, strict=True):
+        for axis, t in zip(row, times, strict=True):
+            part = table[(table["noises"] == m) & (table["t"] == t)]
+            x, y, ratio = finer(part.pivot(index="psi_p", columns="psi_n", values="ratio"))
+            mesh = axis.pcolormesh(x, y, ratio, norm=norm, shading="gouraud", cmap="RdBu_r")
+            drawn.append(mesh)
+            if ratio.min() < 1 < ratio.max():
+                drawn.append(axis.contour(x, y, ratio, levels=[1.0], colors="black", linewidths=1.2))
+            seen = "fresh noise" if np.isinf(m) else f"m = {m:g}"
+            axis.set(xscale="log", yscale="log", title=f"t = {t:g}, {seen}")
+            for ticks in (axis.xaxis, axis.yaxis):
+                plain_ticks(ticks)
+            axis.grid(False)
+        row[0].set_ylabel(r"$\psi_p = p/d$")
+    for axis in axes[-1]:
+        axis.set_xlabel(r"$\psi_n = n/d$")
+    bar = figure.colorbar(mesh, ax=axes, label="by weight decay / by stopping", extend="both")
+    bar.ax.yaxis.set_major_formatter(plt.matplotlib.ticker.FuncFormatter(lambda v, _: f"{v:g}"))
+    bar.ax.yaxis.set_minor_formatter(plt.matplotlib.ticker.NullFormatter())
+    bar.set_ticks([0.7, 0.8, 0.9, 1, 1.1, 1.2, 1.4])
+    as_picture(bar, *drawn)
     return figure, table
 
 

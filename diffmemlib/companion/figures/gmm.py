@@ -136,7 +136,7 @@ def width_levels(tables: Mapping[str, pd.DataFrame]) -> tuple[plt.Figure, pd.Dat
         xscale="log", xlabel="divergence at which the time is read (nats)", ylabel="exponent in W", ylim=(-1.6, 0.3)
     )
     axis.invert_xaxis()
-    axis.legend(loc="upper left")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure, pd.concat(parts)
 
 

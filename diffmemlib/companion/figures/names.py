@@ -26,14 +26,13 @@ def name_lines(axis: Axes) -> None:
     but the first become "64". What is no line keeps its label for a legend.
     """
     handles, labels = axis.get_legend_handles_labels()
-    lines = [handle[0] if isinstance(handle, ErrorbarContainer) else handle for handle in handles]
-    named = {line: label for line, label in zip(lines, labels, strict=True) if _is_line(line)}
+    named: dict[Line2D, str] = {}
+    for handle, label in zip(handles, labels, strict=True):
+        line = handle[0] if isinstance(handle, ErrorbarContainer) else handle
+        if isinstance(line, Line2D) and line.get_linestyle() != "None" and np.size(line.get_xdata()):
+            named[line] = label
     if named:
         axis.add_artist(Names(axis, named))
-
-
-def _is_line(handle: object) -> bool:
-    return isinstance(handle, Line2D) and handle.get_linestyle() != "None" and len(handle.get_xdata()) > 0
 
 
 def dark_enough(colour: str) -> str:
@@ -120,7 +119,7 @@ def _place(
     """The centre for a name of a size on a path, farthest from other paths and from boxes that are taken, or None."""
     half = size / 2
     if len(path) == 1:  # above the only point
-        path = path + [0, 1.2 * size[1]]
+        path = path + np.array([0, 1.2 * size[1]])
     inside = path[((path >= panel[:2] + half + 2) & (path <= panel[2:] - half - 2)).all(1)]
     if not len(inside):
         return None

@@ -8,7 +8,6 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from scipy.interpolate import RectBivariateSpline
 
 from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
@@ -16,7 +15,7 @@ from ...runs.store import Result
 from ..estimators.rfnn import GAP, atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
 from .names import NOTE, name_lines
-from .style import MEMORY, as_picture, plain_ticks, shades, subplots
+from .style import MEMORY, as_picture, finer, plain_ticks, shades, subplots
 
 
 def curves(psi_p: float, psi_n: Sequence[float], t: float, tau: np.ndarray) -> tuple[plt.Figure, pd.DataFrame]:
@@ -205,11 +204,9 @@ def gap_map(psi: Sequence[float], t: float, tau: Sequence[float], level: float) 
     norm, drawn = plt.matplotlib.colors.LogNorm(1e-2, 3), list[Any]()
     for axis, when in zip(axes, tau, strict=True):
         grid = table[table["tau"] == when].pivot(index="psi_p", columns="psi_n", values="gap")
-        between = RectBivariateSpline(np.log(grid.index), np.log(grid.columns), np.log(grid))  # smooth in logarithms
-        fine = np.geomspace(min(psi), max(psi), 121)
-        gaps = np.exp(between(np.log(fine), np.log(fine)))
-        mesh = axis.pcolormesh(fine, fine, gaps.clip(min=1e-2), norm=norm, shading="gouraud", cmap="magma")
-        line = axis.contour(fine, fine, gaps, levels=[level], colors="white", linewidths=1.5)
+        x, y, gaps = finer(grid)
+        mesh = axis.pcolormesh(x, y, gaps.clip(min=1e-2), norm=norm, shading="gouraud", cmap="magma")
+        line = axis.contour(x, y, gaps, levels=[level], colors="white", linewidths=1.5)
         drawn += [mesh, line]
         axis.set(xscale="log", yscale="log", xlabel=r"$\psi_n$", title=rf"$\tau$ = {when:,.0f}")
         axis.grid(False)

@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colorbar import Colorbar
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from scipy.interpolate import RectBivariateSpline
 
 from .names import NOTE
 from .phone import carry, stack
@@ -94,6 +95,17 @@ def shades(values: Sequence[float], of: str = "n") -> dict[float, str]:
         positions = np.linspace(0.82, 0.05, len(ordered)) if len(ordered) > 1 else np.array([0.4])
     ramp = plt.colormaps["viridis" if of in POINTS else "plasma"]
     return {v: plt.matplotlib.colors.to_hex(ramp(p)) for v, p in zip(ordered, positions, strict=True)}
+
+
+def finer(grid: pd.DataFrame, points: int = 121) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return x, y and values of a positive function on a finer grid, by a cubic spline in all logarithms.
+
+    grid: its values, with x as columns and y as index, at least four of each.
+    """
+    x, y = (np.asarray(v, float) for v in (grid.columns, grid.index))
+    spline = RectBivariateSpline(np.log(y), np.log(x), np.log(grid.to_numpy(float)))
+    fine_x, fine_y = (np.geomspace(v[0], v[-1], points) for v in (x, y))
+    return fine_x, fine_y, np.exp(spline(np.log(fine_y), np.log(fine_x)))
 
 
 def as_picture(bar: Colorbar, *artists: Artist) -> None:
