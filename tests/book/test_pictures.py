@@ -101,6 +101,29 @@ def test_type_is_nine_pixels_at_least_on_a_phone(html: Path):
     assert len(figures) > 50 and not small, "\n".join(small)
 
 
+def test_all_figures_are_shown_at_one_scale_with_type_that_can_be_read(html: Path, chromium: Any):
+    """Their widths are shares of the text's, so that type of one size is of one size in all of them."""
+    page, scales, small = chromium.new_page(viewport={"width": 1280, "height": 900}), {}, []
+    for path in sorted((html / "book").glob("*.html")):
+        if "for-light" not in path.read_text(encoding="utf-8"):
+            continue
+        page.goto(path.as_uri())
+        for image in page.locator("img.for-light").all():
+            source, width = image.get_attribute("src"), image.bounding_box()["width"]
+            svg = (path.parent / source).read_text(encoding="utf-8")
+            scale = width / float(re.search(r'viewBox="0 0 ([\d.]+)', svg)[1])
+            scales[f"{path.stem} {source}"] = scale
+            sizes = [100 * float(size) for size in re.findall(r"<g[^>]*scale\(([\d.]+) -", svg)]
+            if sizes and min(sizes) * scale < 10:
+                small.append(f"{path.stem} {source}: {min(sizes) * scale:.1f} pixels")
+    page.close()
+    middle = sorted(scales.values())[len(scales) // 2]
+    apart = [
+        f"{name}: {scale:.3f}, not {middle:.3f}" for name, scale in scales.items() if abs(scale / middle - 1) > 0.04
+    ]
+    assert len(scales) > 50 and not apart + small, "\n".join(apart + small)
+
+
 def test_a_phone_shows_what_is_drawn_for_it_and_nothing_scrolls(html: Path, chromium: Any):
     page = new_context(chromium, "phone").new_page()
     page.goto((html / "book" / "mixture.html").as_uri())

@@ -183,3 +183,27 @@ def test_the_distance_of_a_histogram_is_that_of_its_samples():
     distance = one_dimension.total_variation(stored)
     assert distance[:40].mean() == pytest.approx(one_dimension.variation_by_chance(stored), rel=0.05)
     assert distance[40] == pytest.approx(0.5 - norm.cdf(-mu), abs=0.05)
+
+
+def dots(axis) -> list[tuple[float, float]]:
+    """Where a panel has single dots on its curves."""
+    return [tuple(np.ravel(line.get_xydata())) for line in axis.lines if len(line.get_xdata()) == 1]
+
+
+def test_a_dot_marks_where_a_curve_reaches_the_level():
+    steps = tuple(int(s) for s in np.unique(np.geomspace(1, 100_000, 40).round()))
+    runs = [made(n, seed, 5 * n, steps=steps) for n in (8, 32) for seed in (0, 1)]
+    figure, _ = curves.quality_and_memory(runs, metrics=["f_mem"])
+    left, right = figure.axes
+    for n, (x, y), (scaled, level) in zip((8, 32), dots(left), dots(right), strict=True):
+        assert (y, level) == (scaling.F_MEM, scaling.F_MEM)
+        assert x == pytest.approx(5 * n * 9 * 0.02 / 0.98, rel=0.02) and scaled == pytest.approx(x / n)
+    for run in runs:
+        run.config["batch"] = 0  # of all points
+    figure, _ = curves.compared({"some": runs}, ("scaled",))
+    assert [x for x, _ in dots(figure.axes[0])] == pytest.approx([5 * 9 * 0.02 / 0.98] * 2, rel=0.02)
+
+
+def test_a_curve_that_begins_beyond_the_level_or_never_comes_there_has_no_dot():
+    figure, _ = curves.quality_and_memory([made(8, 0, 1), made(16, 0, 10**8)], metrics=["f_mem"])
+    assert [dots(axis) for axis in figure.axes] == [[], []]

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmemlib.companion.estimators import knobs, scaling
+from diffmemlib.companion.estimators import Estimate, knobs, scaling
 from diffmemlib.companion.figures import knobs as draw
 from diffmemlib.companion.sweeps.tables import sweep_results
 from diffmemlib.runs.store import Result
@@ -106,6 +106,21 @@ def test_a_bound_below_the_line_bounds_the_ratio_from_the_other_side():
     assert later.value == pytest.approx(1.2**0.5, rel=0.1) and len(later.runs) == 3
     sooner = [*bottom[:2], Timescale(10.0, "at first point")]
     assert scaling.ratio(top, sooner, runs).value > 2
+
+
+def test_a_rule_has_the_powers_that_made_the_factors_and_names_its_worst_miss():
+    def told(miss: float) -> pd.DataFrame:
+        by = {"learning rate × 1/2": 0.5, "learning rate × 4": 4.0, "batch × 2": 2.0}
+        seen = {name: factor ** (-0.7 if name.startswith("learn") else -0.4) for name, factor in by.items()}
+        seen["batch × 1/2"] = miss * 0.5**-0.4
+        rows = [(name, 1 / by.get(name, 0.5), Estimate(value, value, value, ())) for name, value in seen.items()]
+        return pd.DataFrame(rows, columns=["change", "said", "seen"])
+
+    powers, worst = knobs.fitted_rule(told(1.0))
+    assert powers == pytest.approx({"learning rate": -0.7, "batch": -0.4}) and worst == pytest.approx(1)
+    powers, worst = knobs.fitted_rule(told(1.21))
+    assert powers["learning rate"] == pytest.approx(-0.7), "each has its own changes"
+    assert worst == pytest.approx(1.1), "the two misses of the batch are as large"
 
 
 def test_changes_are_told_by_what_differs_and_a_full_batch_is_n():

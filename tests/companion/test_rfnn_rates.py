@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from diffmemlib.companion.estimators import rfnn_rates
+from diffmemlib.companion.estimators import Estimate, rfnn_rates
 from diffmemlib.companion.figures import rfnn as draw
 from diffmemlib.companion.figures.names import Names
 from diffmemlib.runs.store import Result
@@ -44,7 +44,7 @@ def test_a_run_that_was_still_getting_better_is_refused() -> None:
 
 def test_the_figure_has_a_line_for_each_size_and_the_limit() -> None:
     limit = pd.DataFrame({"psi_n": [4.0, 8.0, 16.0], "score_error": [0.4, 0.25, 0.16]})
-    figure, table = draw.rates(RUNS, 0.59, limit)
+    figure, table = draw.rates(RUNS, 0.59, limit, {50: Estimate(0.6, 0.55, 0.65, ())})
     assert len(table) == 12
     (names,) = [artist for artist in figure.axes[0].artists if isinstance(artist, Names)]
     assert [text.get_text() for text in names.texts] == ["a step is 0.1", "a step is 1", "gradient flow, limit"]

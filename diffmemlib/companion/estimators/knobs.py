@@ -200,6 +200,20 @@ def clock(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["change", "said", "seen", "power", "low", "high"])
 
 
+def fitted_rule(told: pd.DataFrame) -> tuple[dict[str, float], float]:
+    """Return the power of the rate and of the batch in tau_mem that fit all their changes best, and the worst factor.
+
+    told: of `clock`. The worst factor is the largest by which a measured factor differs from its fit, above one.
+    """
+    powers, worst = {}, 0.0
+    for what in ("learning rate", "batch"):
+        part = told[told["change"].str.startswith(what)]
+        by, seen = np.log(1 / part["said"].to_numpy(float)), np.log([e.value for e in part["seen"]])
+        powers[what] = float(by @ seen / (by @ by))
+        worst = max(worst, float(np.abs(seen - powers[what] * by).max()))
+    return powers, float(np.exp(worst))
+
+
 def clock_power(change: str) -> Estimate:
     """The exponent of the rate, or of the batch, in tau_mem that one change stands for; see `clock`."""
     row = clock(factors()).set_index("change").loc[change]

@@ -1,4 +1,4 @@
-"""The exponent eta of the smallest score error, as descent with a finite learning rate and fresh noise has it."""
+"""The exponent eta of the smallest score error: of descents with a finite rate, and of gradient flow at finite d."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ...timescales.power_laws import exponent
 from ..sweeps.tables import sweep_results
 from . import Estimate
 
-SWEEP = "rfnn-rates"
+SWEEP, FLOW = "rfnn-rates", "rfnn-flow"
 
 
 def step_of(run: Result) -> float:
@@ -43,4 +43,14 @@ def eta_by_step(runs: Sequence[Result] | None = None) -> dict[float, Estimate]:
         part = table[table["step"] == step]
         fit = exponent(part["psi_n"].to_numpy(float), 1 / part["score_error"].to_numpy())
         found[step] = Estimate(fit.value, fit.low, fit.high, tuple(r for r in runs if np.isclose(step_of(r), step)))
+    return found
+
+
+def eta_by_dimension(runs: Sequence[Result] | None = None) -> dict[int, Estimate]:
+    """eta of gradient flow, for each dimension d."""
+    runs, found = sweep_results(FLOW) if runs is None else runs, {}
+    for d in sorted({r.config["d"] for r in runs}):
+        own = [r for r in runs if r.config["d"] == d]
+        fit = exponent([r.config["psi_n"] for r in own], [1 / r.curve("score_error")["value"].min() for r in own])
+        found[d] = Estimate(fit.value, fit.low, fit.high, tuple(own))
     return found

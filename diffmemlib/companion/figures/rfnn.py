@@ -12,6 +12,7 @@ import pandas as pd
 from ...rfnn.learning_curves import learning_curves
 from ...rfnn.spectrum import spectrum
 from ...runs.store import Result
+from ..estimators import Estimate
 from ..estimators.rfnn import GAP, atoms_of, best_stops, gap_times, loss_gap
 from ..estimators.rfnn_rates import eta_by_step, smallest
 from .names import NOTE, name_lines
@@ -50,9 +51,9 @@ def exponents(
     figure, (left, middle, right) = subplots(1, 3, figsize=(9.5, 3.6))
     colors = shades(psi_p, "psi_p")
     for p, part in table.groupby("psi_p"):
-        left.plot(part["psi_n"], part["score_error"], color=colors[p], label=rf"$\psi_p$ = {p:g}")
+        left.plot(part["psi_n"], part["score_error"], color=colors[p])
         between = np.sqrt(part["psi_n"] * part["psi_n"].shift(-1))
-        middle.plot(between, part["exponent"], color=colors[p])
+        middle.plot(between, part["exponent"], color=colors[p], label=rf"$\psi_p$ = {p:g}")
         right.plot(part["psi_n"], part["tau"], color=colors[p])
     middle.axhline(paper, color=MEMORY, ls="--", lw=1.2)
     middle.annotate(f"paper, {paper:g}", (0.98, paper), (0, 4), ("axes fraction", "data"), "offset points",
@@ -63,14 +64,17 @@ def exponents(
     left.set(yscale="log", ylabel=r"smallest $E_\mathrm{score}$")
     middle.set(ylabel="local exponent")
     right.set(yscale="log", ylabel=r"best time to stop $\tau$")
-    name_lines(left)
+    name_lines(middle)
     return figure, table
 
 
-def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+def rates(
+    results: Sequence[Result], paper: float, limit: pd.DataFrame, flows: Mapping[int, Estimate]
+) -> tuple[plt.Figure, pd.DataFrame]:
     """Smallest E_score of descents against psi_n for each size of a step, and its exponent against that size.
 
-    paper: the exponent of the paper. limit: as `best_stops` gives it, of gradient flow in high dimension.
+    paper: the exponent of the paper. limit: as `best_stops` gives it, of gradient flow in high dimension. flows: its
+    exponent at finite d.
     """
     table, found = smallest(results), eta_by_step(results)
     figure, (left, right) = subplots(1, 2, figsize=(9.5, 3.6))
@@ -87,10 +91,17 @@ def rates(results: Sequence[Result], paper: float, limit: pd.DataFrame) -> tuple
     flow = -np.polyfit(np.log(limit["psi_n"]), np.log(limit["score_error"]), 1)[0]
     right.axhline(flow, color="k", ls="--", lw=1.4)
     right.axhline(paper, color=MEMORY, ls="--", lw=1.2)
-    for name, value, color in (("gradient flow, limit", flow, "k"), (f"paper, {paper:g}", paper, MEMORY)):
+    named = [("gradient flow, limit", flow, "k"), (f"paper, {paper:g}", paper, MEMORY)]
+    for place, (d, e) in enumerate(flows.items()):
+        at = min(found) * 0.5 ** (place + 1)
+        right.errorbar([at], [e.value], [[e.value - e.low], [e.high - e.value]], fmt="D", color="0.4", capsize=3)
+        right.annotate(f"flow,\nd = {d}", (at, e.high), (0, 4), textcoords="offset points", ha="center", va="bottom",
+                       color="0.3", fontsize=NOTE)  # fmt: skip
+    for name, value, color in named:
         right.annotate(name, (0.98, value), (0, 4), ("axes fraction", "data"), "offset points",
                        ha="right", color=color, fontsize=NOTE)  # fmt: skip
     right.set(xscale="log", xlabel=r"a step in units of $\tau$", ylabel=r"exponent $\eta$")
+    right.set_xlim(left=min(found) * 0.5 ** (len(flows) + 1))
     for axis in (left.xaxis, left.yaxis, right.xaxis):
         plain_ticks(axis)
     return figure, table
