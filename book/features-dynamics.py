@@ -224,6 +224,7 @@ glue("mem-factor-many", f"{many['factor']:.2f}", display=False)
 # %% mystnb={"figure": {"caption": "Gap between test and train loss, in the limit, $t = 0.1$, after two training times. White: the gap is 0.1. Left of it the model overfits.", "name": "fig-rf-map"}, "image": {"alt": "Two heat maps over psi_n and psi_p. At the later time the region of large gap has moved to larger psi_n, where there are features enough."}} tags=["remove-input"]
 psi = np.geomspace(1, 128, 11)
 figure, table = draw.gap_map(psi, 0.1, (1e3, 1e4), 0.1)
+figure.set_dpi(60)
 plt.show()
 
 # %% tags=["remove-input"]

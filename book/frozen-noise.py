@@ -181,6 +181,7 @@ frame("Noises a point that bring the best E_score within a factor of that of fre
 plane = 2 ** np.arange(0, 3.1, 0.5), 2 ** np.arange(0, 4.1, 0.5), c["psi_n"], c["t"]
 flows = sweep_results("rfnn-plane")
 figure, table = draw.plane(flows, *plane)
+figure.set_dpi(60)
 plt.show()
 
 # %% tags=["remove-input"]
@@ -273,6 +274,7 @@ frame(
 # %% mystnb={"figure": {"caption": "The smallest score error that the best weight decay reaches at the end of training, divided by the smallest that stopping reaches without weight decay. Blue: weight decay is better. Red: stopping is better. Black line: both are as good.", "name": "fig-frozen-which"}, "image": {"alt": "Six maps over psi_n and psi_p. With one frozen noise a point weight decay is better by little, except at large psi_n. With fresh noise stopping is better where there are more than about five features for each dimension, by up to a half, and weight decay by little where there are fewer."}} tags=["remove-input"]
 grid = json.loads((checkout() / "book" / "measured" / "ridge.json").read_text())["rows"]
 figure, compared = draw.which(pd.DataFrame(grid).fillna({"noises": np.inf}))
+figure.set_dpi(60)  # the notebook has room for no more
 plt.show()
 
 # %% tags=["remove-input"]
