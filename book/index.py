@@ -21,10 +21,13 @@
 # greatest where images are scarce, because a large network has room to store every one of them. Finding out by trial
 # when copies begin takes many long training runs. **How long may you train before copies appear?**
 #
-# {cite:t}`bonnaire2025` found that training time has two scales. At $\tau_\mathrm{gen}$ the samples become good, and
-# this time does not depend on the number $n$ of training images. At $\tau_\mathrm{mem}$ copies of training images
-# appear, and this time is proportional to $n$. So the more images you have, the wider the window between the two times,
-# in which the model generates new images. The two sliders set $n$ and the training time. Move them to see it happen.
+# Tony Bonnaire, Raphaël Urfin, Giulio Biroli and Marc Mézard ([paper](https://arxiv.org/abs/2505.17638),
+# [code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)) found that training time has two scales. At
+# $\tau_\mathrm{gen}$ the samples become good, and this time does not depend on the number $n$ of training images. At
+# $\tau_\mathrm{mem}$ copies of training images appear, and this time is proportional to $n$. So the more images you
+# have, the wider the window between the two times, in which the model generates new images. This book [tests their
+# statements](claims.ipynb) with its own code and runs. The two sliders set $n$ and the training time. Move them to see
+# it happen.
 
 # %% tags=["remove-input"]
 import matplotlib.pyplot as plt
@@ -49,8 +52,8 @@ first_page.show(runs)
 # %% [markdown]
 # *Twelve samples of a U-Net, each above the training image nearest to it; at each milestone of the training they are
 # drawn from new noise. The charts show the distance of the samples from real images, the share of copies, and the
-# losses, against training time. A sample is called a copy, and framed, if it is at most a third as far from its nearest
-# training image as from the second nearest. The green area is the window between $\tau_\mathrm{gen}$ and
+# losses, against training time. A sample is called a copy, and framed, if it is less than a third as far from its
+# nearest training image as from the second nearest. The green area is the window between $\tau_\mathrm{gen}$ and
 # $\tau_\mathrm{mem}$. We say that $\tau_\mathrm{gen}$ is reached when the median distance of three milestones in a row
 # falls below the dashed level. For small $n$ there is no window: copies appear before the samples are good. In these
 # runs $\tau_\mathrm{gen}$ came at step {glue:text}`first-gen` for $n$ = {glue:text}`first-gen-n`. [](images.ipynb) has
@@ -105,16 +108,16 @@ record(pair, table, "first-characters")
 # it gives a good model, even if the network is large enough to memorise the training set.
 #
 # **What the experiments show.** On a [Gaussian mixture](mixture), where the distribution is known exactly, the
-# divergence falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall on one curve when
-# time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so repetition is not
-# the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first. [](sampling) asks
-# how far the sampler may be shortened before it changes what is measured. A U-Net on [images](images.ipynb) of digits
-# again makes copies later for larger $n$, and the held-out loss separates from the training loss before anything is
-# copied. Whether $\tau_\mathrm{gen}$ is independent of $n$ depends there on how quality is judged. On
-# [characters](characters.ipynb) you see at a glance which samples are copies. [](images-adam.ipynb) trains the network
-# with both optimisers. [](images-full-batch.ipynb) shows every image in every step, and finds that on these images
-# repetition explains a good part of the delay after all. [](images-capacity.ipynb) widens the network, as
-# [](mixture-width.ipynb) does for the mixture.
+# divergence falls at a time that does not depend on $n$, and the memorised fractions of all $n$ fall nearly on one
+# curve when time is divided by $n$. These are full batches: every point is seen equally often whatever $n$, so
+# repetition is not the cause there. [](conditional.ipynb) asks which class of a conditional network is memorised first.
+# [](sampling) asks how far the sampler may be shortened before it changes what is measured. A U-Net on
+# [images](images.ipynb) of digits again makes copies later for larger $n$, and the held-out loss separates from the
+# training loss before anything is copied. Whether $\tau_\mathrm{gen}$ is independent of $n$ depends there on how
+# quality is judged. On [characters](characters.ipynb) you see at a glance which samples are copies.
+# [](images-adam.ipynb) trains the network with both optimisers. [](images-full-batch.ipynb) shows every image in every
+# step, and finds that on these images repetition explains a good part of the delay after all. [](images-capacity.ipynb)
+# widens the network, as [](mixture-width.ipynb) does for the mixture.
 #
 # **What theory adds.** For random features in high dimension the whole history of training can be computed exactly. The
 # eigenvalues of one matrix form two groups, one for the population and one for the training set, and each of the two
@@ -126,9 +129,8 @@ record(pair, table, "first-characters")
 #
 # ## What this book is
 #
-# This is a companion to a paper by Tony Bonnaire, Raphaël Urfin, Giulio Biroli and Marc Mézard
-# ([arXiv:2505.17638](https://arxiv.org/abs/2505.17638), NeurIPS 2025;
-# [their code](https://github.com/tbonnair/Why-Diffusion-Models-Don-t-Memorize)). It was written independently of them.
+# This is a companion to a paper {cite:p}`bonnaire2025` that was presented at NeurIPS 2025. It was written independently
+# of its authors.
 #
 # Figures are drawn when the book is built, most of them from stored training runs, the others from stored simulations
 # or from the theory. A folded block under each figure names the runs behind it, the device, the time that they took,

@@ -388,9 +388,9 @@ def simulate(
     """Test the book's methods where the truth is known; print the results and write them as JSON.
 
     theory: the spectrum and the learning curves, over a grid of ratios and times. ridge: weight decay against stopping
-    in time, in the exact limit. copying: the measures of copying, on
-    samples of which a known share are copies. coverage: how often each interval holds the truth. precision: samples
-    drawn in float32, TF32 and bfloat16. prediction: how near the predictions of a probe come, by its trainings.
+    in time, in the exact limit. copying: the measures of copying, on samples of which a known share are copies.
+    coverage: how often each interval holds the truth. precision: samples drawn in float32, TF32 and bfloat16.
+    prediction: how near the predictions of a probe come, by its trainings.
     """
     from .files import check_writable, to_json, write_atomic
     from .places import output_dir
