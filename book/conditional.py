@@ -63,6 +63,8 @@ glue("cond-first", f"{scaling.F_MEM:g}", display=False)
 # SGD at a learning rate of {glue:text}`cond-lr-sgd`.
 #
 # ## Both times, and the collapse
+#
+# Do both times depend on $n$ as they do without labels? Each class is measured on its own here.
 
 # %% mystnb={"figure": {"caption": "Conditional network: divergence of class 0 from its true distribution (top, from the gap between learned and exact score) and memorised fraction (bottom), against training time and against training time divided by $n$. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it. Dashed: the share of unseen data that meet the criterion of copies by chance. Mean over seeds; bands as in the mixture chapter.", "name": "fig-conditional"}, "image": {"alt": "The divergence falls early for every n and rises later for larger n; against tau/n the curves of the memorised fraction lie nearly on each other."}} tags=["remove-input"]
 by_chance = baseline.by_chance(runs)
@@ -93,6 +95,8 @@ glue("cond-sizes", ", ".join(str(n) for n in sorted(set(scaling.sizes(labelled))
 # mixture](mixture.ipynb).
 #
 # ## Adam in full batches
+#
+# The network above was trained by SGD. Does Adam change how $\tau_\mathrm{mem}$ grows with $n$, and do the labels?
 
 # %% mystnb={"figure": {"caption": "Memorised fraction against $\\tau/n$ of one network on one mixture, in full batches: SGD and Adam, each without labels and with them. Dotted: the level that defines $\\tau_\\mathrm{mem}$; dots mark where the curves reach it.", "name": "fig-conditional-adam"}, "image": {"alt": "Four panels of rising curves. Under SGD they rise together in tau over n, with labels as without; under Adam, with labels or without, those of larger n come earlier."}} tags=["remove-input"]
 labelled, adam = scaling.in_common(with_adam, sweep_results("mixture-adam"))
@@ -166,6 +170,8 @@ estimates(
 # copied first.
 #
 # ## Guidance
+#
+# Guidance pushes each sample towards what is typical of its class. Does it also make copies come earlier?
 
 # %% mystnb={"figure": {"caption": "The same networks, $n = 128$, sampled with guidance of strength $w$. First panel: divergence of class 0 from its true distribution (nearest neighbours). Second panel: memorised fraction.", "name": "fig-conditional-guidance"}, "image": {"alt": "First panel: with stronger guidance the divergence from the distribution of the class is larger at every training time. Second panel: stronger guidance has more copies at every late time."}} tags=["remove-input"]
 strengths = sorted({r.config["guidance"] for r in sweep_results("conditional-guidance")})

@@ -123,6 +123,9 @@ for name in ("masses", "losses"):
 # {glue:text}`grid-losses`.
 #
 # ## Comparison with tanh features
+#
+# The limit replaces the features by Gaussian ones with the same moments, in infinitely high dimension. Do the
+# eigenvalues of true tanh features at finite dimension agree with it?
 
 # %% mystnb={"figure": {"caption": "Eigenvalues of $U$ of 6400 tanh features, $d = 100$, $\\psi_n = 8$, $t = 0.01$ (bars) and the limit (lines), for data of one variance (top) and of two (bottom). First panel: all eigenvalues except those of the delta, as a share per decade; the orange line marks the delta. The other two panels: the two bulks, as density per unit of $\\lambda$.", "name": "fig-rf-spectrum"}, "image": {"alt": "Histograms and lines agree in place and width; the middle bulk of the histogram is a little wider and lower than its line. First panels, log axis: a delta with a small bulk beside it, a bulk near 0.2 and one near 25. Second panel: the bulk of the training set, the same in both rows. Third panel: the bulk of the population, different in the two rows."}} tags=["remove-input"]
 runs = sweep_results("rfnn-spectrum")

@@ -21,7 +21,8 @@
 # And can weight decay widen the window between the two times, or even replace early stopping? The random-features model
 # answers both questions exactly, at every training time.
 #
-# **You need** [the model](features-dynamics) and [its score error](score-error). **Reading time**: ten minutes.
+# **You need** [the model](features-dynamics), [its spectrum](features-spectrum), whose symbols are used here, and
+# [its score error](score-error). **Reading time**: ten minutes.
 
 # %% tags=["remove-input"]
 import json

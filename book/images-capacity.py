@@ -166,6 +166,9 @@ frame("How often each image was seen until the first copies", draws.rename(colum
 # step. There the first delay would be short, and the width would matter more; we have no runs of that kind.
 #
 # ## Which sets are safe
+#
+# For which widths and training-set sizes can you train for $\tau_\mathrm{gen}$, or for some multiple of it, without
+# copies?
 
 # %% mystnb={"figure": {"caption": "Phase diagram: does a network of width $W$ copy if it is trained on $n$ digits for a multiple of its own $\\tau_\\mathrm{gen}$? Squares: it makes copies. Discs: it makes none. Open circles: not known. Bars: the boundary, interpolated between sizes. Pale marks: networks of this width never reached $\\tau_\\mathrm{gen}$, and a lower bound is used instead. The number below each $W$ is the number of parameters $p$ in thousands.", "name": "fig-phases"}, "image": {"alt": "Panels of marks over W and n, one for each multiple of the generation time: more sizes have copies as the multiple grows."}} tags=["remove-input"]
 boundary = estimate.boundaries(runs, (1, 2, 4, 8))

@@ -482,6 +482,8 @@ frame("tau_mem, predicted, in steps", told.map(lambda v: f"{v:,.0f}" if isinstan
 # seen by any of this.
 #
 # ## Look at them
+#
+# Numbers can hide what went wrong. Do the samples look right to you, and are those framed as copies really copies?
 
 # %% mystnb={"figure": {"caption": "Samples of the run with the largest $n$: at the last milestone before $\\tau_\\mathrm{mem}$, and at the end. Each above the training image nearest to it; copies are framed.", "name": "fig-own-grid"}, "image": {"alt": "Two bands of small white letters on black, each in two rows: samples above their nearest training images, at an earlier and at a later time; in the later band some are framed as copies."}} tags=["remove-input"]
 steps = example.samples["step"].tolist()
