@@ -107,7 +107,7 @@ glue(
     display=False,
 )
 
-# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out characters (full lines) and on training characters (dashed), against training time.", "name": "fig-characters-losses"}, "image": {"alt": "Both losses fall together at first. For the smaller n the held-out loss then rises steeply; for the larger n it has hardly left the training loss at the end."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "Loss at $t = 0.01$ on held-out characters (full lines) and on training characters (dashed), against training time and against training time divided by $n$. Orange dot: $\\tau_\\mathrm{mem}$, where it was reached.", "name": "fig-characters-losses"}, "image": {"alt": "Both losses fall together at first. For the smaller n the held-out loss then rises steeply; for the larger n it has hardly left the training loss at the end."}} tags=["remove-input"]
 figure, table = draw.losses(runs)
 plt.show()
 

@@ -22,9 +22,7 @@ GREY = 0.02  # chroma, below which a colour is a grey
 BEND = 1.5  # of the scale of greys, so that one that can be read on white can be read on the dark page
 LIGHT, SLOPE = 0.92, 0.45  # lightness that a black colour would get, and how much less a white one gets
 COLOUR = re.compile(r"((?:fill|stroke|stop-color):\s*)(#[0-9a-fA-F]{6})\b")
-WIDEST = (
-    690.0  # points, of a figure as broad as the text; narrower ones are shown at the same scale, in one size of type
-)
+WIDEST = 690.0  # points, of a figure as broad as the text; narrower ones are shown at the same scale
 NARROW = "(max-width: 40rem)"  # windows in which figures are shown as for a phone; in companion.css too
 SVG = re.compile(r'<img\b(?P<before>[^>]*?)\bsrc="(?P<path>[^"]+)\.svg"(?P<after>[^>]*?)/?>')
 # From linear RGB to the responses of the eye's cones, and from their cube roots to lightness and two axes of colour:

@@ -33,7 +33,7 @@ def best_ridge(psi_p: float, psi_n: float, t: float, noises: float = inf) -> tup
 
 
 def ridge_grid(ratios: int = len(RATIOS), progress: bool = True) -> dict[str, Any]:
-    """Return the smallest E_score by stopping and by weight decay, a row for each of `ratios`^2 settings and more.
+    """Return the smallest E_score by stopping and by weight decay, a row for each setting.
 
     ratios: how many of RATIOS, from the smallest.
     """
