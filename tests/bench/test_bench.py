@@ -226,9 +226,7 @@ def test_the_theory_is_tried_over_ordinary_ratios_and_times(monkeypatch):
 
 def test_simulations_are_named_and_write_what_they_found(tmp_path, monkeypatch):
     done = CliRunner().invoke(app, ["simulate", "weather"])
-    assert (
-        done.exit_code == 1 and "'weather' is no simulation: choose theory, copying, coverage, precision" in done.output
-    )
+    assert done.exit_code == 1 and "'weather' is no simulation: choose theory, ridge, copying, coverage" in done.output
     done = CliRunner().invoke(app, ["simulate", "theory", "--count", "1", "--out", str(tmp_path / "theory.json")])
     assert done.exit_code == 0 and "wrote theory.json" in done.output, done.output
     assert json.loads((tmp_path / "theory.json").read_text())["points"] == 1
