@@ -108,6 +108,18 @@ def test_a_bound_below_the_line_bounds_the_ratio_from_the_other_side():
     assert scaling.ratio(top, sooner, runs).value > 2
 
 
+def test_a_ratio_that_is_a_power_of_n_has_it_and_a_bound_counts_as_one():
+    """Ratios are n^-0.5; that of the largest n is only known to be at least a tenth of it, and changes nothing."""
+    runs = [made(n, s, 100, 320) for n in (32, 64, 128, 256) for s in range(2)]
+    n = np.array(scaling.sizes(runs))
+    bottom = [Timescale(100.0, "interpolated") for _ in n]
+    top = [Timescale(float(100 * m**-0.5), "interpolated") for m in n]
+    assert scaling.ratio_exponent(top, bottom, runs).value == pytest.approx(-0.5)
+    cut = [t if m < 256 else Timescale(0.1 * t.tau, "censored") for t, m in zip(top, n, strict=True)]
+    found = scaling.ratio_exponent(cut, bottom, runs)
+    assert found.value == pytest.approx(-0.5, abs=0.1) and len(found.runs) == 8
+
+
 def test_a_rule_has_the_powers_that_made_the_factors_and_names_its_worst_miss():
     def told(miss: float) -> pd.DataFrame:
         by = {"learning rate × 1/2": 0.5, "learning rate × 4": 4.0, "batch × 2": 2.0}

@@ -1,12 +1,15 @@
 """Names on lines: each stands on its own line, apart from the others, at any size of the panel."""
 
+from itertools import pairwise
+
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import pytest
 
 from diffmemlib.companion.figures.names import CONTRAST, Names, dark_enough, name_lines
 from diffmemlib.companion.figures.phone import stack
-from diffmemlib.companion.figures.style import shades, subplots
+from diffmemlib.companion.figures.style import finer, shades, subplots
 
 
 def names_of(axis: plt.Axes) -> Names:
@@ -103,3 +106,22 @@ def test_a_name_can_be_read_on_white(colour: str):
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     assert 1.05 / (linear @ [0.2126, 0.7152, 0.0722] + 0.05) > CONTRAST - 0.05
     assert dark_enough("#000000") == "#000000" and dark_enough("#0072b2") == "#0072b2", "no darker than it has to be"
+
+
+def test_names_of_lines_that_lie_on_each_other_stand_apart():
+    figure, axis = subplots(figsize=(5, 3))
+    for name in ("first", "second", "third"):
+        axis.plot([0, 1], [0.5, 0.5], color="black", label=name)
+    name_lines(axis)
+    figure.canvas.draw()
+    boxes = sorted(text.get_window_extent().extents.tolist() for text in names_of(axis).texts)
+    assert all(left[2] < right[0] for left, right in pairwise(boxes))
+    plt.close(figure)
+
+
+def test_a_finer_grid_holds_the_powers_of_a_coarse_one():
+    x, y = np.array([1.0, 2, 4, 8, 16]), np.array([0.1, 1.0, 10, 100])
+    coarse = pd.DataFrame(3 * x**2 / y[:, None] ** 0.5, index=y, columns=x)
+    fine_x, fine_y, values = finer(coarse, 31)
+    assert (fine_x[[0, -1]] == [1, 16]).all() and (fine_y[[0, -1]] == [0.1, 100]).all()
+    assert values == pytest.approx(3 * fine_x**2 / fine_y[:, None] ** 0.5, rel=1e-9)
