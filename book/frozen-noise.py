@@ -268,13 +268,13 @@ frame(
 # {glue:text}`frozen-ratio` times the error of the best stopping time. Weight decay at the edge of the bulk gives
 # {glue:text}`frozen-edge` times that error.
 #
-# These are four sizes with many features, little diffusion noise and fresh noise at every step. Does the answer hold
+# These settings have many features, little diffusion noise and fresh noise at every step. Does the answer hold
 # elsewhere? The next figure compares the two over many ratios, for three diffusion times, with one frozen noise a point
 # and with fresh noise:
 
 # %% mystnb={"figure": {"caption": "The smallest score error that the best weight decay reaches at the end of training, divided by the smallest that stopping reaches without weight decay. Blue: weight decay is better. Red: stopping is better. Black line: both are as good.", "name": "fig-frozen-which"}, "image": {"alt": "Six maps over psi_n and psi_p. With one frozen noise a point weight decay is better by little, except at large psi_n. With fresh noise stopping is better where there are more than about five features for each dimension, by up to a half, and weight decay by little where there are fewer."}} tags=["remove-input"]
 grid = json.loads((checkout() / "book" / "measured" / "ridge.json").read_text())["rows"]
-figure, compared = draw.which(pd.DataFrame(grid).fillna({"noises": np.inf}))
+figure, compared = draw.ridge_over_stopping(pd.DataFrame(grid).fillna({"noises": np.inf}))
 figure.set_dpi(60)  # the notebook has room for no more
 plt.show()
 

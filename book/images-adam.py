@@ -166,11 +166,11 @@ estimates("SGD", shown)
 # that every $n$ reaches, has the exponent {glue:text}`adam-loss`.
 #
 # At the same $n$, SGD takes {glue:text}`adam-slower-mem` times as many steps as Adam until the first copies. This
-# factor is not the same for all $n$: it changes as $n$ to the power {glue:text}`adam-slower-trend`, so the mean over
-# $n$ depends on which sizes one trains. The paper reports far fewer steps under Adam. The learning rates of the two
-# optimisers differ by a factor of {glue:text}`adam-paper-apart` in the paper and of {glue:text}`adam-apart` here, so
-# their ratio does not explain the difference. The paper gives the lengths of its runs but no ratio of the two times,
-# and the claim below therefore asks only for a factor far below the ratio of those lengths.
+# factor changes with $n$ as a power with the exponent {glue:text}`adam-slower-trend`, so its mean depends on which
+# sizes one trains. The paper reports far fewer steps under Adam. The learning rates of the two optimisers differ by a
+# factor of {glue:text}`adam-paper-apart` in the paper and of {glue:text}`adam-apart` here, so their ratio does not
+# explain the difference. The paper gives the lengths of its runs but no ratio of the two times, and the claim below
+# therefore asks only for a factor far below the ratio of those lengths.
 #
 # ## Claims
 

@@ -90,7 +90,7 @@ estimates("Exponents in W", shown)
 # {glue:text}`early-n` points in every step. In the other, each step takes a batch of the same size out of
 # {glue:text}`fresh-n` points, so that a point is seen again only every {glue:text}`fresh-every` steps.
 
-# %% mystnb={"figure": {"caption": "The divergence of networks of five widths from the first step on, $n = 256$, full batches, against training time and against $W$ times training time. Lines: mean over seeds.", "name": "fig-mixture-width-early"}, "image": {"alt": "Two panels of five falling curves. Those of the wider networks dip within ten steps, return to where they were and then fall for good; multiplying time by W does not bring the curves together."}} tags=["remove-input"]
+# %% mystnb={"figure": {"caption": "The divergence of networks of five widths from the first step on, $n = 256$, full batches, against training time and against $W$ times training time. Lines: mean over seeds.", "name": "fig-mixture-width-early"}, "image": {"alt": "Two panels of five falling curves. Those of the wider networks dip early, rise again and then fall for good; multiplying time by W does not bring the curves together."}} tags=["remove-input"]
 early, fresh = (sweep_results(f"mixture-width-{name}") for name in ("early", "fresh"))
 figure, table = quality_and_memory(early, key="width", metrics=["kl_fisher"], scale=-1, limits=(1, 1e6))
 plt.show()
@@ -99,9 +99,9 @@ plt.show()
 record(early, table, "mixture-width-early")
 
 # %% [markdown]
-# The wider networks overshoot: their divergence dips within the first ten steps, returns to where it was, and then falls
-# for good. A level in between is therefore crossed twice by a wide network and once by a narrow one. We take the time at
-# which a network falls below a level for the last time before its smallest divergence.
+# The wider networks overshoot: their divergence dips soon after the start, rises again, and then falls for good. A
+# level in between is therefore crossed twice by a wide network and once by a narrow one. We take the time at which a
+# network falls below a level for the last time before its smallest divergence.
 
 # %% mystnb={"figure": {"caption": "Exponent in $W$ of the time at which the score gap falls below a level, against the level; training goes on to the right. Bars: 95% intervals. Dashed: the paper's $-1$; shaded: within 0.2 of it.", "name": "fig-mixture-width-levels"}, "image": {"alt": "Two sets of intervals, of runs on few points and on many, against the divergence on a log axis that falls to the right."}} tags=["remove-input"]
 glue("early-n", early[0].config["n"], display=False)
@@ -135,6 +135,8 @@ for name, found in zip(("early", "fresh"), by_level.values(), strict=True):
     glue(f"width-{name}-first", str(values.iloc[0]), display=False)
 dips = estimate.width_by_level("mixture-width-early", lasting=False)
 glue("width-dips", f"{min(e.value for e in dips['exponent']):.2f}", display=False)
+either = sum(-1.2 <= e.value <= -0.8 for found in by_level.values() for e in found["exponent"])
+glue("width-law", "is not" if not either else "may be", display=False)
 glue("width-last-level", f"{common:g}", display=False)
 glue("width-first-level", f"{by_level[next(iter(by_level))]['level'].iloc[0]:,.0f}", display=False)
 few, many = (found.set_index("level")["exponent"] for found in by_level.values())
@@ -148,7 +150,7 @@ glue("width-overlap", f"{len(overlapping)} of {len(together)}", display=False)
 # {glue:text}`width-fresh-first` on many. It lies within 0.2 of $-1$ {glue:text}`width-early-agree` on few points and
 # {glue:text}`width-fresh-agree` on many; the steepest exponents are {glue:text}`width-early-steepest`, at
 # {glue:text}`width-early-at` nats, and {glue:text}`width-fresh-steepest`, at {glue:text}`width-fresh-at` nats. So $1/W$
-# is not the law of the first phase either. At {glue:text}`width-last-level` nats the exponents are
+# {glue:text}`width-law` the law of the first phase. At {glue:text}`width-last-level` nats the exponents are
 # {glue:text}`width-early-last` and {glue:text}`width-fresh-last`.
 #
 # The rule for the time matters here. If one takes the first crossing instead, the dip counts for some networks and not

@@ -363,6 +363,10 @@ frame(
 
 # %% tags=["remove-input"]
 powers, worst = knobs.fitted_rule(told)
+follow = int(((told["low"] <= -1) & (told["high"] >= -1)).sum())
+glue(
+    "knobs-rule-follow", f"{follow} of the {len(told)} changes follow" if follow else "no change follows", display=False
+)
 for what, short in (("learning rate", "rate"), ("batch", "batch")):
     glue(f"knobs-rule-{short}", f"{powers[what]:.2f}", display=False)
     glue(f"knobs-rule-{short}-2", f"{2 ** powers[what]:.2f}", display=False)
@@ -370,9 +374,9 @@ glue("knobs-rule-worst", f"{worst:.2f}", display=False)
 glue("knobs-rule-n-2", f"{2 ** knobs.base_exponent().value:.1f}", display=False)
 
 # %% [markdown]
-# Compare the last column with $-1$: neither the rate nor the batch follows the rule here. Adam divides each gradient by
-# its size, so the length of its steps follows the learning rate, and a larger batch only makes their direction less
-# noisy.
+# Compare the last column with $-1$: {glue:text}`knobs-rule-follow` the rule within its interval. Adam divides each
+# gradient by its size, so the length of its steps follows the learning rate, and a larger batch only makes their
+# direction less noisy.
 #
 # To carry a time from one setting to another, use the measured powers instead. For this training they are three lines:
 #
@@ -382,9 +386,9 @@ glue("knobs-rule-n-2", f"{2 ** knobs.base_exponent().value:.1f}", display=False)
 # 3. **Twice the data**, at the same batch size, multiply it by {glue:text}`knobs-rule-n-2` (the power
 #    {glue:text}`knobs-base-exponent`).
 #
-# The first two lines miss the factors in the table by {glue:text}`knobs-rule-worst` times at most, and most for the
-# largest rate: raising the rate gains less and less. They were measured for Adam, from half to four times the rate and
-# from half to twice the batch of this page, and nothing is known of them elsewhere.
+# The first two lines miss the factors in the table by {glue:text}`knobs-rule-worst` times at most. A single power is a
+# rough description, since the last column changes with the size of the change. They were measured for Adam, from half
+# to four times the rate and from half to twice the batch of this page, and nothing is known of them elsewhere.
 #
 # ## On images
 #

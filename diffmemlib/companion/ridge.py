@@ -6,30 +6,14 @@ from itertools import product
 from math import inf
 from typing import Any
 
-import numpy as np
-from scipy.optimize import minimize_scalar
 from tqdm import tqdm
 
 from .._version import __version__
-from .estimators.frozen import at_the_end, stop
+from .estimators.frozen import best_ridge, stop
 
 RATIOS = tuple(2.0**k for k in range(8))  # psi_p and psi_n
 TIMES = (0.03, 0.1, 0.3)  # of diffusion
 NOISES = (1.0, inf)  # a point
-GAMMAS = (1e-3, 1e3)  # between which the best weight decay is looked for
-
-
-def best_ridge(psi_p: float, psi_n: float, t: float, noises: float = inf) -> tuple[float, float]:
-    """Return the weight decay with the smallest E_score at the end of training, and that error."""
-    grid = np.log(np.geomspace(*GAMMAS, 13))
-    error = [at_the_end(float(np.exp(x)), psi_p, psi_n, t, noises) for x in grid]
-    i = int(np.argmin(error))
-    bounds = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
-    found = minimize_scalar(
-        lambda x: at_the_end(float(np.exp(x)), psi_p, psi_n, t, noises), bounds=bounds, method="bounded",
-        options={"xatol": 1e-3},
-    )  # fmt: skip
-    return float(np.exp(found.x)), float(found.fun)
 
 
 def ridge_grid(ratios: int = len(RATIOS), progress: bool = True) -> dict[str, Any]:

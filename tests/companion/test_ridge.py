@@ -10,14 +10,13 @@ from typer.testing import CliRunner
 
 from diffmemlib import GradientFlow, learning_curves
 from diffmemlib.__main__ import app
-from diffmemlib.companion import ridge
 from diffmemlib.companion.estimators import frozen
 from diffmemlib.places import checkout
 
 
 @pytest.mark.parametrize(("case", "noises"), [((64.0, 8.0, 0.1), inf), ((4.0, 2.0, 0.3), 1.0)])
 def test_the_best_weight_decay_is_a_minimum(case, noises: float):
-    gamma, error = ridge.best_ridge(*case, noises)
+    gamma, error = frozen.best_ridge(*case, noises)
 
     def at(log_gamma: float) -> float:
         psi_p, psi_n, t = case

@@ -20,6 +20,7 @@ from .rfnn import lowest
 
 LATE = 1e7  # the last time of stored flows: training has ended, but where nm = p and the error grows for ever
 TIMES = np.geomspace(0.3, 1e6, 163)  # training times searched, 25 a decade
+GAMMAS = (1e-3, 1e3)  # between which the best weight decay is looked for
 NEAR = 1.1  # times the smallest E_score, which the window lasts for
 
 
@@ -87,20 +88,29 @@ def with_limit(results: Sequence[Result], key: str) -> pd.DataFrame:
     return pd.concat(parts)
 
 
-def ridge_against_stopping(psi_n: Sequence[float], grid: Sequence[float], *, psi_p: float, t: float) -> pd.DataFrame:
+def best_ridge(psi_p: float, psi_n: float, t: float, noises: float = inf) -> tuple[float, float]:
+    """Return the weight decay with the smallest E_score at the end of training, and that error."""
+    grid = np.log(np.geomspace(*GAMMAS, 13))
+    error = [at_the_end(float(np.exp(x)), psi_p, psi_n, t, noises) for x in grid]
+    i = int(np.argmin(error))
+    bounds = grid[max(i - 1, 0)], grid[min(i + 1, len(grid) - 1)]
+    found = optimize.minimize_scalar(
+        lambda x: at_the_end(float(np.exp(x)), psi_p, psi_n, t, noises), bounds=bounds, method="bounded",
+        options={"xatol": 1e-3},
+    )  # fmt: skip
+    return float(np.exp(found.x)), float(found.fun)
+
+
+def ridge_against_stopping(psi_n: Sequence[float], *, psi_p: float, t: float) -> pd.DataFrame:
     """The smallest E_score by stopping, and at the end of training by the best ridge and by one at rho_2's edge.
 
-    Columns psi_n, stop, tau, ridge (the best one: of a geometric grid, refined by a parabola in its logarithm),
-    by_ridge, edge (the left edge of rho_2) and by_edge.
+    Columns psi_n, stop, tau, ridge (the best one), by_ridge, edge (the left edge of rho_2) and by_edge.
     """
     rows = []
     for n in psi_n:
         in_time = stop(psi_p, n, t)
         edge = spectrum(psi_p=psi_p, psi_n=n, t=t).rho_2.low
-        errors = np.array([at_the_end(ridge, psi_p, n, t) for ridge in grid])
-        best, _ = lowest(np.asarray(grid), errors)
-        by_ridge, by_edge = at_the_end(best, psi_p, n, t), at_the_end(edge, psi_p, n, t)
-        rows.append((n, in_time.best, in_time.tau, best, by_ridge, edge, by_edge))
+        rows.append((n, in_time.best, in_time.tau, *best_ridge(psi_p, n, t), edge, at_the_end(edge, psi_p, n, t)))
     return pd.DataFrame(rows, columns=["psi_n", "stop", "tau", "ridge", "by_ridge", "edge", "by_edge"])
 
 

@@ -147,7 +147,7 @@ def ridges(
         left.plot(part["tau"].iloc[::6], part["mean"].iloc[::6], "o", ms=3.5, color=colors[gamma])
         if gamma:
             right.plot(gamma, part["mean"].iloc[-1], "o", color=shades([c["psi_n"]], "psi_n")[c["psi_n"]], ms=5)
-    table, shade = ridge_against_stopping(psi_n, gammas, psi_p=c["psi_p"], t=c["t"]), shades(psi_n, "psi_n")
+    table, shade = ridge_against_stopping(psi_n, psi_p=c["psi_p"], t=c["t"]), shades(psi_n, "psi_n")
     for row in table.itertuples():
         ends = [at_the_end(gamma, c["psi_p"], row.psi_n, c["t"]) for gamma in gammas]
         right.plot(gammas, ends, color=shade[row.psi_n], label=rf"$\psi_n$ = {row.psi_n:g}")
@@ -160,7 +160,7 @@ def ridges(
     return figure, table
 
 
-def which(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
+def ridge_over_stopping(table: pd.DataFrame) -> tuple[plt.Figure, pd.DataFrame]:
     """Smallest E_score by weight decay over that by stopping, over (psi_n, psi_p): a row for each m, a column a t.
 
     table: the rows of `companion.ridge.ridge_grid`, noises inf for fresh noise. White: where both are as good.
